@@ -1,0 +1,70 @@
+"""The sidecar schema: how each attribute became a column, so that every value can be given back.
+
+One :class:`Column` tree per top-level attribute. Only shapes live here: what a tree looks like and how it is written as
+JSON; which tree a table gets is decided in :mod:`.resolve`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+RESCUED_COLUMN = "_rescued"
+"""map<string, string>: path of the value in the item -> the value as DynamoDB JSON."""
+
+
+class Kind(StrEnum):
+    """What a column (or a level inside of one) holds, by the DynamoDB type it gives back."""
+
+    STRING = "S"
+    NUMBER = "N"
+    BINARY = "B"
+    BOOLEAN = "BOOL"
+    LIST = "L"
+    STRING_SET = "SS"
+    NUMBER_SET = "NS"
+    BINARY_SET = "BS"
+    STRUCT = "M"
+    """A map with a known set of keys."""
+    MAP = "M*"
+    """A map with many keys and one type of value."""
+    FLAT = "M_"
+    """A map whose leaves are columns of their own (``nested="flatten"``); it has no column itself."""
+    JSON = "JSON"
+    """A map or list as JSON text (``nested="json"``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One attribute, or one level inside of one.
+
+    Attributes:
+        attribute: its name in DynamoDB; "" for the elements of a list or set and the values of a MAP.
+        name: its name in Parquet and in the catalog; "" where attribute is.
+        kind: see :class:`Kind`.
+        arrow: the Arrow type of a NUMBER (int64, decimal128, float64, string); None for every other kind, whose type
+            follows from the tree.
+        children: fields of a STRUCT or FLAT; the one element of a LIST, set or MAP; empty otherwise.
+    """
+
+    attribute: str
+    name: str
+    kind: Kind
+    arrow: pa.DataType | None = None
+    children: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """All columns of a snapshot.
+
+    Attributes:
+        columns: in the order of the parts' columns, without :data:`RESCUED_COLUMN`, which comes last; columns of
+            ``partition_by`` are among them although they are in the path and not in the parts.
+        partition_by: names of the columns that make the folders below the snapshot's, outermost first.
+    """
+
+    columns: tuple[Column, ...]
+    partition_by: tuple[str, ...] = ()

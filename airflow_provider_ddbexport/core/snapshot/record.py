@@ -1,0 +1,82 @@
+"""The commit record: what makes a folder of parts a published snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from airflow_provider_ddbexport.core.columns.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file of a snapshot.
+
+    Attributes:
+        key: relative to the lake's table folder: ``ddb_export_timestamp=<T>/part-00000-<digest>.parquet``.
+        rows: rows in it.
+        size: bytes.
+        sha256: hex.
+        partition: values of the ``partition_by`` columns, unescaped; None for the default partition.
+    """
+
+    key: str
+    rows: int
+    size: int
+    sha256: str
+    partition: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the items came from.
+
+    Attributes:
+        uri: address of the export's folder.
+        export_type: FULL_EXPORT or SCAN.
+        digest: :attr:`.Export.digest`.
+        verified: what was checked, in words (``manifest md5``, ``data file md5``, ``item counts``, ``keys``).
+    """
+
+    uri: str
+    export_arn: str
+    export_type: str
+    table_arn: str
+    table_id: str
+    output_format: str
+    digest: str
+    files: int
+    item_count: int
+    billed_bytes: int
+    verified: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """``<lake>/<table>/_snapshots/<T>.json``.
+
+    Attributes:
+        table: name of the folder and of the catalog's table.
+        as_of: the instant the snapshot shows.
+        published_at: when this record was made.
+        parts: in order; rows keep the order of the export's files within them.
+        rows: sum over the parts; equals source.item_count.
+        digest: of source and options; two conversions with the same digest have the same parts.
+        options: what convert was given, as JSON values.
+        rescued: number of rescued values by path of the attribute.
+        schema: the snapshot's own.
+        writer: name and version of what wrote the parts.
+    """
+
+    table: str
+    as_of: datetime
+    published_at: datetime
+    rows: int
+    parts: tuple[Part, ...]
+    schema: Schema
+    source: Source
+    digest: str
+    options: dict[str, Any] = field(default_factory=dict)
+    rescued: dict[str, int] = field(default_factory=dict)
+    writer: str = ""

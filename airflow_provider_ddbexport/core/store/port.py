@@ -1,0 +1,71 @@
+"""What the core asks of an object store.
+
+Keys are relative to the store's root, with ``/`` between folders, never starting with ``/`` and never holding ``..``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object in a listing.
+
+    Attributes:
+        key: relative to the store's root.
+        size: bytes.
+    """
+
+    key: str
+    size: int
+
+
+class ObjectStore(Protocol):
+    """A folder of objects: a local one or one under ``s3://``. Safe to share between threads."""
+
+    @property
+    def uri(self) -> str:
+        """The root as the user would write it, without a trailing ``/``."""
+
+    def uri_of(self, key: str) -> str:
+        """Return the address of *key* as the user would write it."""
+
+    def child(self, folder: str) -> ObjectStore:
+        """Return the store whose root is *folder* under this one."""
+
+    def read(self, key: str) -> bytes:
+        """Return all of *key*. Raises ObjectNotFoundError, AccessError, StorageDeadlineError."""
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """Yield all of *key* in order, each byte once.
+
+        A body cut in mid-stream, or of another length than announced, is read on from where it broke until the
+        deadline; the object changing underneath (another ETag) is a StorageError, never a mixture.
+        """
+
+    def write(self, key: str, body: bytes) -> None:
+        """Make *key* hold *body*, replacing what was there; whole or not at all."""
+
+    def write_file(self, key: str, path: Path) -> None:
+        """Make *key* hold the bytes of the local file *path*; whole or not at all (multipart where it is large)."""
+
+    def create(self, key: str, body: bytes) -> None:
+        """Make *key* hold *body* only if there is no such object (``If-None-Match: *``).
+
+        Raises ObjectExistsError when the object is there with other bytes; finding exactly *body* there after a
+        retry is success, because the first try's answer may have been lost. Raises OutcomeUnknownError when it
+        cannot be told.
+        """
+
+    def delete(self, key: str) -> None:
+        """Make sure that there is no *key*; absent already is fine."""
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is such an object."""
+
+    def list(self, folder: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object below *folder*, at any depth, in key order; nothing when there is none."""
