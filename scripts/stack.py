@@ -1,0 +1,218 @@
+"""An Airflow of four processes, all on loopback, for ``make airflow`` and the end-to-end tests."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+AIRFLOW = (sys.executable, "-m", "airflow")
+PR_SET_CHILD_SUBREAPER = 36
+STOP_GRACE_S = 15.0
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def airflow_environment(home: Path, aws: Mapping[str, str], *, dags: Path, port: int) -> dict[str, str]:
+    """Return the environment of an Airflow that keeps everything in *home* and talks to *aws* only.
+
+    *aws* are the variables that point boto3 at an endpoint (``AWS_ENDPOINT_URL``, credentials, region). Whatever
+    configures another Airflow or another AWS account in the caller's environment is left out.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_", "_AIRFLOW"))}
+    options = {
+        "CORE__DAGS_FOLDER": str(dags),
+        "CORE__LOAD_EXAMPLES": "False",
+        "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "CORE__PARALLELISM": "4",
+        "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "CORE__FERNET_KEY": "",
+        "API__BASE_URL": f"http://127.0.0.1:{port}",
+        "API__SECRET_KEY": secrets.token_hex(16),
+        "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "USAGE_DATA_COLLECTION__ENABLED": "False",
+        "OPERATORS__DEFAULT_DEFERRABLE": "True",
+    }
+    connection = {"conn_type": "aws", "extra": {"region_name": aws["AWS_DEFAULT_REGION"]}}
+    return {
+        **kept,
+        **aws,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+        **{f"AIRFLOW__{name}": value for name, value in options.items()},
+    }
+
+
+def migrate(environment: Mapping[str, str], log: Path) -> None:
+    """Make the metadata database current; raises with the end of *log* where that fails."""
+    with log.open("ab") as out:
+        done = subprocess.run([*AIRFLOW, "db", "migrate"], env=dict(environment), stdout=out, stderr=out, check=False)
+    if done.returncode:
+        raise RuntimeError(f"airflow db migrate failed; {log} ends with:\n{tail(log)}")
+
+
+def tail(log: Path, lines: int = 30) -> str:
+    """Return the last *lines* lines of *log*."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@dataclass
+class AirflowStack:
+    """Api-server, scheduler, dag-processor and triggerer, started and stopped together.
+
+    Attributes:
+        environment: as :func:`airflow_environment` makes it.
+        home: their logs are ``<home>/<process>.log``.
+        port: of the api-server, on loopback.
+    """
+
+    environment: dict[str, str]
+    home: Path
+    port: int
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    COMMANDS = {
+        "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
+        "scheduler": ("scheduler", "--skip-serve-logs"),
+        "dag-processor": ("dag-processor",),
+        "triggerer": ("triggerer", "--skip-serve-logs"),
+    }
+
+    def start(self) -> None:
+        """Migrate the database and start the four; returns when the api-server answers for all of them."""
+        adopt_orphans()
+        self.home.mkdir(parents=True, exist_ok=True)
+        migrate(self.environment, self.home / "migrate.log")
+        for name in self.COMMANDS:
+            self.launch(name)
+
+    def launch(self, name: str) -> None:
+        """Start the process *name*, in a session of its own so that Ctrl-C reaches us alone."""
+        arguments = [*AIRFLOW, *self.COMMANDS[name]]
+        if name == "api-server":
+            arguments += ["--port", str(self.port)]
+        with (self.home / f"{name}.log").open("ab") as out:
+            self.processes[name] = subprocess.Popen(
+                arguments,
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                cwd=self.home,
+                start_new_session=True,
+            )
+
+    def wait_until_healthy(self, timeout_s: float = 120.0) -> None:
+        """Return when every process reports healthy; raises when one dies or *timeout_s* passes."""
+        deadline = time.monotonic() + timeout_s
+        wanted = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
+        sick = wanted
+        while time.monotonic() < deadline:
+            self.raise_if_dead()
+            with contextlib.suppress(OSError):
+                health = self.get("/api/v2/monitor/health")
+                sick = {name for name in wanted if health.get(name, {}).get("status") != "healthy"}
+                if not sick:
+                    return
+            time.sleep(0.5)
+        raise TimeoutError(f"not healthy after {timeout_s:.0f} s: {', '.join(sorted(sick))}; logs are in {self.home}")
+
+    def raise_if_dead(self) -> None:
+        """Raise when a process has ended, with the end of its log."""
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                log = self.home / f"{name}.log"
+                raise RuntimeError(f"airflow {name} ended with {process.returncode}; {log} ends with:\n{tail(log)}")
+
+    def get(self, path: str) -> Any:
+        """Return the JSON that the REST API answers to GET *path*."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON that the REST API answers to POST *path*."""
+        return self._call("POST", path, body)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON that the REST API answers to PATCH *path*."""
+        return self._call("PATCH", path, body)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the address is ours
+            f"http://127.0.0.1:{self.port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
+
+    def stop(self) -> None:
+        """End the four and everything they started; none is left when this returns."""
+        family = descendants()
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        psutil.wait_procs(family, timeout=STOP_GRACE_S)
+        # Airflow's children outlive it: the triggerer's runner and the executor's workers are orphaned, and as their
+        # new parent we end them too.
+        while left := descendants():
+            for child in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            psutil.wait_procs(left, timeout=5)
+        self.processes.clear()
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every orphaned descendant (Linux), so that :func:`descendants` finds them all."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def descendants() -> list[psutil.Process]:
+    """Return every live process below this one that runs Airflow."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if child.status() != psutil.STATUS_ZOMBIE and any("airflow" in word.lower() for word in child.cmdline()):
+                found.append(child)
+    return found
+
+
+@contextlib.contextmanager
+def running(stack: AirflowStack) -> Iterator[AirflowStack]:
+    """Start *stack*, hand it out when it is healthy, and stop it whatever happens."""
+    try:
+        stack.start()
+        stack.wait_until_healthy()
+        yield stack
+    finally:
+        stack.stop()
