@@ -1,0 +1,227 @@
+"""Objects as files in a local folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from airflow_provider_ddbexport.core.store.keys import checked_folder, checked_key
+from airflow_provider_ddbexport.core.store.port import ObjectInfo
+from airflow_provider_ddbexport.errors import (
+    AccessError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StorageError,
+    StoreNotWritableError,
+)
+
+_UNFINISHED = ".unfinished"
+_LITTER_AGE_S = 3600.0
+_NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """A local folder as an :class:`.ObjectStore`; the folder is made by the first write.
+
+    A file is written beside its final name, synced, and then renamed (or linked, where it must be new), so that it is
+    there whole or not at all, also after a power cut. Files under way are hidden from :meth:`list`; one left behind by
+    a killed process is removed when its key is written again an hour later or more.
+
+    Attributes:
+        root: absolute.
+    """
+
+    root: Path
+
+    @property
+    def uri(self) -> str:
+        """The folder's absolute path."""
+        return str(self.root)
+
+    def uri_of(self, key: str) -> str:
+        """Return the absolute path of *key*."""
+        return str(self._path(key))
+
+    def child(self, folder: str) -> LocalStore:
+        """Return the store whose root is *folder* under this one; it need not exist."""
+        trimmed = checked_folder(folder)
+        return LocalStore(self.root / trimmed) if trimmed else self
+
+    def read(self, key: str) -> bytes:
+        """Return all of *key*."""
+        return b"".join(self.stream(key))
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """Yield all of *key*; a file that shrinks or grows meanwhile is a StorageError."""
+        path = self._path(key)
+        with self._reading(path), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            seen = 0
+            while chunk := file.read(chunk_bytes):
+                seen += len(chunk)
+                yield chunk
+            if seen != size:
+                raise StorageError(
+                    f"{path}: expected {size} bytes, found {seen}; it was changed meanwhile, read it again",
+                    key=key,
+                )
+
+    def write(self, key: str, body: bytes) -> None:
+        """Make *key* hold *body*."""
+        with self._unfinished(key) as (file, unfinished, path):
+            file.write(body)
+            _sync(file)
+            unfinished.replace(path)
+
+    def write_file(self, key: str, path: Path) -> None:
+        """Make *key* hold a copy of *path*."""
+        with path.open("rb") as source, self._unfinished(key) as (file, unfinished, final):
+            shutil.copyfileobj(source, file, 1 << 20)
+            _sync(file)
+            unfinished.replace(final)
+
+    def create(self, key: str, body: bytes) -> None:
+        """Make *key* hold *body* if there is no such file; a file that holds exactly *body* is as good."""
+        with self._unfinished(key) as (file, unfinished, path):
+            file.write(body)
+            _sync(file)
+            try:
+                os.link(unfinished, path)
+            except FileExistsError:
+                if not path.is_file() or path.read_bytes() != body:
+                    raise ObjectExistsError(
+                        f"{path}: expected no such file, found one with other contents; it was left as it is", key=key
+                    ) from None
+
+    def delete(self, key: str) -> None:
+        """Make sure that there is no *key*, nor folders that are empty without it."""
+        path = self._path(key)
+        with self._writing(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+            for folder in path.parents:
+                if folder == self.root or not _removed_empty(folder):
+                    break
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is such a file."""
+        path = self._path(key)
+        with self._reading(path):
+            return path.is_file()
+
+    def list(self, folder: str = "") -> Iterator[ObjectInfo]:
+        """Yield every file below *folder* in key order."""
+        trimmed = checked_folder(folder)
+        yield from self._walk(self.root / trimmed, f"{trimmed}/" if trimmed else "")
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[ObjectInfo]:
+        try:
+            with self._reading(folder), os.scandir(folder) as entries:
+                # A folder sorts as its name with the slash, as its keys do in S3.
+                found = sorted((entry.name + "/" * entry.is_dir(), entry) for entry in entries)
+        except ObjectNotFoundError:
+            return
+        for name, entry in found:
+            if name.endswith("/"):
+                yield from self._walk(folder / entry.name, prefix + name)
+            elif not name.endswith(_UNFINISHED):
+                with self._reading(folder / name), contextlib.suppress(FileNotFoundError):
+                    yield ObjectInfo(prefix + name, entry.stat().st_size)
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+    @contextlib.contextmanager
+    def _unfinished(self, key: str) -> Iterator[tuple[BinaryIO, Path, Path]]:
+        """Open a file beside *key*'s that is gone afterwards, unless it was renamed."""
+        path = self._path(key)
+        unfinished = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}{_UNFINISHED}")
+        with self._writing(path):
+            _remove_litter(path)
+            file = _open_new(unfinished)
+            try:
+                with file:
+                    yield file, unfinished, path
+                _sync_folder(path.parent)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    unfinished.unlink()
+
+    @contextlib.contextmanager
+    def _reading(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except _NOT_THERE:
+            raise ObjectNotFoundError(f"{path}: no such file", uri=str(path)) from None
+        except PermissionError:
+            raise AccessError(f"{path}: reading is not permitted; allow it for this user", uri=str(path)) from None
+        except OSError as error:
+            raise StorageError(f"{path}: reading failed: {error.strerror}", uri=str(path)) from error
+
+    @contextlib.contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            message = f"{path}: writing failed: {error.strerror}"
+            if error.errno in _REFUSED:
+                raise StoreNotWritableError(
+                    f"{message}; make {self.root} a folder that this user may write to", uri=str(path)
+                ) from error
+            raise StorageError(message, uri=str(path)) from error
+
+
+def _open_new(path: Path) -> BinaryIO:
+    """Open *path* for writing; a folder that another process finds empty and removes in between is made again."""
+    for tries_left in (4, 3, 2, 1, 0):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return path.open("xb")
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+    raise AssertionError
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in *folder* outlive a power cut, where the platform can open folders."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_litter(path: Path) -> None:
+    """Remove what killed writers of *path* left behind; younger files may still be under way."""
+    start = f".{path.name[:100]}."
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(start) and entry.name.endswith(_UNFINISHED):
+                with contextlib.suppress(FileNotFoundError):
+                    # Ages are differences to the file system's clock, which is this machine's or close to it.
+                    if time.time() - entry.stat().st_mtime > _LITTER_AGE_S:
+                        Path(entry.path).unlink()
+
+
+def _removed_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True

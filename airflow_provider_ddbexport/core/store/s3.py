@@ -1,0 +1,246 @@
+"""Objects in S3, with retries that end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from botocore.exceptions import FlexibleChecksumError
+
+from airflow_provider_ddbexport.core.store.keys import S3_SCHEME, checked_folder, checked_key
+from airflow_provider_ddbexport.core.store.multipart import MULTIPART_BYTES, upload_parts
+from airflow_provider_ddbexport.core.store.port import ObjectInfo
+from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
+from airflow_provider_ddbexport.core.store.s3_errors import (
+    S3_FAILURES,
+    describe,
+    is_precondition_failed,
+    is_transient,
+    may_have_happened,
+    permanent_error,
+)
+from airflow_provider_ddbexport.errors import (
+    AccessError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    OutcomeUnknownError,
+    StorageDeadlineError,
+    StorageError,
+)
+
+T = TypeVar("T")
+
+
+class S3Store:
+    """A folder of a bucket as an :class:`.ObjectStore`.
+
+    Every operation is tried again while S3 or the network fails, until the policy's deadline; botocore's own retries
+    happen inside of each try. Safe to share between threads, as the client is; not to be pickled.
+    """
+
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        prefix: str = "",
+        *,
+        retries: RetryPolicy | None = None,
+        expected_bucket_owner: str | None = None,
+    ) -> None:
+        """Take a boto3 S3 client; *prefix* is without ``/`` at its start, and "" for the whole bucket."""
+        self._s3 = s3
+        self._bucket = bucket
+        self._prefix = prefix
+        self._retries = retries or RetryPolicy()
+        self._owner = expected_bucket_owner
+        self._where: dict[str, Any] = {"Bucket": bucket}
+        if expected_bucket_owner:
+            self._where["ExpectedBucketOwner"] = expected_bucket_owner
+
+    @property
+    def uri(self) -> str:
+        """``s3://bucket/prefix``."""
+        return f"{S3_SCHEME}{self._bucket}/{self._prefix}" if self._prefix else f"{S3_SCHEME}{self._bucket}"
+
+    def uri_of(self, key: str) -> str:
+        """Return ``s3://bucket/prefix/key``."""
+        return f"{S3_SCHEME}{self._bucket}/{self._key(key)}"
+
+    def child(self, folder: str) -> S3Store:
+        """Return the store whose root is *folder* under this one."""
+        trimmed = checked_folder(folder)
+        prefix = self._key(trimmed) if trimmed else self._prefix
+        return S3Store(self._s3, self._bucket, prefix, retries=self._retries, expected_bucket_owner=self._owner)
+
+    def read(self, key: str) -> bytes:
+        """Return all of *key*."""
+        return b"".join(self.stream(key))
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """Yield all of *key*, read on by ``Range`` from where a body broke, and only of the same ETag.
+
+        The deadline runs from the last byte that came, so that it bounds a failure and not a long object.
+        """
+        uri = self.uri_of(key)
+        tries = self._retries.tries(f"reading {uri}")
+        etag: str | None = None
+        size = offset = 0
+        while etag is None or offset < size:
+            resumed = {} if etag is None or not offset else {"Range": f"bytes={offset}-"}
+            condition = {} if etag is None else {"IfMatch": etag}
+            try:
+                answer = self._s3.get_object(**self._where, Key=self._key(key), **resumed, **condition)
+                if etag is None:
+                    etag, size = str(answer["ETag"]), int(answer["ContentLength"])
+                elif resumed and answer.get("ContentRange") != f"bytes {offset}-{size - 1}/{size}":
+                    raise StorageError(f"{uri}: asked for bytes {offset} to {size - 1}, was given others", uri=uri)
+                # Not "with answer['Body']": that hands out the raw stream, without botocore's checks of length and sum.
+                with contextlib.closing(answer["Body"]) as body:
+                    while chunk := body.read(chunk_bytes):
+                        offset += len(chunk)
+                        tries.progressed()
+                        yield chunk
+            except S3_FAILURES as error:
+                if is_precondition_failed(error):
+                    raise StorageError(
+                        f"{uri}: the object was replaced while it was read; read it again", uri=uri
+                    ) from None
+                if isinstance(error, FlexibleChecksumError):
+                    raise StorageError(f"{uri}: the checksum S3 sent is another; read it again", uri=uri) from error
+                self._failed(error, tries, uri, writing=False)
+            else:
+                if offset < size:
+                    tries.failed(f"the body ended after {offset} of {size} bytes")
+                elif offset > size:
+                    raise StorageError(f"{uri}: expected {size} bytes, found {offset}; read it again", uri=uri)
+
+    def write(self, key: str, body: bytes) -> None:
+        """Make *key* hold *body* (at most 5 GB)."""
+        self._call(
+            lambda: self._s3.put_object(**self._where, Key=self._key(key), Body=body), "writing", key, writing=True
+        )
+
+    def write_file(self, key: str, path: Path) -> None:
+        """Make *key* hold the bytes of *path*; in parts, which are removed if one fails, where it is large."""
+        if path.stat().st_size <= MULTIPART_BYTES:
+            self.write(key, path.read_bytes())
+            return
+        upload_parts(
+            self._s3,
+            {**self._where, "Key": self._key(key)},
+            path,
+            lambda request, what: self._call(request, what, key, writing=True),
+        )
+
+    def create(self, key: str, body: bytes) -> None:
+        """Make *key* hold *body* if there is no such object; an object that holds exactly *body* is as good."""
+        uri = self.uri_of(key)
+        tries = self._retries.tries(f"creating {uri}")
+        is_unsure = False
+        while True:
+            try:
+                self._s3.put_object(**self._where, Key=self._key(key), Body=body, IfNoneMatch="*")
+                return
+            except S3_FAILURES as error:
+                if is_precondition_failed(error):
+                    found = self._contents(key, uri)
+                    if found == body:
+                        return
+                    if found is not None:
+                        raise ObjectExistsError(
+                            f"{uri}: expected no such object, found one with other contents; it was left as it is",
+                            uri=uri,
+                        ) from None
+                    reason = "it was there and gone again"
+                else:
+                    is_unsure = is_unsure or (is_transient(error) and may_have_happened(error))
+                    reason = describe(error)
+                    if not is_transient(error):
+                        self._settle(key, uri, body, is_unsure, permanent_error(error, uri, writing=True))
+                        return
+            try:
+                tries.failed(reason)
+            except StorageDeadlineError as deadline:
+                self._settle(key, uri, body, is_unsure, deadline)
+                return
+
+    def delete(self, key: str) -> None:
+        """Make sure that there is no *key*."""
+        self._call(lambda: self._s3.delete_object(**self._where, Key=self._key(key)), "deleting", key, writing=True)
+
+    def exists(self, key: str) -> bool:
+        """Return whether there is such an object. A bucket that is missing is False, too: HEAD does not tell."""
+        try:
+            self._call(lambda: self._s3.head_object(**self._where, Key=self._key(key)), "looking for", key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def list(self, folder: str = "") -> Iterator[ObjectInfo]:
+        """Yield every object below *folder* in key order, without the empty ones that consoles make for folders."""
+        trimmed = checked_folder(folder)
+        prefix = f"{self._key(trimmed)}/" if trimmed else f"{self._prefix}/" if self._prefix else ""
+        skipped = len(self._prefix) + 1 if self._prefix else 0
+        request: dict[str, Any] = {**self._where, "Prefix": prefix}
+        while True:
+            page = self._call(lambda: self._s3.list_objects_v2(**request), "listing", trimmed)
+            for entry in page.get("Contents", ()):
+                if not entry["Key"].endswith("/"):
+                    yield ObjectInfo(entry["Key"][skipped:], int(entry["Size"]))
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{checked_key(key)}" if self._prefix else checked_key(key)
+
+    def _call(self, request: Callable[[], T], doing: str, key: str, *, writing: bool = False) -> T:
+        """Return the answer to *request*, a repeatable one, tried until it comes."""
+        uri = self.uri_of(key) if key else self.uri
+        tries = self._retries.tries(f"{doing} {uri}")
+        while True:
+            try:
+                return request()
+            except S3_FAILURES as error:
+                self._failed(error, tries, uri, writing=writing)
+
+    def _failed(self, error: Exception, tries: Tries, uri: str, *, writing: bool) -> None:
+        if not is_transient(error):
+            raise permanent_error(error, uri, writing=writing) from error
+        tries.failed(describe(error))
+
+    def _contents(self, key: str, uri: str) -> bytes | None:
+        """Return what *key* holds, None where it is absent; for finding out whether a create was ours."""
+        try:
+            return self.read(key)
+        except ObjectNotFoundError:
+            return None
+        except (StorageError, AccessError) as error:
+            raise OutcomeUnknownError(
+                f"{uri}: it is there, but it could not be read to tell whose it is ({type(error).__name__}); "
+                "nothing was cleaned up, run again",
+                uri=uri,
+            ) from error
+
+    def _settle(self, key: str, uri: str, body: bytes, is_unsure: bool, error: Exception) -> None:
+        """End a create that failed for good: *error* if it cannot have happened, success if it is seen to have."""
+        if not is_unsure:
+            raise error
+        try:
+            found = self.read(key)
+        except (StorageError, AccessError):
+            # Absent now proves nothing: the request may still be under way.
+            found = None
+        if found == body:
+            return
+        if found is not None:
+            raise ObjectExistsError(
+                f"{uri}: expected no such object, found one with other contents; it was left as it is", uri=uri
+            ) from error
+        raise OutcomeUnknownError(
+            f"{uri}: creating it failed ({error}), and an earlier try may have succeeded all the same; "
+            "nothing was cleaned up, run again",
+            uri=uri,
+        ) from error
