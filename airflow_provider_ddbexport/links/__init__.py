@@ -1,0 +1,1 @@
+"""Buttons that lead from a task to the AWS console."""

@@ -1,0 +1,1 @@
+"""Thin Airflow faces of the core: validate, call, defer."""

@@ -1,0 +1,93 @@
+"""Waiting for an export in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
+from airflow.triggers.base import TriggerEvent
+from botocore.exceptions import BotoCoreError
+
+from airflow_provider_ddbexport.core.point_in_time import POLL_S
+from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
+
+_NO_END = 2**31 - 1
+"""Attempts are not what ends the wait: the deadline does, which a restart of the triggerer does not set back."""
+
+
+class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
+    """Fires once when the export has ended, or at the deadline.
+
+    The event wakes the task and no more: it names the export and holds ``status`` (``success``, ``error``,
+    ``timeout``); the task looks at the export itself, so that it ends as it would have without deferring.
+
+    :param export_arn: the export to wait for.
+    :param deadline: ISO 8601 text with an offset; the wait ends then.
+    :param waiter_delay: seconds between two looks.
+    :param waiter_max_attempts: looks at most; unlimited by default, the deadline ends the wait.
+    :param aws_conn_id: The Airflow connection used for AWS credentials.
+    :param region_name: The AWS region of the export.
+    :param verify: Whether or not to verify SSL certificates, or the path of a CA bundle.
+    :param botocore_config: Configuration dictionary for the botocore client.
+    """
+
+    aws_hook_class = DynamoDBExportHook
+
+    def __init__(
+        self,
+        *,
+        export_arn: str,
+        deadline: str,
+        waiter_delay: float = POLL_S,
+        waiter_max_attempts: int = _NO_END,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            serialized_fields={"export_arn": export_arn, "deadline": deadline},
+            waiter_name="export_completed",
+            waiter_args={"ExportArn": export_arn},
+            failure_message="The export failed",
+            status_message="The export is",
+            status_queries=[
+                "ExportDescription.ExportStatus",
+                "ExportDescription.FailureCode",
+                "ExportDescription.FailureMessage",
+            ],
+            return_key="export_arn",
+            return_value=export_arn,
+            waiter_delay=waiter_delay,  # type: ignore[arg-type] # it is only slept
+            waiter_max_attempts=waiter_max_attempts,
+            aws_conn_id=aws_conn_id,
+            region_name=region_name,
+            verify=verify,
+            botocore_config=botocore_config,
+        )
+        self.export_arn = export_arn
+        self.deadline = deadline
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield the one event."""
+        yield await self._outcome()
+
+    async def _outcome(self) -> TriggerEvent:
+        deadline = datetime.fromisoformat(self.deadline)
+        while True:
+            remaining_s = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
+            try:
+                # The base class retries a throttled call without end; this is its end.
+                async with asyncio.timeout(remaining_s) as scope:
+                    async for event in super().run():
+                        return event
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                return TriggerEvent({"status": "timeout", "export_arn": self.export_arn})  # type: ignore[no-untyped-call]
+            except BotoCoreError as error:
+                self.log.warning("could not look at export %s, trying again: %s", self.export_arn, error)
+                await asyncio.sleep(min(self.waiter_delay, remaining_s))
