@@ -1,0 +1,211 @@
+"""What a line of an export is: the reference decoder, and the one place where the rules for items are written.
+
+A line is ``{"Item": {name: value, …}}``. A value is an object with one member, whose name is its type and whose
+content is what that type allows. Values are told from types by position only: an attribute may itself be called ``M``,
+``S`` or ``Item``. Items that come parsed already (from ION, from a Scan) meet the same rules in :func:`check_item`.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from airflow_provider_ddbexport.errors import ItemError
+
+AttributeValue = dict[str, Any]
+"""DynamoDB JSON of one value: ``{"S": str}``, ``{"N": str}``, ``{"B": base64}``, ``{"BOOL": bool}``,
+``{"NULL": True}``, ``{"M": {name: value}}``, ``{"L": [value]}``, ``{"SS": [str]}``, ``{"NS": [str]}``,
+``{"BS": [base64]}``."""
+
+Item = dict[str, AttributeValue]
+"""One item: attribute name -> value."""
+
+MAX_NESTING = 32
+"""Maps and lists inside of each other, counted from an attribute's value; DynamoDB's limit."""
+
+MAX_DIGITS = 38
+"""Significant digits of a number."""
+
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+# DynamoDB accepts what Java's BigDecimal accepts; nine digits of exponent keep Decimal() from overflowing.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+_SPACE_BEFORE_COLON = re.compile(rb"[ \t\r\n]:")
+
+_parse_json = msgspec.json.Decoder().decode
+
+
+class _NoItemError(Exception):
+    """Carries the reason out of the recursion."""
+
+
+def decode_line(line: bytes) -> Item:
+    """Return the item of one line of an export, checked; a line break at its end is allowed.
+
+    Raises :class:`.ItemError` whose context has the ``reason``: a clause about the line, without anything of its
+    contents. Where the line is (file, line, offset) is for the caller to add.
+    """
+    try:
+        wrapper = _parse_json(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise _error("it is not JSON in UTF-8") from None
+    if type(wrapper) is not dict or len(wrapper) != 1 or type(wrapper.get("Item")) is not dict:
+        raise _error('it is not of the form {"Item":{…}}')
+    item: Item = wrapper["Item"]
+    try:
+        names = 1 + _check_members(item, 0)
+        # A parser keeps one of two members of the same name, which would lose a value. Every name in the text ends in
+        # `":`, so as many of these as there are names in the item means that there were no such two. There are more
+        # when a string holds `":`; then, and only then, a slower parser looks at every pair.
+        if line.count(b'":') != names or _SPACE_BEFORE_COLON.search(line):
+            json.loads(line, object_pairs_hook=_refuse_double_names)
+    except _NoItemError as reason:
+        raise _error(str(reason)) from None
+    return item
+
+
+def check_item(item: object) -> Item:
+    """Return *item* if it is one, in DynamoDB JSON with binaries as base64 text; for items parsed elsewhere.
+
+    Raises :class:`.ItemError` as :func:`decode_line` does.
+    """
+    if not isinstance(item, dict):
+        raise _error("it is not a map of attributes")
+    try:
+        _check_members(item, 0)
+    except _NoItemError as reason:
+        raise _error(str(reason)) from None
+    return item
+
+
+def _error(reason: str) -> ItemError:
+    return ItemError(f"no DynamoDB item: {reason}", reason=reason)
+
+
+def _refuse_double_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise _NoItemError("a name occurs twice in one map")
+    return members
+
+
+# Each check returns how many names (of members and of types) the JSON of its content has, for the count above.
+
+
+def _check_members(members: dict[str, AttributeValue], depth: int) -> int:
+    names = len(members)
+    for name, value in members.items():
+        if type(name) is not str or not name.isascii():
+            _check_string(name, depth)
+        names += _check_value(value, depth)
+    return names
+
+
+def _check_value(value: AttributeValue, depth: int) -> int:
+    if type(value) is not dict or len(value) != 1:
+        raise _NoItemError("a value is not an object with one member, its type")
+    for kind, content in value.items():
+        # Two of three values are strings.
+        if kind == "S" and type(content) is str and content.isascii():
+            return 1
+        check = _CHECKS.get(kind)
+        if check is None:
+            raise _NoItemError("a value is of a type that DynamoDB does not have")
+        return 1 + check(content, depth)
+    return 0
+
+
+def _check_string(content: object, _depth: int) -> int:
+    if not isinstance(content, str):
+        raise _NoItemError("a string (S) is not text")
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        raise _NoItemError("a string holds half of a surrogate pair, which is no character") from None
+    return 0
+
+
+def _check_number(content: object, _depth: int) -> int:
+    if not isinstance(content, str):
+        raise _NoItemError("a number (N) is not written as text")
+    if len(content) <= MAX_DIGITS and _PLAIN_NUMBER.fullmatch(content):
+        return 0
+    if not _NUMBER.fullmatch(content):
+        raise _NoItemError("a number (N) is not decimal digits")
+    number = Decimal(content)
+    if len("".join(map(str, number.as_tuple().digits)).strip("0")) > MAX_DIGITS:
+        raise _NoItemError(f"a number (N) has more than {MAX_DIGITS} significant digits")
+    if number and not -130 <= number.adjusted() <= 125:
+        raise _NoItemError("a number (N) is outside of 1E-130 to 9.99E+125")
+    return 0
+
+
+def _check_binary(content: object, _depth: int) -> int:
+    try:
+        if isinstance(content, str):
+            binascii.a2b_base64(content, strict_mode=True)
+            return 0
+    except ValueError:
+        pass
+    raise _NoItemError("a binary (B) is not base64")
+
+
+def _check_boolean(content: object, _depth: int) -> int:
+    if content is not True and content is not False:
+        raise _NoItemError("a BOOL is neither true nor false")
+    return 0
+
+
+def _check_null(content: object, _depth: int) -> int:
+    if content is not True:
+        raise _NoItemError("a NULL is not true")
+    return 0
+
+
+def _check_map(content: object, depth: int) -> int:
+    if type(content) is not dict:
+        raise _NoItemError("a map (M) is not an object")
+    return _check_members(content, _deeper(depth))
+
+
+def _check_list(content: object, depth: int) -> int:
+    if type(content) is not list:
+        raise _NoItemError("a list (L) is not an array")
+    depth = _deeper(depth)
+    return sum([_check_value(element, depth) for element in content])
+
+
+def _deeper(depth: int) -> int:
+    if depth == MAX_NESTING:
+        raise _NoItemError(f"maps and lists are nested deeper than {MAX_NESTING} levels")
+    return depth + 1
+
+
+def _set_of(check: Callable[[object, int], int]) -> Callable[[object, int], int]:
+    def check_set(content: object, depth: int) -> int:
+        if type(content) is not list or not content:
+            raise _NoItemError("a set (SS, NS, BS) is not an array, or is empty")
+        for element in content:
+            check(element, depth)
+        return 0
+
+    return check_set
+
+
+_CHECKS: dict[str, Callable[[object, int], int]] = {
+    "S": _check_string,
+    "N": _check_number,
+    "B": _check_binary,
+    "BOOL": _check_boolean,
+    "NULL": _check_null,
+    "M": _check_map,
+    "L": _check_list,
+    "SS": _set_of(_check_string),
+    "NS": _set_of(_check_number),
+    "BS": _set_of(_check_binary),
+}
