@@ -50,9 +50,19 @@ def restorable_window(dynamodb: Any, table: str) -> RestorableWindow:
     Raises PointInTimeRecoveryError when PITR is off, TableNotFoundError, AccessError. The service answers at most ten
     such calls a second.
     """
-    with service_errors(f"looking at the restorable window of {table}"):
-        answer = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
-    recovery = answer.get("PointInTimeRecoveryDescription") or {}
+    with service_errors(looking_at(table)):
+        answer = dynamodb.describe_continuous_backups(TableName=table)
+    return window_in(answer, table)
+
+
+def looking_at(table: str) -> str:
+    """Return how errors call the asking."""
+    return f"looking at the restorable window of {table}"
+
+
+def window_in(answer: dict[str, Any], table: str) -> RestorableWindow:
+    """Return the window in DescribeContinuousBackups' *answer*. Raises PointInTimeRecoveryError when PITR is off."""
+    recovery = answer["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription") or {}
     if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
         raise PointInTimeRecoveryError(
             f"point-in-time recovery is off for table {table_name_of(table)}; {ADVICE[PointInTimeRecoveryError]}",

@@ -1,0 +1,55 @@
+"""Waiting in the triggerer for a published snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.times import parse_time
+from airflow_provider_ddbexport.triggers.polling import PollingTrigger
+
+
+def find_snapshot(lake: str, table: str, as_of: str, *, at_or_after: bool, s3: Any) -> CommitRecord | None:
+    """Return the published snapshot of *as_of*, or the first one since then; None where there is none yet."""
+    ledger = Ledger(open_store(lake, s3=s3).child(table))
+    moment = parse_time(as_of, what="as_of")
+    if not at_or_after:
+        # Exports show whole seconds; a run's logical date need not be one.
+        return ledger.get(moment) or ledger.get(moment.replace(microsecond=0))
+    later = (time for time in ledger.times() if time >= moment.replace(microsecond=0))
+    first = next(later, None)
+    return None if first is None else ledger.get(first)
+
+
+class SnapshotTrigger(PollingTrigger):
+    """Fires when *table* has the snapshot.
+
+    :param lake: a path or ``s3://``.
+    :param table: name of the lake's table.
+    :param as_of: ISO 8601 text with an offset.
+    :param at_or_after: any later snapshot will do.
+    """
+
+    def __init__(self, *, lake: str, table: str, as_of: str, at_or_after: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lake = lake
+        self.table = table
+        self.as_of = as_of
+        self.at_or_after = at_or_after
+
+    def own_fields(self) -> dict[str, Any]:
+        """Return what names the snapshot."""
+        return {"lake": self.lake, "table": self.table, "as_of": self.as_of, "at_or_after": self.at_or_after}
+
+    async def is_ready(self) -> bool:
+        """Return whether the commit record is there; reads it in a thread, as the store blocks."""
+        return await asyncio.to_thread(self._find) is not None
+
+    def _find(self) -> CommitRecord | None:
+        s3 = S3Hook(**self.hook_parameters).conn if self.lake.startswith("s3://") else None
+        return find_snapshot(self.lake, self.table, self.as_of, at_or_after=self.at_or_after, s3=s3)
