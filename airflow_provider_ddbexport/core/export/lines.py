@@ -1,0 +1,172 @@
+"""One data file, read once from front to back: hashed, unzipped, split, decoded and counted."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from isal import igzip, igzip_lib
+
+from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import DataFileError, ItemError, ObjectNotFoundError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+T = TypeVar("T")
+
+MAX_LINE_BYTES = 32 << 20
+"""No item is that long: at most 400 KB as DynamoDB counts, six times that with every character escaped, twice that in
+the two images of a change, and some for the types around each value."""
+
+_BLOCK_BYTES = 1 << 20
+_GZIP_ERRORS = (gzip.BadGzipFile, igzip_lib.IsalError, EOFError)
+
+
+class DataFileReader(Generic[T]):
+    """What the lines of one data file decode to, in the file's order.
+
+    An iterator. Holds one block and one line in memory. What it yields is not verified before it has ended without an
+    error: MD5 and item count are known only then. Raises DataFileError, ItemError, or the store's errors.
+
+    Attributes:
+        count: lines read so far.
+        compressed_bytes: bytes read so far.
+    """
+
+    def __init__(self, root: ObjectStore, export: Export, file: DataFile, decode: Callable[[bytes], T]) -> None:
+        self._root = root
+        self._export = export
+        self._file = file
+        self._decode = decode
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._values = self._read()
+        self.count = 0
+        self.compressed_bytes = 0
+
+    def __iter__(self) -> Iterator[T]:
+        # The generator itself, which is faster to iterate than __next__ below.
+        return self._values
+
+    def __next__(self) -> T:
+        return next(self._values)
+
+    def _read(self) -> Iterator[T]:
+        chunks = self._hashed()
+        try:
+            yield from self._decoded(_unzipped(chunks))
+        except DataFileError as problem:
+            # Damage in the bytes explains whatever they decoded to, so it is looked for first: that takes all of them.
+            for _ in chunks:
+                pass
+            self._require_md5()
+            raise problem from None
+        self._require_md5()
+        if self.count != self._file.item_count:
+            raise self._error(
+                f"item count expected {self._file.item_count}, found {self.count}; the export contradicts itself, "
+                "start a new one"
+            )
+
+    def _hashed(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._root.stream(self._file.key):
+                self._md5.update(chunk)
+                self.compressed_bytes += len(chunk)
+                yield chunk
+        except ObjectNotFoundError:
+            raise self._error(
+                "the manifest names it, but it is missing; copy the export again or start a new one"
+            ) from None
+
+    def _decoded(self, blocks: Iterator[bytes]) -> Iterator[T]:
+        offset = 0
+        try:
+            for line in _lines(blocks):
+                try:
+                    value = self._decode(line)
+                except ItemError as error:
+                    raise self._item_error(str(error.context.get("reason") or error), offset) from None
+                self.count += 1
+                offset += len(line) + 1
+                yield value
+        except _LineTooLongError:
+            raise self._item_error(f"no end of line within {MAX_LINE_BYTES} bytes", offset) from None
+        except _GZIP_ERRORS:
+            raise self._error(
+                f"its gzip stream is cut or broken after {self.count} items; the export is damaged, start a new one"
+            ) from None
+
+    def _require_md5(self) -> None:
+        found = base64.b64encode(self._md5.digest()).decode()
+        if found != self._file.md5:
+            raise self._error(
+                f"md5 expected {self._file.md5}, found {found} over {self.compressed_bytes} bytes; the export is "
+                "damaged, copy it again or start a new one",
+                expected=self._file.md5,
+                found=found,
+            )
+
+    def _item_error(self, reason: str, offset: int) -> ItemError:
+        line = self.count + 1
+        return ItemError(
+            f"{self._label()}, line {line} at byte {offset} of the unzipped file: {reason}; its md5 is right, so "
+            "copying it again does not help: start a new export",
+            uri=self._root.uri_of(self._file.key),
+            line=line,
+            offset=offset,
+            reason=reason,
+        )
+
+    def _error(self, problem: str, **context: str) -> DataFileError:
+        return DataFileError(f"{self._label()}: {problem}", uri=self._root.uri_of(self._file.key), **context)
+
+    def _label(self) -> str:
+        files = self._export.files
+        position = f"{files.index(self._file) + 1} of {len(files)} " if self._file in files else ""
+        return f"data file {position}{self._root.uri_of(self._file.key)}"
+
+
+class _LineTooLongError(Exception):
+    pass
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks as the file that gzip readers ask for."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        target = memoryview(buffer).cast("B")
+        if not self._rest:
+            self._rest = memoryview(next(self._chunks, b""))
+        size = min(len(target), len(self._rest))
+        target[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    with igzip.IGzipFile(fileobj=_Chunks(chunks), mode="rb") as file:  # type: ignore[no-untyped-call]
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+
+
+def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+        if len(rest) > MAX_LINE_BYTES:
+            raise _LineTooLongError
+    if rest:
+        yield rest
