@@ -25,7 +25,9 @@ MAX_LINE_BYTES = 32 << 20
 the two images of a change, and some for the types around each value."""
 
 _BLOCK_BYTES = 1 << 20
-_GZIP_ERRORS = (gzip.BadGzipFile, igzip_lib.IsalError, EOFError)
+# isal's stubs take this class for an instance.
+_IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]
+_GZIP_ERRORS = (gzip.BadGzipFile, _IsalError, EOFError)
 
 
 class DataFileReader(Generic[T]):

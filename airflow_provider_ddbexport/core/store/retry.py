@@ -43,20 +43,26 @@ class Tries:
         self._failed = 0
         self._started = policy.clock()
 
-    def failed(self, reason: str) -> None:
-        """Pause before the next try, or raise StorageDeadlineError when the deadline has come."""
+    def pause(self) -> bool:
+        """Count a failure; pause before the next try and return True, or return False: the deadline has come."""
         policy = self._policy
         self._failed += 1
-        elapsed = policy.clock() - self._started
-        if elapsed >= policy.deadline_s:
+        left = policy.deadline_s - (policy.clock() - self._started)
+        if left <= 0:
+            return False
+        step = min(policy.longest_pause_s, policy.first_pause_s * 2 ** min(self._failed - 1, 30))
+        policy.sleep(min(step * (0.5 + 0.5 * policy.jitter()), left))
+        return True
+
+    def failed(self, reason: str) -> None:
+        """Pause before the next try, or raise StorageDeadlineError when the deadline has come."""
+        if not self.pause():
             raise StorageDeadlineError(
-                f"{self._what}: failed {self._failed} times in {elapsed:.0f} s, last: {reason}; "
-                f"the deadline is {policy.deadline_s:.0f} s, run again when the storage answers",
+                f"{self._what}: failed {self._failed} times up to the deadline of {self._policy.deadline_s:.0f} s, "
+                f"last: {reason}; run again when the storage answers",
                 reason=reason,
                 tries=self._failed,
             )
-        step = min(policy.longest_pause_s, policy.first_pause_s * 2 ** min(self._failed - 1, 30))
-        policy.sleep(min(step * (0.5 + 0.5 * policy.jitter()), policy.deadline_s - elapsed))
 
     def progressed(self) -> None:
         """Start the deadline and the pauses afresh, because something was achieved."""
