@@ -6,7 +6,8 @@ JSON; which tree a table gets is decided in :mod:`.resolve`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pyarrow as pa
@@ -31,7 +32,10 @@ class Kind(StrEnum):
     MAP = "M*"
     """A map with many keys and one type of value."""
     FLAT = "M_"
-    """A map whose leaves are columns of their own (``nested="flatten"``); it has no column itself."""
+    """A map whose leaves are columns of their own (``nested="flatten"``); it has no column itself.
+
+    A table whose maps got new keys has several FLAT columns of one attribute, so that new leaves follow old ones;
+    :func:`merge_flat` makes one of them."""
     JSON = "JSON"
     """A map or list as JSON text (``nested="json"``)."""
 
@@ -42,7 +46,8 @@ class Column:
 
     Attributes:
         attribute: its name in DynamoDB; "" for the elements of a list or set and the values of a MAP.
-        name: its name in Parquet and in the catalog; "" where attribute is.
+        name: its name in Parquet and in the catalog; "" for elements and values. A FLAT's is the beginning of its
+            leaves' names, which are whole names.
         kind: see :class:`Kind`.
         arrow: the Arrow type of a NUMBER (int64, decimal128, float64, string); None for every other kind, whose type
             follows from the tree.
@@ -68,3 +73,15 @@ class Schema:
 
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
+
+
+def merge_flat(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """Return *columns* with one FLAT for each attribute that has any, its children merged likewise."""
+    merged: dict[str, Column] = {}
+    for column in columns:
+        if column.kind is Kind.FLAT:
+            earlier = merged[column.attribute].children if column.attribute in merged else ()
+            merged[column.attribute] = replace(column, children=merge_flat(earlier + column.children))
+        else:
+            merged[column.attribute] = column
+    return tuple(merged.values())

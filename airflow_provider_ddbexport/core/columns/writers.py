@@ -1,0 +1,236 @@
+"""What collects the values of one column, and of each level inside of one, until they become an Arrow array.
+
+A writer's rows are those of the array it makes: items for a column, elements for what is in a list. A row that nothing
+was put into is null, so that absent attributes cost nothing. ``put`` returns an estimate of the bytes it kept.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping
+from itertools import repeat
+from typing import Any, Protocol, TypeAlias
+
+import pyarrow as pa
+
+from airflow_provider_ddbexport.core.columns.arrow_types import arrow_type
+from airflow_provider_ddbexport.core.columns.json_text import json_text, json_unlike
+from airflow_provider_ddbexport.core.columns.names import join
+from airflow_provider_ddbexport.core.columns.numbers import fit
+from airflow_provider_ddbexport.core.columns.schema import Column, Kind
+from airflow_provider_ddbexport.core.decode import AttributeValue
+
+Steps: TypeAlias = "tuple[Steps | None, str]"
+"""Where a value is: where its container is, and the step from there. Linked, because most are never written out."""
+
+Rescue = Callable[[Steps, str, AttributeValue], None]
+"""Keeps a value that did not fit; takes its place, the path to count it under, and the value."""
+
+
+class Writer(Protocol):
+    """Takes the values of one place."""
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        """Keep *value* as the one of *row*, which is higher than any before, or rescue it."""
+
+
+class ValueWriter(Writer, Protocol):
+    """A writer with an array."""
+
+    def finish(self, rows: int) -> pa.Array:
+        """Return the array of all rows, *rows* of them, and start anew."""
+
+
+def make_writer(column: Column, path: str, rescue: Rescue) -> ValueWriter:
+    """Return the writer of *column*, which is not FLAT; *path* is where values are counted that do not fit."""
+    return _WRITERS.get(column.kind, _Plain)(column, path, rescue)
+
+
+class _Plain:
+    """A value without anything inside."""
+
+    def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
+        self._kind = column.kind.value
+        self._type = arrow_type(column)
+        self._convert: Callable[[str], str | bytes | int | float | None] | None = None
+        if column.kind is Kind.NUMBER:
+            self._convert = fit(column.arrow)
+        elif column.kind is Kind.BINARY:
+            self._convert = a2b_base64
+        self._label = path
+        self._rescue = rescue
+        self._values: list[Any] = []
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        content = value.get(self._kind)
+        kept = content if content is None or self._convert is None else self._convert(content)
+        if content is None or kept is None:
+            self._rescue(path, self._label, value)
+            return 0
+        values = self._values
+        if len(values) < row:
+            values.extend(repeat(None, row - len(values)))
+        values.append(kept)
+        return 8 if content is True or content is False else 8 + len(content)
+
+    def finish(self, rows: int) -> pa.Array:
+        values, self._values = self._values, []
+        values.extend(repeat(None, rows - len(values)))
+        if pa.types.is_decimal(self._type):
+            # Arrow reads decimals from text several times faster than from Python's Decimal.
+            return pa.array(values, pa.string()).cast(self._type)
+        return pa.array(values, self._type)
+
+
+class _JsonText:
+    """A map or list as JSON text. Its sets and binaries are in the text as arrays and text, and rescued besides."""
+
+    def __init__(self, _column: Column, path: str, rescue: Rescue) -> None:
+        self._label = path
+        self._rescue = rescue
+        self._values: list[str | None] = []
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        if not ("L" in value or value.get("M")):
+            self._rescue(path, self._label, value)
+            return 0
+        text = json_text(value)
+        for steps, label, unlike in json_unlike(value, path, self._label):
+            self._rescue(steps, label, unlike)
+        self._values.extend(repeat(None, row - len(self._values)))
+        self._values.append(text)
+        return 8 + len(text)
+
+    def finish(self, rows: int) -> pa.Array:
+        values, self._values = self._values, []
+        values.extend(repeat(None, rows - len(values)))
+        return pa.array(values, pa.string())
+
+
+class FlatWriter:
+    """A map without a column: its members have their own."""
+
+    def __init__(self, children: Mapping[str, Writer], path: str, rescue: Rescue) -> None:
+        self._children = children
+        self._label = path
+        self._rescue = rescue
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        members = value.get("M")
+        if not members:
+            self._rescue(path, self._label, value)
+            return 0
+        size = 1
+        for key, member in members.items():
+            child = self._children.get(key)
+            if child is not None:
+                size += child.put(row, member, (path, key))
+            else:
+                self._rescue((path, key), join(self._label, key), member)
+        return size
+
+
+class _Struct(FlatWriter):
+    """A map with a known set of keys. An empty one is null and rescued, for no reader tells it from an absent one."""
+
+    def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
+        self._fields = list(arrow_type(column))
+        self._members = [make_writer(child, join(path, child.attribute), rescue) for child in column.children]
+        self._is_null: list[bool] = []
+        super().__init__(
+            {child.attribute: w for child, w in zip(column.children, self._members, strict=True)}, path, rescue
+        )
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        if value.get("M"):
+            self._is_null.extend(repeat(True, row - len(self._is_null)))
+            self._is_null.append(False)
+        return super().put(row, value, path)
+
+    def finish(self, rows: int) -> pa.Array:
+        is_null, self._is_null = self._is_null, []
+        is_null.extend(repeat(True, rows - len(is_null)))
+        arrays = [member.finish(rows) for member in self._members]
+        return pa.StructArray.from_arrays(arrays, fields=self._fields, mask=pa.array(is_null, pa.bool_()))
+
+
+class _List:
+    """A list or a set. An element that does not fit is null in its place, and rescued by its index."""
+
+    def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
+        element = column.children[0]
+        self._kind = column.kind.value
+        self._wrap = None if column.kind is Kind.LIST else element.kind.value
+        self._type = arrow_type(column)
+        self._elements = make_writer(element, path, rescue)
+        self._count = 0
+        self._starts: list[int | None] = []
+        self._label = path
+        self._rescue = rescue
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        contents = value.get(self._kind)
+        if contents is None:
+            self._rescue(path, self._label, value)
+            return 0
+        self._starts.extend(repeat(None, row - len(self._starts)))
+        self._starts.append(self._count)
+        if self._wrap is not None:
+            contents = [{self._wrap: content} for content in contents]
+        size = 8
+        for index, element in enumerate(contents):
+            size += self._elements.put(self._count + index, element, (path, str(index)))
+        self._count += len(contents)
+        return size
+
+    def finish(self, rows: int) -> pa.Array:
+        starts, self._starts = self._starts, []
+        count, self._count = self._count, 0
+        starts.extend(repeat(None, rows - len(starts)))
+        offsets = pa.array([*starts, count], pa.int32())
+        return pa.ListArray.from_arrays(offsets, self._elements.finish(count), type=self._type)
+
+
+class _Map:
+    """A map with any keys. Where it is nested, its keys are part of paths but not of what they are counted under."""
+
+    def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
+        self._type = arrow_type(column)
+        self._values = make_writer(column.children[0], path, rescue)
+        self._keys: list[str] = []
+        self._starts: list[int | None] = []
+        self._label = path
+        self._rescue = rescue
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        members = value.get("M")
+        if not members:
+            self._rescue(path, self._label, value)
+            return 0
+        self._starts.extend(repeat(None, row - len(self._starts)))
+        self._starts.append(len(self._keys))
+        size = 8
+        # By key, so that the same item is the same row however its attributes were ordered.
+        for key in sorted(members):
+            size += 8 + len(key) + self._values.put(len(self._keys), members[key], (path, key))
+            self._keys.append(key)
+        return size
+
+    def finish(self, rows: int) -> pa.Array:
+        starts, self._starts = self._starts, []
+        keys, self._keys = self._keys, []
+        starts.extend(repeat(None, rows - len(starts)))
+        offsets = pa.array([*starts, len(keys)], pa.int32())
+        values = self._values.finish(len(keys))
+        return pa.MapArray.from_arrays(offsets, pa.array(keys, pa.string()), values).cast(self._type)
+
+
+_WRITERS: dict[Kind, Callable[[Column, str, Rescue], ValueWriter]] = {
+    Kind.JSON: _JsonText,
+    Kind.STRUCT: _Struct,
+    Kind.MAP: _Map,
+    Kind.LIST: _List,
+    Kind.STRING_SET: _List,
+    Kind.NUMBER_SET: _List,
+    Kind.BINARY_SET: _List,
+}
