@@ -99,8 +99,8 @@ class LocalAws:
     ) -> None:
         """Make the next *times* calls of *operation* fail; see :class:`local.emulator.Fault`.
 
-        *operation* is one of a JSON service (``ExportTableToPointInTime``, ``StartCrawler``), or ``S3:PUT`` for requests
-        to S3 whose path contains *path*. With *after*, the call takes effect and only its answer is lost.
+        *operation* is one of a JSON service (``ExportTableToPointInTime``, ``StartCrawler``), or ``S3:PUT`` for
+        requests to S3 whose path contains *path*. With *after*, the call takes effect and only its answer is lost.
         """
         self.control(
             "POST",

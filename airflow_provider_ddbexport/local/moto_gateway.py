@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 import msgspec
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from airflow_provider_ddbexport.local.wire import AwsError, Call
@@ -117,6 +117,6 @@ class MotoGateway:
 
     def reset(self) -> None:
         """Empty every service of every account."""
-        from moto.moto_api._internal import moto_api_backend
+        from moto.moto_api._internal.models import moto_api_backend
 
         moto_api_backend.reset()

@@ -1,4 +1,4 @@
-"""The pytest fixture ``local_aws``: an AWS of its own for each test. Loaded by pytest where the package is installed."""
+"""The pytest fixture ``local_aws``: an AWS of its own for each test. Loaded by pytest."""
 
 from __future__ import annotations
 

@@ -16,12 +16,13 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from airflow_provider_ddbexport.local.application import AwsApplication
 from airflow_provider_ddbexport.local.control import Control
+from airflow_provider_ddbexport.local.dynamodb import DynamoDB
 from airflow_provider_ddbexport.local.emulator import Emulator
 from airflow_provider_ddbexport.local.handle import LocalAws
 from airflow_provider_ddbexport.local.moto_gateway import MotoGateway
 
 
-class _QuietRequestHandler(MotoRequestHandler):  # type: ignore[misc]
+class _QuietRequestHandler(MotoRequestHandler):
     """Answers without a log line per request; requests hold what users store."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -39,8 +40,10 @@ def process_emulator() -> tuple[Emulator, AwsApplication]:
     with _building:
         if _emulator is None or _application is None:
             emulator = Emulator(MotoGateway())
+            dynamodb = DynamoDB(emulator)
+            emulator.register(dynamodb.handlers())
             _register_lake_services(emulator)
-            _application = AwsApplication(emulator, Control(emulator, list))
+            _application = AwsApplication(emulator, Control(emulator, dynamodb.exports_billed))
             _emulator = emulator
         return _emulator, _application
 
