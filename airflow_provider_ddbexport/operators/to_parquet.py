@@ -1,0 +1,220 @@
+"""From an export to a published, registered snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+from airflow.providers.common.compat.sdk import Asset
+
+from airflow_provider_ddbexport.assets import snapshot_figures
+from airflow_provider_ddbexport.core.catalog import register_snapshot, unregister_snapshot
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.export.manifest import read_export
+from airflow_provider_ddbexport.core.export.source import split_source
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.convert import Progress, convert_export
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_LOG_EVERY_S = 30.0
+
+
+class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
+    """Verifies an export, converts it to Parquet, publishes it as a snapshot and registers it in the Glue Catalog.
+
+    Every byte of the export is verified before anything is published. Readers see the whole snapshot or none: its
+    partition is registered only after the commit record has been created. Trying again is safe at any instruction: a
+    snapshot that is published already is not converted again, only registered. Memory does not grow with the export.
+
+    With Asset ``outlets`` (see :func:`.snapshot_asset`), the asset event's ``extra`` has the same figures as XCom.
+
+    XCom: ``record`` (address of the commit record, what :class:`.GlueSnapshotCrawlerOperator` and
+    :class:`.AthenaSnapshotCheckOperator` take), ``table``, ``as_of``, ``published_at``, ``rows``, ``parts``, ``bytes``,
+    ``columns``, ``rescued`` (values that fit no column and are kept beside them), ``export_arn``, ``export_type``,
+    ``table_arn``, ``database`` (None if not registered), ``partitions`` (how many the catalog has of it) and
+    ``new_columns`` (names the catalog's table gained).
+
+    :param source: address of the export's folder, ``…/AWSDynamoDB/<ExportId>``; the export operator's XCom has it
+        under ``source``. (templated)
+    :param lake: folder of the lake, ``s3://`` or a path. (templated)
+    :param table: folder and catalog name of the table; made from the DynamoDB table's name by default. (templated)
+    :param database: database of the Glue Catalog to register the snapshot in, made when absent; None to leave it to a
+        crawler. (templated)
+    :param catalog_id: account of the Glue Catalog, if it is not the caller's. (templated)
+    :param numbers: type of number columns: ``auto``, ``double``, ``string`` or ``decimal(p,s)``, for all or by
+        attribute. (templated)
+    :param nested: what maps become: ``struct``, ``flatten`` or ``json``. (templated)
+    :param partition_by: attributes whose values become folders. (templated)
+    :param column_names: column names by attribute, where two would be alike. (templated)
+    :param rows_per_part: rows of a Parquet file, at most.
+    :param part_bytes: size at which a Parquet file ends, about.
+    :param workers: data files read side by side.
+    :param replace: put another snapshot in the place of one that is published for the same time. It is unregistered
+        first, so there is a gap in which the catalog has neither.
+    :param s3_bucket_owner: account id that must own the buckets of export and lake; not checked if None. (templated)
+    :param aws_conn_id: The Airflow connection used for AWS credentials. (templated)
+    :param region_name: AWS region of the catalog. (templated)
+    :param verify: Whether or not to verify SSL certificates, or the path of a CA bundle. (templated)
+    :param botocore_config: Configuration dictionary for the botocore clients.
+    """
+
+    aws_hook_class = S3Hook
+    template_fields: Sequence[str] = aws_template_fields(
+        "source",
+        "lake",
+        "table",
+        "database",
+        "catalog_id",
+        "numbers",
+        "nested",
+        "partition_by",
+        "column_names",
+        "s3_bucket_owner",
+    )
+    ui_color = "#e8f0fb"
+
+    def __init__(
+        self,
+        *,
+        source: str,
+        lake: str,
+        table: str | None = None,
+        database: str | None = None,
+        catalog_id: str | None = None,
+        numbers: str | Mapping[str, str] = "auto",
+        nested: Literal["struct", "flatten", "json"] = "struct",
+        partition_by: Sequence[str] | str = (),
+        column_names: Mapping[str, str] | None = None,
+        rows_per_part: int = 1_000_000,
+        part_bytes: int = 256 << 20,
+        workers: int = 1,
+        replace: bool = False,
+        s3_bucket_owner: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.lake = lake
+        self.table = table
+        self.database = database
+        self.catalog_id = catalog_id
+        self.numbers = numbers
+        self.nested = nested
+        self.partition_by = partition_by
+        self.column_names = column_names
+        self.rows_per_part = rows_per_part
+        self.part_bytes = part_bytes
+        self.workers = workers
+        self.replace = replace
+        self.s3_bucket_owner = s3_bucket_owner
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the published snapshot's figures."""
+        with permanent_errors_fail():
+            options = self._options()
+            if self.database and not self.lake.startswith("s3://"):
+                raise BadCallError(
+                    f"lake: the Glue Catalog can only point at s3://, found {self.lake}; leave database out or give an "
+                    "s3:// lake"
+                )
+            root_uri, export_id = split_source(self.source)
+            root, lake = self._store(root_uri), self._store(self.lake)
+            record = convert_export(
+                root,
+                read_export(root, export_id),
+                lake,
+                table=self.table or None,
+                options=options,
+                rows_per_part=self.rows_per_part,
+                part_bytes=self.part_bytes,
+                workers=self.workers,
+                replace=self.replace,
+                before_replace=self._unregister if self.database else None,
+                progress=self._progress(),
+            )
+            table_store = lake.child(record.table)
+            figures = {
+                **snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of))),
+                **self._register(record, table_store),
+            }
+        self.log.info(
+            "Snapshot of %s as of %s: %s rows in %s parts, %s values rescued; %s",
+            *(figures[name] for name in ("table", "as_of", "rows", "parts", "rescued", "record")),
+        )
+        self._tell_outlets(context, figures)
+        return figures
+
+    def _options(self) -> ColumnOptions:
+        return ColumnOptions(
+            numbers=self.numbers,
+            nested=self.nested,
+            partition_by=self.partition_by,  # type: ignore[arg-type] # it makes a tuple of what it is given
+            column_names=self.column_names or {},
+        )
+
+    def _store(self, uri: str) -> ObjectStore:
+        return open_store(
+            uri,
+            s3=self.hook.conn if uri.startswith("s3://") else None,
+            expected_bucket_owner=self.s3_bucket_owner or None,
+        )
+
+    @property
+    def _glue(self) -> Any:
+        return AwsBaseHook(client_type="glue", **self._hook_parameters).conn
+
+    def _register(self, record: CommitRecord, table_store: ObjectStore) -> dict[str, Any]:
+        if not self.database:
+            return {"database": None, "partitions": 0, "new_columns": []}
+        registered = register_snapshot(
+            self._glue,
+            record,
+            Ledger(table_store).table_schema() or record.schema,
+            database=self.database,
+            lake_uri=self.lake,
+            catalog_id=self.catalog_id or None,
+        )
+        self.log.info("Registered in %s.%s: %s", registered.database, registered.table, registered)
+        return {
+            "database": registered.database,
+            "partitions": registered.created + registered.updated + registered.unchanged,
+            "new_columns": list(registered.new_columns),
+        }
+
+    def _unregister(self, replaced: CommitRecord) -> None:
+        removed = unregister_snapshot(
+            self._glue, replaced, database=str(self.database), catalog_id=self.catalog_id or None
+        )
+        self.log.info("Replacing the snapshot as of %s: %s partitions unregistered", iso(replaced.as_of), removed)
+
+    def _progress(self) -> Callable[[Progress], None]:
+        started = told = time.monotonic()
+
+        def log(progress: Progress) -> None:
+            nonlocal told
+            if (now := time.monotonic()) - told >= _LOG_EVERY_S:
+                told = now
+                self.log.info(
+                    "%s: %s of %s items after %.0f s", progress.stage, progress.items, progress.total, now - started
+                )
+
+        return log
+
+    def _tell_outlets(self, context: Context, figures: dict[str, Any]) -> None:
+        for outlet in self.outlets or ():
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra.update(figures)

@@ -1,0 +1,42 @@
+"""Waiting in the triggerer for Athena queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_provider_ddbexport.core.athena import await_queries
+from airflow_provider_ddbexport.core.conversation import Conversation, Patience
+from airflow_provider_ddbexport.triggers.conversation import ConversationTrigger
+
+
+class AthenaQueriesTrigger(ConversationTrigger):
+    """Fires when all queries have ended, well or not; the task reads what came of them.
+
+    :param executions: QueryExecutionId by name of the query.
+    """
+
+    aws_hook_class = AthenaHook
+
+    def __init__(self, *, executions: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.executions = executions
+
+    def own_fields(self) -> dict[str, Any]:
+        """Return the queries."""
+        return {"executions": self.executions}
+
+    def conversation(self, patience: Patience) -> Conversation[None]:
+        """Return the conversation that ends with the queries."""
+        return await_queries(self.executions, patience)
+
+    async def on_kill(self) -> None:
+        """Cancel the queries when somebody ends or clears the deferred task (from Airflow 3.3 on)."""
+        async with await self.hook().get_async_conn() as client:  # type: ignore[no-untyped-call]
+            for query_id in self.executions.values():
+                try:
+                    await client.stop_query_execution(QueryExecutionId=query_id)
+                except (ClientError, BotoCoreError) as error:
+                    self.log.warning("query %s could not be cancelled: %s", query_id, error)
