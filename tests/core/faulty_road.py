@@ -1,0 +1,152 @@
+"""A proxy on loopback that forwards faithfully except where a test has asked for a fault."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal
+
+Kind = Literal["cut", "status", "lost answer", "lost request", "whole body", "before"]
+
+
+@dataclass
+class Fault:
+    """What goes wrong with requests of *method* whose path and query contain *part*, *times* times.
+
+    ``cut``: the answer announces all and ends after *at* bytes of its body. ``status``: answered by the proxy with
+    *status* and *code*. ``lost answer``: done, but the connection is closed without an answer. ``lost request``: closed
+    without doing it. ``whole body``: a Range is taken out of the request. ``before``: *action* is called first.
+    """
+
+    kind: Kind
+    method: str = "GET"
+    part: str = ""
+    times: int = 1
+    at: int = 0
+    status: int = 500
+    code: str = "InternalError"
+    action: Callable[[], Any] = lambda: None
+    happened: int = field(default=0, init=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+class FaultyRoad:
+    """The running proxy.
+
+    Attributes:
+        faults: the first that matches and has times left happens.
+        requests: all that came, in order.
+    """
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.target = target
+        self.faults: list[Fault] = []
+        self.requests: list[Request] = []
+        self._lock = threading.Lock()
+        road = self
+
+        class Handler(_Handler):
+            def road(self) -> FaultyRoad:
+                return road
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(self, fault: Fault) -> Fault:
+        self.faults.append(fault)
+        return fault
+
+    def take(self, request: Request) -> Fault | None:
+        with self._lock:
+            self.requests.append(request)
+            for fault in self.faults:
+                if fault.method == request.method and fault.part in request.path and fault.happened < fault.times:
+                    fault.happened += 1
+                    return fault
+        return None
+
+    def __enter__(self) -> FaultyRoad:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # A small answer leaves at once instead of waiting for the client's acknowledgement of the headers.
+    disable_nagle_algorithm = True
+
+    def road(self) -> FaultyRoad:
+        raise NotImplementedError
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+    def handle_one(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        fault = self.road().take(Request(self.command, self.path, {k.lower(): v for k, v in headers.items()}))
+        kind = fault.kind if fault else None
+        if fault and kind == "status":
+            text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode()
+            self._answer(fault.status, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else text)
+            return
+        if kind == "lost request":
+            self._hang_up()
+            return
+        if fault and kind == "before":
+            fault.action()
+        if kind == "whole body":
+            headers = {name: value for name, value in headers.items() if name.lower() != "range"}
+        connection = http.client.HTTPConnection(*self.road().target, timeout=30)
+        try:
+            connection.request(self.command, self.path, body, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if kind == "lost answer":
+            self._hang_up()
+            return
+        self._answer(response.status, response.getheaders(), answer, cut=fault.at if fault and kind == "cut" else None)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: int | None = None) -> None:
+        self.send_response_only(status)
+        length = str(len(body))
+        for name, value in headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = value
+            elif name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        self.wfile.write(body if cut is None else body[:cut])
+        if cut is not None:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self.wfile.flush()
+        self.close_connection = True
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_one  # noqa: N815 (http.server looks for these names)

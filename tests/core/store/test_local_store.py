@@ -1,0 +1,148 @@
+"""Local folders as stores."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.errors import (
+    ObjectExistsError,
+    StorageError,
+    StoreNotWritableError,
+)
+
+
+def test_only_one_of_many_creators_wins(tmp_path: Path) -> None:
+    """Of threads that create one key with different bytes, exactly one succeeds, and its bytes stay."""
+    store, barrier = LocalStore(tmp_path), threading.Barrier(8)
+    won: list[bytes] = []
+
+    def create(body: bytes) -> None:
+        barrier.wait()
+        try:
+            store.create("commit", body)
+        except ObjectExistsError:
+            return
+        won.append(body)
+
+    threads = [threading.Thread(target=create, args=(bytes([number]) * 100,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(won) == 1
+    assert store.read("commit") == won[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["commit"]
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk fails before the rename, the old bytes are there and no litter is."""
+    store = LocalStore(tmp_path)
+    store.write("part", b"old")
+    failures = []
+
+    def fail(descriptor: int) -> None:
+        failures.append(descriptor)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    for write in (store.write, store.create):
+        with pytest.raises(StorageError, match="No space left on device"):
+            write("part", b"new")
+    with pytest.raises(StorageError):
+        store.write_file("part", Path(__file__))
+
+    assert len(failures) == 3
+    assert store.read("part") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_a_killed_writers_file_is_hidden_and_later_removed(tmp_path: Path) -> None:
+    """An unfinished file is no object; writing its key again removes it when it is old, not while it may be alive."""
+    store = LocalStore(tmp_path)
+    dead, alive, other = (tmp_path / f".{name}.unfinished" for name in ("part.dead", "part.alive", "else.dead"))
+    for path in (dead, alive, other):
+        path.write_bytes(b"half")
+    for path in (dead, other):
+        os.utime(path, (0, 0))
+
+    assert list(store.list()) == []
+    store.write("part", b"whole")
+    assert not dead.exists()
+    assert alive.exists()
+    assert other.exists()
+    assert [info.key for info in store.list()] == ["part"]
+
+
+def test_a_root_that_is_a_file_is_not_writable(tmp_path: Path) -> None:
+    """Writing below a file is a StoreNotWritableError that names the folder to mend."""
+    (tmp_path / "lake").write_bytes(b"")
+    for root in (tmp_path / "lake", tmp_path / "lake" / "deeper"):
+        store = LocalStore(root)
+        with pytest.raises(StoreNotWritableError, match="may write to"):
+            store.write("part", b"x")
+        with pytest.raises(StoreNotWritableError):
+            store.create("part", b"x")
+        with pytest.raises(StoreNotWritableError):
+            store.write_file("part", Path(__file__))
+        assert list(store.list()) == []
+
+
+def test_a_read_only_file_system_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EROFS is a StoreNotWritableError. (Faked: tests may run as root, whom permissions do not stop.)"""
+    asked = []
+
+    def refuse(self: Path, *args: object, **kwargs: object) -> None:
+        asked.append(self)
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreNotWritableError, match="Read-only file system"):
+        LocalStore(tmp_path / "lake").write("part", b"x")
+    assert asked == [tmp_path / "lake"]
+
+
+def test_a_file_that_grows_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    """More bytes than there were at the start are no mixture but a StorageError."""
+    store = LocalStore(tmp_path)
+    store.write("part", b"x" * 100)
+    chunks = store.stream("part", chunk_bytes=60)
+    next(chunks)
+    with (tmp_path / "part").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(StorageError, match="expected 100 bytes, found 104"):
+        list(chunks)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(tmp_path: Path) -> None:
+    """A writer's rename does not disturb a reader."""
+    store = LocalStore(tmp_path)
+    store.write("part", b"a" * 100)
+    chunks = store.stream("part", chunk_bytes=60)
+    head = next(chunks)
+    store.write("part", b"b" * 50)
+
+    assert head + b"".join(chunks) == b"a" * 100
+
+
+def test_deleting_removes_the_folders_it_empties(tmp_path: Path) -> None:
+    """A partition without files leaves no folder that a catalog might find; the root and shared folders stay."""
+    store = LocalStore(tmp_path / "lake")
+    store.write("t/ts=1/part", b"x")
+    store.write("t/ts=2/part", b"x")
+    store.delete("t/ts=1/part")
+    assert sorted(path.name for path in (tmp_path / "lake/t").iterdir()) == ["ts=2"]
+    store.delete("t/ts=2/part")
+
+    assert list((tmp_path / "lake").iterdir()) == []
+
+
+def test_a_store_pickles(tmp_path: Path) -> None:
+    """Worker processes get a local store as it is."""
+    assert pickle.loads(pickle.dumps(LocalStore(tmp_path))) == LocalStore(tmp_path)
