@@ -265,7 +265,7 @@ def completed(description: ExportDescription, *, waited_s: float) -> ExportDescr
         return description
     if description.status is ExportStatus.IN_PROGRESS:
         raise DeadlineError(
-            f"export {description.export_arn}: still in progress after {waited_s:.0f} s; it goes on and is billed: "
+            f"export {description.export_arn}: still in progress after {waited_s:g} s; it goes on and is billed: "
             f"run again to attach to it, or wait longer",
             export_arn=description.export_arn,
             waited_s=waited_s,

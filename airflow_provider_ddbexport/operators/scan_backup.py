@@ -132,7 +132,7 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
             return int(self.segments)
         except ValueError:
             raise BadCallError(
-                f"segments: expected a whole number from 1 to 1000000, found {self.segments!r}"
+                f"segments: expected a number from 1 to 1000000, found {self.segments!r}"
             ) from None
 
     def _figures(self, backup: Export) -> dict[str, Any]:

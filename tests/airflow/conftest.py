@@ -2,23 +2,155 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import json
 import os
+import shutil
 import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 # Airflow reads its configuration when it is first imported, so this precedes every import of it. Under xdist each
 # worker is a process of its own and gets its own home.
 _HOME = Path(tempfile.mkdtemp(prefix="ddbexport-airflow-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ.update(
     {
         "AIRFLOW_HOME": str(_HOME),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_HOME / "logs"),
-        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
         "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "False",
-        "_AIRFLOW__AS_LIBRARY": "1",
+        # Credentials come from the environment, as aws_default says when it is empty.
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
     }
 )
+
+
+class TaskInstance:
+    """What operators use of one: XCom, which has to be JSON here as it has to be in Airflow's API."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep *value* as it would come back."""
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+
+@pytest.fixture
+def aws(local_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The embedded AWS, which every hook of this process now talks to; exports, crawls and queries end at once."""
+    for name, value in local_aws.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    return local_aws
+
+
+@pytest.fixture
+def make_context() -> Callable[..., dict[str, Any]]:
+    """Return what makes a task's context: a new task instance, and a run with or without a logical date."""
+
+    def make(
+        logical_date: datetime | None = datetime(2026, 1, 14, tzinfo=UTC), run_after: datetime | None = None
+    ) -> dict[str, Any]:
+        dag_run = SimpleNamespace(logical_date=logical_date, run_after=run_after or logical_date, run_id="run")
+        context: dict[str, Any] = {"ti": TaskInstance(), "dag_run": dag_run, "outlet_events": {}, "params": {}}
+        context["task_instance"] = context["ti"]
+        if logical_date is not None:
+            context["logical_date"] = logical_date
+        return context
+
+    return make
+
+
+@pytest.fixture
+def context(make_context: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The context of a run with the logical date 2026-01-14."""
+    return make_context()
+
+
+@pytest.fixture
+def run_task() -> Callable[..., Any]:
+    """Return what runs an operator to its end as Airflow does, and returns its XCom.
+
+    A deferred one's trigger is serialised, rebuilt from that, run until its first event, and the operator resumed with
+    the event. ``run_task.deferrals`` lists the classpaths of the triggers of the last run.
+    """
+    return _TaskRunner()
+
+
+class _TaskRunner:
+    def __init__(self) -> None:
+        self.deferrals: list[str] = []
+        self.events: list[dict[str, Any]] = []
+
+    def __call__(self, operator: Any, context: dict[str, Any]) -> Any:
+        from airflow.sdk.exceptions import TaskDeferred
+
+        self.deferrals, self.events = [], []
+        step: Callable[[], Any] = lambda: operator.execute(context)  # noqa: E731 - replaced below
+        while True:
+            try:
+                return step()
+            except TaskDeferred as deferred:
+                event = self._wait(deferred.trigger)
+                arguments = {**json.loads(json.dumps(deferred.kwargs or {})), "event": event}
+                step = _resumption(operator, deferred.method_name, arguments, context)
+
+    def _wait(self, trigger: Any) -> dict[str, Any]:
+        path, arguments = trigger.serialize()
+        self.deferrals.append(path)
+        rebuilt = rebuild_trigger(path, json.loads(json.dumps(arguments)))
+        event: dict[str, Any] = json.loads(json.dumps(first_event(rebuilt)))
+        self.events.append(event)
+        return event
+
+
+def _resumption(operator: Any, method: str, arguments: dict[str, Any], context: dict[str, Any]) -> Callable[[], Any]:
+    return lambda: operator.resume_execution(method, arguments, context)
+
+
+@pytest.fixture
+def rebuilt() -> Callable[[Any], Any]:
+    """Return what gives the trigger that a triggerer would make of a serialised one."""
+
+    def rebuild(trigger: Any) -> Any:
+        path, arguments = trigger.serialize()
+        return rebuild_trigger(path, json.loads(json.dumps(arguments)))
+
+    return rebuild
+
+
+@pytest.fixture
+def event_of() -> Callable[[Any], Any]:
+    """Return what runs a trigger until its first event, and gives the event's payload."""
+    return first_event
+
+
+def rebuild_trigger(path: str, arguments: dict[str, Any]) -> Any:
+    """Return the trigger as a triggerer makes it from the database."""
+    from airflow.sdk._shared.module_loading import import_string
+
+    return import_string(path)(**arguments)
+
+
+def first_event(trigger: Any, *, timeout_s: float = 30.0) -> Any:
+    """Return the payload of the trigger's first event."""
+
+    async def wait() -> Any:
+        async with asyncio.timeout(timeout_s):
+            events = trigger.run()
+            try:
+                return (await anext(events)).payload
+            finally:
+                await events.aclose()
+
+    return asyncio.run(wait())
