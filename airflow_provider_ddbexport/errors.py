@@ -30,6 +30,7 @@
     │   ├── SnapshotExistsError           published already with other contents
     │   ├── SnapshotNotFoundError
     │   ├── SchemaConflictError           an option contradicts a column the table already has
+    │   ├── PublishRaceError              another run was faster; nothing was published, plan and convert again
     │   └── OutcomeUnknownError           it may or may not have happened; nothing was cleaned up
     ├── DeadlineError                 a wait ended at the deadline its caller set
     └── CheckFailedError              a snapshot did not pass its checks; has the list of failures
@@ -168,6 +169,10 @@ class SnapshotNotFoundError(SnapshotError):
 
 class SchemaConflictError(SnapshotError):
     """An option asks for a type that a column of this table cannot take any more."""
+
+
+class PublishRaceError(SnapshotError):
+    """Another run changed the table's columns or removed parts meanwhile; nothing was published."""
 
 
 class OutcomeUnknownError(SnapshotError):

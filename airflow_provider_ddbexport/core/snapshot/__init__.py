@@ -1,0 +1,35 @@
+"""Snapshots: parts, commit records, the ledger, and the three steps that make one."""
+
+from airflow_provider_ddbexport.core.snapshot.convert import (
+    Progress,
+    convert_export,
+    convert_shard,
+    plan_conversion,
+)
+from airflow_provider_ddbexport.core.snapshot.items import find_snapshot, record_items, snapshot_items
+from airflow_provider_ddbexport.core.snapshot.layout import table_folder
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
+from airflow_provider_ddbexport.core.snapshot.publish import publish, withdraw
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part, Source
+from airflow_provider_ddbexport.core.snapshot.workers import Stores
+
+__all__ = [
+    "CommitRecord",
+    "ConversionPlan",
+    "Ledger",
+    "Part",
+    "Progress",
+    "Shard",
+    "Source",
+    "Stores",
+    "convert_export",
+    "convert_shard",
+    "find_snapshot",
+    "plan_conversion",
+    "publish",
+    "record_items",
+    "snapshot_items",
+    "table_folder",
+    "withdraw",
+]

@@ -19,6 +19,7 @@ class Part:
         size: bytes.
         sha256: hex.
         partition: values of the ``partition_by`` columns, unescaped; None for the default partition.
+        rescued: number of rescued values in it by path of the attribute; empty when every value fits its column.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Part:
     size: int
     sha256: str
     partition: tuple[str | None, ...] = ()
+    rescued: dict[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,167 @@
+"""``ddbexport``: the core from a shell.
+
+Exit status: 0 fine, 1 the data is bad (or a service failed), 2 the call is bad, 130 interrupted. Results go to
+standard output, progress and errors to standard error; with ``--json`` both are JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TextIO
+
+import airflow_provider_ddbexport
+from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
+
+FINE, BAD_DATA, BAD_CALL, INTERRUPTED = 0, 1, 2, 130
+
+_SIZE_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command in *argv* (default: this process's arguments) and return its exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in arguments
+    try:
+        args = _parser().parse_args(arguments)
+        status: int = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output (`| head`) has enough; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
+    except KeyboardInterrupt:
+        _tell(sys.stderr, "Interrupted", "interrupted; the same command again finishes what is left", {}, as_json)
+        return INTERRUPTED
+    except DdbExportError as error:
+        _tell(sys.stderr, type(error).__name__, str(error), error.context, as_json)
+        return BAD_CALL if isinstance(error, BadCallError) else BAD_DATA
+    except OSError as error:
+        _tell(sys.stderr, type(error).__name__, f"this machine refused: {error}", {}, as_json)
+        return BAD_DATA
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what argparse would print and exit with, so that it is told as every other error is."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadCallError(f"{message} (see `{self.prog} --help`)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    from airflow_provider_ddbexport import cli_commands as commands
+
+    shared = _shared_options()
+    parser = _Parser(
+        prog="ddbexport",
+        description="DynamoDB exports as verified, queryable Parquet snapshots.",
+        epilog="Exit status: 0 fine, 1 the data is bad, 2 the call is bad.",
+        parents=[shared],
+    )
+    parser.add_argument("--version", action="version", version=f"ddbexport {airflow_provider_ddbexport.__version__}")
+    parser.set_defaults(run=lambda _args: parser.error("which command?"))
+    subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], help_text: str) -> argparse.ArgumentParser:
+        sub = subparsers.add_parser(name, help=help_text, description=help_text, parents=[shared])
+        sub.set_defaults(run=run)
+        return sub
+
+    source_help = "folder of an export, …/AWSDynamoDB/<ExportId>: a path or s3://"
+    lake_help = "folder that holds the tables' snapshots: a path or s3://"
+
+    verify = command("verify", commands.verify, "Read all of an export and check it against its manifests.")
+    verify.add_argument("source", metavar="SOURCE", help=source_help)
+
+    convert = command("convert", commands.convert, "Verify an export, convert it to Parquet, publish the snapshot.")
+    convert.add_argument("source", metavar="SOURCE", help=source_help)
+    convert.add_argument("lake", metavar="LAKE", help=lake_help)
+    _convert_options(convert)
+
+    snapshots = command("snapshots", commands.snapshots, "List the published snapshots.")
+    snapshots.add_argument("lake", metavar="LAKE", help=lake_help)
+    snapshots.add_argument("--table", metavar="NAME", help="of this table only; much faster in a large lake")
+
+    items = command("items", commands.items, 'Print the items of a snapshot, one {"Item":…} a line.')
+    items.add_argument("lake", metavar="LAKE", help=lake_help)
+    items.add_argument("--table", metavar="NAME", required=True, help="the table's folder in the lake")
+    items.add_argument(
+        "--at", metavar="TIME", help="which snapshot, as `ddbexport snapshots` names it; default: newest"
+    )
+
+    local = command("local", commands.local, "Serve an embedded AWS for trying things out; end it with Ctrl-C.")
+    local.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    local.add_argument("--port", type=int, default=5000, help="0 takes a free one (default %(default)s)")
+    local.add_argument("--seed", action="store_true", help="begin with a Reviews table and a month of its history")
+    return parser
+
+
+def _shared_options() -> _Parser:
+    """Return the options that may stand before or after the command."""
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    shared.add_argument("--json", action="store_true", help="results and errors as JSON")
+    aws = shared.add_argument_group("AWS (for s3:// addresses)")
+    aws.add_argument("--endpoint-url", metavar="URL", help="another S3 than Amazon's, such as `ddbexport local`")
+    aws.add_argument("--region", metavar="NAME")
+    aws.add_argument("--profile", metavar="NAME", help="of the AWS configuration files")
+    aws.add_argument("--expected-bucket-owner", metavar="ACCOUNT", help="refuse buckets of any other account")
+    return shared
+
+
+def _convert_options(convert: argparse.ArgumentParser) -> None:
+    convert.add_argument("--table", metavar="NAME", help="folder in the lake (default: from the DynamoDB table's name)")
+    columns = convert.add_argument_group("columns")
+    columns.add_argument(
+        "--numbers",
+        metavar="[PATH=]TYPE",
+        action="append",
+        default=[],
+        help="auto, double, string or decimal(p,s); for all numbers, or those of one attribute: price=decimal(10,2)",
+    )
+    columns.add_argument(
+        "--nested", choices=("struct", "flatten", "json"), default="struct", help="what maps become (default struct)"
+    )
+    columns.add_argument(
+        "--partition-by", metavar="ATTR", action="append", default=[], help="attribute that makes folders; repeatable"
+    )
+    columns.add_argument(
+        "--rename", metavar="PATH=COLUMN", action="append", default=[], help="name the column of an attribute"
+    )
+    parts = convert.add_argument_group("parts")
+    parts.add_argument("--rows-per-part", metavar="N", type=_positive, default=1_000_000, help="default %(default)s")
+    parts.add_argument(
+        "--part-bytes", metavar="SIZE", type=_size, default=256 << 20, help="such as 64MiB (default 256MiB)"
+    )
+    convert.add_argument("--workers", metavar="N", type=_positive, default=1, help="processes (default %(default)s)")
+    convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = text[len(digits) :].strip().lower()
+    factor = _SIZE_UNITS.get(unit, _SIZE_UNITS.get(unit.removesuffix("b")))
+    if not digits.isdecimal() or not int(digits) or factor is None:
+        raise argparse.ArgumentTypeError(f"expected a size such as 64MiB, found {text!r}")
+    return int(digits) * factor
+
+
+def _tell(stream: TextIO, kind: str, message: str, context: dict[str, Any], as_json: bool) -> None:
+    """Write an error as one line."""
+    line = " ".join(message.split())
+    if as_json:
+        error = {"type": kind, "message": line, "context": context}
+        text = json.dumps({"error": error}, default=str, ensure_ascii=False)
+    else:
+        red, plain = ("\x1b[1;31m", "\x1b[0m") if stream.isatty() and not os.environ.get("NO_COLOR") else ("", "")
+        text = f"{red}ddbexport:{plain} {line}"
+    stream.write(text + "\n")

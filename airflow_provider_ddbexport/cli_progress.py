@@ -1,0 +1,57 @@
+"""A progress bar with rate and time left, on a terminal only."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+Show = Callable[[str, int, int, int], None]
+"""Stage, items so far, items in all, compressed bytes so far."""
+
+_STAGES = {"verify": "verifying", "write": "writing parts", "items": "restoring"}
+
+
+@contextlib.contextmanager
+def progress_bar(*, wanted: bool = True) -> Iterator[Show]:
+    """Give a function that draws how far each stage is on standard error; it does nothing where that is no terminal.
+
+    The bar is gone afterwards, so that nothing but results and errors stays on the screen.
+    """
+    if not wanted or not sys.stderr.isatty():
+        yield lambda _stage, _items, _total, _size: None
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    from airflow_provider_ddbexport.cli_show import size_text
+
+    class Amount(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            size = task.fields["size"]
+            read = f", {size_text(size)}" if size else ""
+            return Text(f"{task.completed:,.0f} of {task.total or 0:,.0f} items{read}")
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text(f"{speed:,.0f} items/s" if speed else "", style="cyan")
+
+    columns = (
+        TextColumn("{task.description:<13}"),
+        BarColumn(bar_width=24),
+        Amount(),
+        Rate(),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, items: int, total: int, size: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(_STAGES.get(stage, stage), total=total, size=0)
+            bar.update(tasks[stage], completed=items, size=size)
+
+        yield show

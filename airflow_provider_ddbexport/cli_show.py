@@ -1,0 +1,81 @@
+"""Results for people and for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_ddbexport.core.snapshot import CommitRecord
+
+_STEP = 1000
+
+
+def print_json(value: object) -> None:
+    """Write *value* to standard output as one JSON document."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def figures(title: str, facts: Mapping[str, str]) -> None:
+    """Write a title and its facts, names aligned."""
+    width = max(map(len, facts))
+    lines = [title, *(f"  {name:<{width}}  {value}" for name, value in facts.items())]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def size_text(size: float) -> str:
+    """Return *size* bytes as ``1.2 MB``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < _STEP:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= _STEP
+    return f"{size:.1f} TB"
+
+
+def record_row(record: CommitRecord) -> dict[str, Any]:
+    """Return the figures of a published snapshot as JSON values."""
+    from airflow_provider_ddbexport.core.times import iso
+
+    return {
+        "table": record.table,
+        "as_of": iso(record.as_of),
+        "rows": record.rows,
+        "parts": len(record.parts),
+        "bytes": sum(part.size for part in record.parts),
+        "rescued": sum(record.rescued.values()),
+        "source": record.source.uri,
+        "export_type": record.source.export_type,
+        "published_at": iso(record.published_at),
+    }
+
+
+def snapshots_table(records: Sequence[CommitRecord]) -> None:
+    """Write *records* as a table; for people on a terminal, as whole lines for other programs."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    on_terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False, header_style="bold")
+    table.add_column("table", overflow="fold")
+    for name in ("as of", "rows", "parts", "size", "rescued", "source", "published"):
+        table.add_column(
+            name, no_wrap=True, justify="right" if name in ("rows", "parts", "size", "rescued") else "left"
+        )
+    kinds = {"FULL_EXPORT": "export", "SCAN": "scan"}
+    for record in records:
+        row = record_row(record)
+        table.add_row(
+            row["table"],
+            row["as_of"],
+            f"{row['rows']:,}",
+            f"{row['parts']:,}",
+            size_text(row["bytes"]),
+            f"{row['rescued']:,}",
+            kinds.get(row["export_type"], row["export_type"]),
+            row["published_at"],
+        )
+    # Other programs get whole lines, whatever they think is a terminal's width.
+    Console(file=sys.stdout, highlight=False, width=None if on_terminal else 10_000).print(table)

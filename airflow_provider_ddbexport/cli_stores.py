@@ -1,0 +1,57 @@
+"""Opening stores for the shell, here and in worker processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_ddbexport.errors import BadCallError
+
+if TYPE_CHECKING:  # pyarrow and boto3 cost most of a second, `ddbexport --help` needs neither
+    from airflow_provider_ddbexport.core.snapshot import Stores
+    from airflow_provider_ddbexport.core.store import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How addresses are opened; None leaves it to the AWS configuration of this machine."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    expected_bucket_owner: str | None = None
+
+    def open(self, uri: str) -> ObjectStore:
+        """Return the store at *uri*. Raises BadCallError."""
+        from airflow_provider_ddbexport.core.store import open_store
+
+        if not uri.startswith("s3://"):
+            return open_store(uri)
+        return open_store(uri, s3=self._s3(), expected_bucket_owner=self.expected_bucket_owner)
+
+    def _s3(self) -> Any:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            session = boto3.Session(profile_name=self.profile, region_name=self.region)
+            return session.client("s3", endpoint_url=self.endpoint_url)
+        except (BotoCoreError, ValueError) as error:
+            raise BadCallError(f"no S3 client: {error}; see --profile, --region and --endpoint-url") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    settings: StoreSettings
+    root_uri: str
+    lake_uri: str
+
+    def __call__(self) -> Stores:
+        from airflow_provider_ddbexport.core.snapshot import Stores
+
+        return Stores(self.settings.open(self.root_uri), self.settings.open(self.lake_uri))
+
+
+def stores_opener(settings: StoreSettings, root_uri: str, lake_uri: str) -> _Opener:
+    """Return what opens both stores in a worker process; it pickles."""
+    return _Opener(settings, root_uri, lake_uri)

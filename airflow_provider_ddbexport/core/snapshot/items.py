@@ -1,0 +1,99 @@
+"""Giving a published snapshot's items back."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+
+from airflow_provider_ddbexport.core.columns import restore
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError, SnapshotNotFoundError
+
+_BATCH_ROWS = 1024
+
+
+def snapshot_items(lake: ObjectStore, table: str, at: datetime | None = None) -> Iterator[bytes]:
+    """Return the items of the snapshot as of exactly *at*, or of the newest one, as ``{"Item":…}`` lines.
+
+    Lines come without a line break. Each is what the export had, value for value: numbers equal as decimals, sets as
+    sets; only the order of attributes and of elements of sets may differ. Every part is checked against the commit
+    record before its first item is returned; one is in a temporary file at a time.
+
+    Raises SnapshotNotFoundError at once; SnapshotDamagedError while iterating.
+    """
+    store = lake.child(layout.check_table(table))
+    return record_items(store, find_snapshot(store, table, at))
+
+
+def find_snapshot(table_store: ObjectStore, table: str, at: datetime | None = None) -> CommitRecord:
+    """Return the record as of exactly *at*, or the newest one. Raises SnapshotNotFoundError."""
+    ledger = Ledger(table_store)
+    record = ledger.latest() if at is None else ledger.get(at)
+    if record is not None:
+        return record
+    times = ledger.times()
+    if at is None or not times:
+        raise SnapshotNotFoundError(
+            f"{table_store.uri}: no snapshot of {table!r} is published here; look with `ddbexport snapshots`, or "
+            "convert an export first",
+            table=table,
+        )
+    nearest = sorted(sorted(times, key=lambda moment: abs(moment - at))[:3])
+    raise SnapshotNotFoundError(
+        f"{table_store.uri}: no snapshot of {table!r} as of {iso(at)}; the nearest of {len(times)} are "
+        f"{', '.join(map(iso, nearest))}",
+        table=table,
+        at=iso(at),
+    )
+
+
+def record_items(table_store: ObjectStore, record: CommitRecord) -> Iterator[bytes]:
+    """Yield the items of *record* as :func:`snapshot_items` does."""
+    encoder = msgspec.json.Encoder()
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+        path = Path(folder, "part.parquet")
+        for number, part in enumerate(record.parts):
+            _fetch(table_store, record, number, path)
+            with pq.ParquetFile(path, pre_buffer=False) as parquet:
+                for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+                    for item in restore(batch, record.schema, part.partition):
+                        yield encoder.encode({"Item": item})
+
+
+def _fetch(store: ObjectStore, record: CommitRecord, number: int, path: Path) -> None:
+    """Make *path* hold the part, which is exactly what the record says."""
+    part = record.parts[number]
+    sha256 = hashlib.sha256()
+    size = 0
+    try:
+        with path.open("wb") as file:
+            for chunk in store.stream(part.key):
+                sha256.update(chunk)
+                size += len(chunk)
+                file.write(chunk)
+    except ObjectNotFoundError:
+        raise _damaged(store, record, number, "it is missing") from None
+    if size != part.size:
+        raise _damaged(store, record, number, f"expected {part.size} bytes, found {size}")
+    if sha256.hexdigest() != part.sha256:
+        raise _damaged(store, record, number, f"sha256 expected {part.sha256}, found {sha256.hexdigest()}")
+
+
+def _damaged(store: ObjectStore, record: CommitRecord, number: int, problem: str) -> SnapshotDamagedError:
+    part: Part = record.parts[number]
+    return SnapshotDamagedError(
+        f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(part.key)}: {problem}; convert "
+        f"{record.source.uri} again with replace (--replace)",
+        part=number,
+        as_of=iso(record.as_of),
+    )

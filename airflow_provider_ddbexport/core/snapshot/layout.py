@@ -1,0 +1,117 @@
+"""Where everything lies in a lake.
+
+::
+
+    <lake>/<table>/ddb_export_timestamp=<T>/[column=value/…]part-00000-<digest>.parquet
+    <lake>/<table>/_snapshots/<T>.json      commit records: the snapshots that are published
+    <lake>/<table>/_schemas/000001.json     every set of columns the table ever had; the newest is the table's
+
+Keys are relative to the table's folder. Query engines skip folders whose names start with an underscore.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from airflow_provider_ddbexport.core.times import parse_time, snapshot_timestamp
+from airflow_provider_ddbexport.errors import BadCallError, InvalidTimeError
+
+SNAPSHOT_COLUMN = "ddb_export_timestamp"
+RECORDS_FOLDER = "_snapshots"
+SCHEMAS_FOLDER = "_schemas"
+DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+"""Stands for "no value" in the name of a folder, in Hive, Glue, Athena and Spark."""
+
+_TABLE = re.compile(r"[a-z0-9_]{1,255}")
+_SCHEMA = re.compile(rf"{SCHEMAS_FOLDER}/([0-9]{{6,}})\.json")
+_ESCAPED_IN_FOLDERS = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
+_LONGEST_NAME_BYTES = 255
+"""Of one folder in a local file system."""
+
+
+def table_folder(name: str) -> str:
+    """Return the folder, and the name in the catalog, of the DynamoDB table *name*: ``My-Table`` becomes ``my_table``.
+
+    Other letters than ``a-z``, ``0-9`` and ``_`` become ``_``, so two tables may get one folder; name one of them with
+    ``table=`` then.
+    """
+    return re.sub(r"[^a-z0-9_]", "_", name.lower())
+
+
+def check_table(table: str) -> str:
+    """Return *table* if it can be a table's folder and its name in the catalog; raises BadCallError otherwise."""
+    if not _TABLE.fullmatch(table):
+        raise BadCallError(
+            f"table: expected lower-case letters, digits and _ (it names a folder and a table of the Glue Catalog), "
+            f"found {table!r}; {table_folder(table)!r} would do",
+            table=table,
+        )
+    return table
+
+
+def record_key(as_of: datetime) -> str:
+    """Return the key of the commit record of the snapshot as of *as_of*."""
+    return f"{RECORDS_FOLDER}/{snapshot_timestamp(as_of)}.json"
+
+
+def as_of_in(record_key: str) -> datetime | None:
+    """Return the time in the key of a commit record; None for another kind of object."""
+    name = record_key.removeprefix(f"{RECORDS_FOLDER}/")
+    if name == record_key or not name.endswith("Z.json"):
+        return None
+    try:
+        return parse_time(name.removesuffix(".json"))
+    except InvalidTimeError:
+        return None
+
+
+def schema_key(number: int) -> str:
+    """Return the key of link *number* (from 1) of the chain of schemas."""
+    return f"{SCHEMAS_FOLDER}/{number:06d}.json"
+
+
+def schema_number_in(key: str) -> int | None:
+    """Return the number in the key of a link of the chain of schemas; None for another kind of object."""
+    match = _SCHEMA.fullmatch(key)
+    return int(match[1]) if match else None
+
+
+def snapshot_folder(as_of: datetime) -> str:
+    """Return the folder of the parts as of *as_of*."""
+    return f"{SNAPSHOT_COLUMN}={snapshot_timestamp(as_of)}"
+
+
+def partition_folder(columns: Sequence[str], values: Sequence[str | None]) -> str:
+    """Return ``column=value/…/`` with a slash at its end, as Hive writes it; "" without columns.
+
+    Raises BadCallError where a value is too long to name a folder. The message does not repeat the value.
+    """
+    folders = []
+    for column, value in zip(columns, values, strict=True):
+        folder = f"{column}={DEFAULT_PARTITION if value is None else escape(value)}"
+        if len(folder.encode()) > _LONGEST_NAME_BYTES:
+            raise BadCallError(
+                f"partition_by: column {column!r} has a value that makes a folder name of {len(folder.encode())} "
+                f"bytes, at most {_LONGEST_NAME_BYTES} are possible; partition by an attribute with few, short values",
+                column=column,
+            )
+        folders.append(folder + "/")
+    return "".join(folders)
+
+
+def escape(value: str) -> str:
+    """Return *value* as Hive writes it into a folder's name: ``a/b`` becomes ``a%2Fb``."""
+    return _ESCAPED_IN_FOLDERS.sub(lambda match: f"%{ord(match[0]):02X}", value)
+
+
+def part_name(number: int, digest: str) -> str:
+    """Return the name of part *number* of what *digest* (hex) stands for."""
+    return f"part-{number:05d}-{digest[:8]}.parquet"
+
+
+def shown(key: str) -> str:
+    """Return *key* for a message: folders of ``partition_by`` are left out, because their names are items' values."""
+    folders = key.split("/")
+    return key if len(folders) <= 2 else f"{folders[0]}/…/{folders[-1]}"

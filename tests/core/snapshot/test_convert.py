@@ -1,0 +1,336 @@
+"""Converting an export to a published snapshot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from snapshot_exports import AS_OF, in_order, items_of, parts_below, reviews, write_export
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.snapshot import (
+    ConversionPlan,
+    Ledger,
+    Progress,
+    convert_export,
+    convert_shard,
+    plan_conversion,
+    publish,
+)
+from airflow_provider_ddbexport.core.snapshot import parts as parts_module
+from airflow_provider_ddbexport.core.snapshot.plan import make_shards
+from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    DataFileError,
+    ItemError,
+    SnapshotError,
+    StoreNotWritableError,
+)
+
+OPTIONS = [
+    ColumnOptions(),
+    ColumnOptions(numbers="double"),
+    ColumnOptions(numbers="string"),
+    ColumnOptions(numbers={"Rating": "decimal(5,2)", "*": "double"}),
+    ColumnOptions(nested="flatten"),
+    ColumnOptions(nested="json"),
+    ColumnOptions(partition_by=("User",)),
+    ColumnOptions(partition_by=("Rating", "Late"), nested="flatten"),
+    ColumnOptions(column_names={"User": "who"}),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: json.dumps(options.to_json()))
+def test_items_come_back_value_for_value_whatever_the_options(tmp_path: Path, options: ColumnOptions) -> None:
+    """Converting and restoring is the identity for every option, with rescued values, late attributes and sets."""
+    items = reviews(60, **{"a/b~": {"L": [{"N": "1E-130"}, {"S": "x"}, {"M": {}}]}})
+    root, export = write_export(tmp_path, items)
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(root, export, lake, options=options, rows_per_part=25)
+    assert in_order(items_of(lake)) == in_order(items)
+    assert record.rows == 60
+    assert record == Ledger(lake.child("reviews")).get(AS_OF)
+    assert record.rescued
+
+
+values = st.recursive(
+    st.one_of(
+        st.builds(lambda text: {"S": text}, st.text(max_size=5)),
+        st.builds(lambda number: {"N": str(number)}, st.integers(-(10**20), 10**20)),
+        st.builds(lambda number: {"N": str(number)}, st.decimals("-1e9", "1e9", places=5)),
+        st.just({"NULL": True}),
+        st.booleans().map(lambda value: {"BOOL": value}),
+        st.sets(st.text(min_size=1, max_size=3), min_size=1, max_size=3).map(lambda value: {"SS": sorted(value)}),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda value: {"L": value}),
+        st.dictionaries(st.sampled_from("abM"), inner, max_size=3).map(lambda value: {"M": value}),
+    ),
+    max_leaves=6,
+)
+tables = st.lists(st.dictionaries(st.sampled_from(["a", "b", "c", "S"]), values, min_size=1), max_size=12)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tables, st.sampled_from(OPTIONS[:6]), st.integers(1, 4), st.integers(1, 5))
+def test_items_come_back_however_they_are_dealt_to_files_and_parts(
+    tmp_path_factory: pytest.TempPathFactory, items: list[Any], options: ColumnOptions, files: int, rows: int
+) -> None:
+    """The identity holds for any items, any number of files and any size of parts."""
+    folder = tmp_path_factory.mktemp("any")
+    root, export = write_export(folder, items, files=files)
+    lake = LocalStore(folder / "lake")
+    record = convert_export(root, export, lake, options=options, rows_per_part=rows)
+    assert in_order(items_of(lake)) == in_order(items)
+    assert all(part.rows <= rows for part in record.parts)
+
+
+def test_the_record_says_what_there_is(tmp_path: Path) -> None:
+    """Rows, sizes and hashes in the commit record are those of the files; nothing else lies in the folder."""
+    root, export = write_export(tmp_path, reviews(30))
+    lake = LocalStore(tmp_path / "lake")
+    moment = datetime(2026, 2, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    record = convert_export(root, export, lake, rows_per_part=10, now=lambda: moment)
+    assert {part.key for part in record.parts} == parts_below(lake)
+    for part in record.parts:
+        body = (tmp_path / "lake" / "reviews" / part.key).read_bytes()
+        assert (part.size, part.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+        parquet = pq.ParquetFile(tmp_path / "lake" / "reviews" / part.key)
+        assert parquet.metadata.num_rows == part.rows
+        assert parquet.metadata.row_group(0).column(0).compression == "ZSTD"
+    assert record.published_at == moment.replace(microsecond=123000)
+    assert record.source.item_count == record.rows == 30
+    assert record.source.digest == export.digest
+    assert "data file md5" in record.source.verified
+    assert record.options["nested"] == "struct"
+
+
+def test_the_same_input_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
+    """Parts have the same names, bytes and order from one worker and from two processes."""
+    root, export = write_export(tmp_path, reviews(90), files=5)
+    one, two = LocalStore(tmp_path / "one"), LocalStore(tmp_path / "two")
+    first = convert_export(root, export, one, rows_per_part=20)
+    second = convert_export(root, export, two, rows_per_part=20, workers=2)
+    assert len(make_shards(export.files, {}, rows_per_part=20, part_bytes=1 << 20)) > 1
+    assert first.parts == second.parts
+    assert first.schema == second.schema
+    assert in_order(items_of(two)) == in_order(reviews(90))
+
+
+def test_stores_that_do_not_pickle_are_read_by_threads(tmp_path: Path) -> None:
+    """A store that holds a client cannot go to another process; the result is the same."""
+
+    class Unpicklable(LocalStore):
+        def __reduce__(self) -> tuple[Any, ...]:
+            raise TypeError("cannot pickle")
+
+    root, export = write_export(tmp_path, reviews(90), files=5)
+    record = convert_export(Unpicklable(root.root), export, LocalStore(tmp_path / "lake"), rows_per_part=20, workers=2)
+    other = convert_export(root, export, LocalStore(tmp_path / "other"), rows_per_part=20)
+    assert record.parts == other.parts
+
+
+def test_schema_and_rows_do_not_depend_on_how_items_are_dealt_to_files(tmp_path: Path) -> None:
+    """One file or seven: the same columns and the same items."""
+    items = reviews(50)
+    records = []
+    for files in (1, 7):
+        root, export = write_export(tmp_path / str(files), items[::-1] if files == 7 else items, files=files)
+        lake = LocalStore(tmp_path / str(files) / "lake")
+        records.append(convert_export(root, export, lake))
+        assert in_order(items_of(lake)) == in_order(items)
+    assert records[0].schema == records[1].schema
+    assert records[0].rescued == records[1].rescued
+
+
+def test_an_empty_table_is_a_published_snapshot_with_the_last_known_columns(tmp_path: Path) -> None:
+    """Zero items give one part without rows whose columns are those of the day before."""
+    lake = LocalStore(tmp_path / "lake")
+    before = convert_export(*write_export(tmp_path / "a", reviews(5)), lake)
+    after = convert_export(*write_export(tmp_path / "b", [], as_of=AS_OF + timedelta(days=1)), lake)
+    assert (after.rows, len(after.parts), after.parts[0].rows) == (0, 1, 0)
+    assert after.schema == before.schema
+    parquet = pq.read_schema(tmp_path / "lake" / "reviews" / after.parts[0].key)
+    assert parquet.names == pq.read_schema(tmp_path / "lake" / "reviews" / before.parts[0].key).names
+    assert items_of(lake) == []
+
+
+@pytest.mark.parametrize("options", [ColumnOptions(), ColumnOptions(partition_by=("year",))])
+def test_the_first_snapshot_may_be_of_an_empty_table(tmp_path: Path, options: ColumnOptions) -> None:
+    """Nothing is known about the columns, and still there is a snapshot, which can be read."""
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(*write_export(tmp_path, []), lake, options=options)
+    assert record.rows == 0
+    assert len(parts_below(lake)) == 1
+    assert items_of(lake) == []
+
+
+def test_partitions_are_folders_as_hive_writes_them(tmp_path: Path) -> None:
+    """Values are escaped in the path, kept as they are in the record, and absent ones go to the default partition."""
+    items = [{"id": {"N": str(n)}, **({"Kind": {"S": k}} if k else {})} for n, k in enumerate(["a/b=c", "", "é", "é"])]
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(*write_export(tmp_path, items), lake, options=ColumnOptions(partition_by=("Kind",)))
+    folders = {part.key.split("/")[1]: part.partition for part in record.parts}
+    assert folders == {
+        "kind=a%2Fb%3Dc": ("a/b=c",),
+        "kind=é": ("é",),
+        "kind=__HIVE_DEFAULT_PARTITION__": (None,),
+    }
+    assert in_order(items_of(lake)) == in_order(items)
+
+
+def test_more_partitions_than_open_files_still_give_every_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more partitions than may be open, there are more parts, none of them lost or written twice."""
+    monkeypatch.setattr(parts_module, "OPEN_PARTS", 3)
+    items = [{"id": {"N": str(n)}, "Kind": {"S": str(n % 8)}} for n in range(64)]
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(*write_export(tmp_path, items), lake, options=ColumnOptions(partition_by=("Kind",)))
+    assert len(record.parts) > 8
+    assert in_order(items_of(lake)) == in_order(items)
+
+
+def test_a_part_ends_when_it_has_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """part_bytes bounds a part's file, give or take one row group."""
+    # Hashes, so that zstd finds nothing to shorten.
+    items = [{"id": {"S": hashlib.sha512(str(n).encode()).hexdigest()}} for n in range(2000)]
+    monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 10_000)
+    record = convert_export(*write_export(tmp_path, items, files=1), LocalStore(tmp_path / "lake"), part_bytes=30_000)
+    assert len(record.parts) > 2
+    assert all(part.size < 50_000 for part in record.parts)
+    assert all(part.size >= 30_000 for part in record.parts[:-1])
+
+
+def test_small_files_become_one_part_and_large_ones_several() -> None:
+    """Shards hold about a part's items, empty files are in none, and their order does not depend on the manifest's."""
+    from airflow_provider_ddbexport.core.export import DataFile
+
+    files = [DataFile(f"x/data/{n}.json.gz", n % 3, f"md5 {n:02d}") for n in range(30)]
+    shards = make_shards(files, {}, rows_per_part=10, part_bytes=1 << 30)
+    assert [shard.number for shard in shards] == [0, 1, 2]
+    assert all(file.item_count for shard in shards for file in shard.files)
+    assert sum(file.item_count for shard in shards for file in shard.files) == 30
+    assert make_shards(files[::-1], {}, rows_per_part=10, part_bytes=1 << 30) == shards
+    by_size = make_shards(files, {file.key: 6 for file in files}, rows_per_part=1000, part_bytes=12)
+    assert {len(shard.files) for shard in by_size} == {2}
+
+
+def test_plan_shards_and_publish_are_what_convert_is_made_of(tmp_path: Path) -> None:
+    """A plan crosses processes as JSON or pickle; its shards are converted anywhere, in any order, also twice."""
+    root, export = write_export(tmp_path, reviews(90), files=6)
+    lake, other = LocalStore(tmp_path / "lake"), LocalStore(tmp_path / "other")
+    plan = plan_conversion(root, export, lake, rows_per_part=20)
+    assert parts_below(lake) == set()
+    assert ConversionPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    assert pickle.loads(pickle.dumps(plan)) == plan
+    for shard in plan.shards[:2]:
+        convert_shard(plan, shard, root=root, lake=lake)
+    parts = [part for shard in plan.shards[::-1] for part in convert_shard(plan, shard, root=root, lake=lake)]
+    with pytest.raises(SnapshotError, match=f"all {len(plan.shards)} shards"):
+        publish(plan, parts[1:], lake)
+    assert Ledger(lake.child("reviews")).get(AS_OF) is None
+    record = publish(plan, parts, lake)
+    whole = convert_export(root, export, other, rows_per_part=20)
+    assert set(record.parts) == set(whole.parts)
+    assert in_order(items_of(lake)) == in_order(reviews(90))
+    assert publish(plan, parts, lake) == record
+
+
+def test_an_increment_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    """An incremental export is no table: the call is wrong, and nothing is written."""
+    root, export = write_export(tmp_path, [], kind="incremental")
+    with pytest.raises(BadCallError, match=r"incremental export.*convert a full export as of 2026-01-14T10:18:50Z"):
+        convert_export(root, export, LocalStore(tmp_path / "lake"))
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"table": "My-Table"}, "'my_table' would do"),
+        ({"table": "../x"}, "expected lower-case letters"),
+        ({"rows_per_part": 0}, "rows_per_part"),
+        ({"part_bytes": -1}, "part_bytes"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_read(
+    tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    """The error names the argument; the lake is untouched."""
+    root, export = write_export(tmp_path, reviews(3))
+    with pytest.raises(BadCallError, match=message):
+        convert_export(root, export, LocalStore(tmp_path / "lake"), **arguments)
+    assert not (tmp_path / "lake").exists()
+
+
+def test_damage_found_in_the_first_pass_leaves_the_lake_untouched(tmp_path: Path) -> None:
+    """A flipped bit is found before anything is written."""
+    root, export = write_export(tmp_path, reviews(30))
+    damaged = root.root / export.files[1].key
+    body = bytearray(damaged.read_bytes())
+    body[40] ^= 1
+    damaged.write_bytes(body)
+    with pytest.raises(DataFileError, match="md5 expected"):
+        convert_export(root, export, LocalStore(tmp_path / "lake"))
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_line_that_is_no_item_is_told_with_its_place_from_any_worker(tmp_path: Path, workers: int) -> None:
+    """The error crosses processes with file, line and offset."""
+    root, export = write_export(tmp_path, [*reviews(5), {"x": {"WRONG": 1}}], files=2)
+    with pytest.raises(ItemError) as caught:
+        convert_export(root, export, LocalStore(tmp_path / "lake"), workers=workers)
+    assert caught.value.context["line"] == 3
+    assert not (tmp_path / "lake").exists()
+
+
+def test_an_export_that_changes_between_the_passes_is_not_published(tmp_path: Path) -> None:
+    """Both passes verify, so what is published is what was observed."""
+    root, export = write_export(tmp_path, reviews(30))
+    lake = LocalStore(tmp_path / "lake")
+    plan = plan_conversion(root, export, lake)
+    (root.root / export.files[0].key).write_bytes(b"")
+    with pytest.raises(DataFileError):
+        convert_shard(plan, plan.shards[0], root=root, lake=lake)
+    assert Ledger(lake.child("reviews")).latest() is None
+
+
+def test_a_lake_that_refuses_writes_says_so(tmp_path: Path) -> None:
+    """The error names the place and what to do."""
+    (tmp_path / "lake").write_text("a file where a folder is needed")
+    root, export = write_export(tmp_path, reviews(3))
+    with pytest.raises(StoreNotWritableError, match=r"make .* a folder that this user may write to"):
+        convert_export(root, export, LocalStore(tmp_path / "lake"))
+
+
+def test_progress_counts_every_item_in_both_passes(tmp_path: Path) -> None:
+    """Progress never goes back and ends at the whole, in this process and from others."""
+    root, export = write_export(tmp_path, reviews(90), files=5)
+    for workers in (1, 2):
+        seen: list[Progress] = []
+        convert_export(root, export, LocalStore(tmp_path / str(workers)), workers=workers, progress=seen.append)
+        for stage in ("verify", "write"):
+            items = [now.items for now in seen if now.stage == stage]
+            assert items == sorted(items)
+            assert items[-1] == seen[-1].total == 90
+
+
+def test_a_row_count_that_differs_from_the_export_is_never_published(tmp_path: Path) -> None:
+    """Parts that claim more rows than the export has are refused."""
+    root, export = write_export(tmp_path, reviews(9))
+    lake = LocalStore(tmp_path / "lake")
+    plan = plan_conversion(root, export, lake)
+    (part,) = convert_shard(plan, plan.shards[0], root=root, lake=lake)
+    with pytest.raises(SnapshotError, match="expected parts with 9 rows"):
+        publish(plan, [replace(part, rows=10)], lake)
