@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from airflow_provider_ddbexport.core.columns.names import join
+from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
 
 ATTRIBUTE_KEY = b"ddb_attribute"
@@ -42,10 +42,13 @@ def arrow_field(column: Column, attribute: str) -> pa.Field:
     return pa.field(column.name, arrow_type(column), metadata={ATTRIBUTE_KEY: attribute.encode()})
 
 
-def leaves(columns: Iterable[Column], path: str = "") -> Iterator[tuple[str, Column]]:
-    """Yield path and column of everything that has a column of its own, in the order of the columns."""
+def leaves(columns: Iterable[Column], path: str | None = None) -> Iterator[tuple[str, Column]]:
+    """Yield path and column of everything that has a column of its own, in the order of the columns.
+
+    *columns* are those inside of the FLAT at *path*, or of the whole schema.
+    """
     for column in columns:
-        here = join(path, column.attribute)
+        here = path_of(column.attribute) if path is None else join(path, column.attribute)
         if column.kind is Kind.FLAT:
             yield from leaves(column.children, here)
         else:

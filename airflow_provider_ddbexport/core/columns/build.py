@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.arrow_types import RESCUED_TYPE, leaves, part_schema
-from airflow_provider_ddbexport.core.columns.names import path_of
+from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.partition import PartitionKey, partition_keys
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
 from airflow_provider_ddbexport.core.columns.writers import (
@@ -129,7 +129,7 @@ def _top_writer(column: Column, path: str, rescue: Rescue, by_path: dict[str, Va
         writer = by_path[path] = make_writer(column, path, rescue)
         return writer
     children = {
-        child.attribute: _top_writer(child, f"{path}/{path_of(child.attribute)}", rescue, by_path)
+        child.attribute: _top_writer(child, join(path, child.attribute), rescue, by_path)
         for child in column.children
     }
     return FlatWriter(children, path, rescue)

@@ -50,8 +50,8 @@ def path_of(*steps: str) -> str:
 
 
 def join(path: str, step: str) -> str:
-    """Return the path of *step* inside of *path*, which is "" for an item itself."""
-    return f"{path}/{path_of(step)}" if path else path_of(step)
+    """Return the path of *step* inside of the attribute or map at *path*."""
+    return f"{path}/{path_of(step)}"
 
 
 def steps_of(path: str) -> list[str]:

@@ -24,8 +24,8 @@ _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 def canonical(text: str) -> str:
     """Return the one spelling of the number: equal numbers have equal text.
 
-    Plain digits (``1200``, ``-0.5``) while the first digit is within 39 places of the decimal point, so that whatever
-    a decimal column holds is plain; beyond that ``9.9E+125``, as DynamoDB writes it. Never ``-0``, no useless zeros.
+    Plain digits (``1200``, ``-0.5``) up to 38 digits before the decimal point and 38 zeros behind it, which is whatever
+    a decimal column holds; beyond that ``9.9E+125``, as DynamoDB writes it. Never ``-0``, no useless zeros.
     """
     if _SMALL.fullmatch(text) and text != "-0":
         return text
@@ -135,7 +135,7 @@ def _int64(text: str) -> int | None:
 
 
 def _double(text: str) -> float | None:
-    number = float(text)
+    number = float(text) + 0.0  # -0.0 becomes 0.0
     # Any 15 digits survive a double; more are tried out.
     if len(text) <= 15 and _SMALL.fullmatch(text):
         return number
