@@ -62,6 +62,10 @@ class DataFileReader(Generic[T]):
         chunks = self._hashed()
         try:
             yield from self._decoded(_unzipped(chunks))
+        except _MissingError:
+            raise self._error(
+                "the manifest names it, but it is missing; copy the export again or start a new one"
+            ) from None
         except DataFileError as problem:
             # Damage in the bytes explains whatever they decoded to, so it is looked for first: that takes all of them.
             for _ in chunks:
@@ -82,9 +86,7 @@ class DataFileReader(Generic[T]):
                 self.compressed_bytes += len(chunk)
                 yield chunk
         except ObjectNotFoundError:
-            raise self._error(
-                "the manifest names it, but it is missing; copy the export again or start a new one"
-            ) from None
+            raise _MissingError from None
 
     def _decoded(self, blocks: Iterator[bytes]) -> Iterator[T]:
         offset = 0
@@ -132,6 +134,10 @@ class DataFileReader(Generic[T]):
         files = self._export.files
         position = f"{files.index(self._file) + 1} of {len(files)} " if self._file in files else ""
         return f"data file {position}{self._root.uri_of(self._file.key)}"
+
+
+class _MissingError(Exception):
+    pass
 
 
 class _LineTooLongError(Exception):

@@ -76,7 +76,9 @@ def _read_checked(root: ObjectStore, export_id: str, name: str) -> bytes:
     uri = root.uri_of(key)
     try:
         body = root.read(key)
-    except ObjectNotFoundError:
+    except ObjectNotFoundError as error:
+        if error.context.get("code") == "NoSuchBucket":
+            raise
         hint = f"there is no export at {root.uri_of(export_id)}, check the address"
         if root.exists(f"{export_id}/{STARTED_NAME}"):
             hint = "the export was started but is not complete: wait for it, or start a new one if it failed"
