@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.amazon.aws.triggers.base import AwsBaseWaiterTrigger
+from airflow.providers.amazon.aws.utils.waiter_with_logging import async_wait
+from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError
 
@@ -76,18 +78,36 @@ class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
         yield await self._outcome()
 
     async def _outcome(self) -> TriggerEvent:
-        deadline = datetime.fromisoformat(self.deadline)
-        while True:
-            remaining_s = max(0.0, (deadline - datetime.now(UTC)).total_seconds())
-            try:
-                # The base class retries a throttled call without end; this is its end.
-                async with asyncio.timeout(remaining_s) as scope:
-                    async for event in super().run():
-                        return event
-            except TimeoutError:
-                if not scope.expired():
-                    raise
-                return TriggerEvent({"status": "timeout", "export_arn": self.export_arn})  # type: ignore[no-untyped-call]
-            except BotoCoreError as error:
-                self.log.warning("could not look at export %s, trying again: %s", self.export_arn, error)
-                await asyncio.sleep(min(self.waiter_delay, remaining_s))
+        hook = self.hook()
+        async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]
+            waiter = hook.get_waiter(self.waiter_name, deferrable=True, client=client)
+            while (remaining_s := self._remaining_s()) > 0:
+                try:
+                    # async_wait retries a throttled call without end; this is its end.
+                    async with asyncio.timeout(remaining_s) as scope:
+                        return await self._wait(waiter)
+                except TimeoutError:
+                    if not scope.expired():
+                        raise
+                except BotoCoreError as error:
+                    self.log.warning("could not look at export %s, trying again: %s", self.export_arn, error)
+                    await asyncio.sleep(min(self.waiter_delay, remaining_s))
+        return TriggerEvent({"status": "timeout", "export_arn": self.export_arn})  # type: ignore[no-untyped-call]
+
+    async def _wait(self, waiter: Any) -> TriggerEvent:
+        try:
+            await async_wait(
+                waiter,
+                self.waiter_delay,
+                self.attempts,
+                self.waiter_args,
+                self.failure_message,
+                self.status_message,
+                self.status_queries,
+            )
+        except AirflowException as error:
+            return self._event_from_exception(error)
+        return TriggerEvent({"status": "success", "export_arn": self.export_arn})  # type: ignore[no-untyped-call]
+
+    def _remaining_s(self) -> float:
+        return (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()

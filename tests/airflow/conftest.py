@@ -82,7 +82,8 @@ def run_task() -> Callable[..., Any]:
     """Return what runs an operator to its end as Airflow does, and returns its XCom.
 
     A deferred one's trigger is serialised, rebuilt from that, run until its first event, and the operator resumed with
-    the event. ``run_task.deferrals`` lists the classpaths of the triggers of the last run.
+    the event. ``run_task.deferrals`` lists the classpaths of the triggers of the last run, ``run_task.events`` what
+    they said; ``run_task.on_deferral`` is called between deferring and waiting.
     """
     return _TaskRunner()
 
@@ -91,6 +92,7 @@ class _TaskRunner:
     def __init__(self) -> None:
         self.deferrals: list[str] = []
         self.events: list[dict[str, Any]] = []
+        self.on_deferral: Callable[[], None] = lambda: None
 
     def __call__(self, operator: Any, context: dict[str, Any]) -> Any:
         from airflow.sdk.exceptions import TaskDeferred
@@ -108,6 +110,7 @@ class _TaskRunner:
     def _wait(self, trigger: Any) -> dict[str, Any]:
         path, arguments = trigger.serialize()
         self.deferrals.append(path)
+        self.on_deferral()
         rebuilt = rebuild_trigger(path, json.loads(json.dumps(arguments)))
         event: dict[str, Any] = json.loads(json.dumps(first_event(rebuilt)))
         self.events.append(event)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ddbexport.core.point_in_time import start_export
+from airflow_provider_ddbexport.core.point_in_time import start_export, wait_for_export
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import (
     AccessError,
@@ -50,8 +50,20 @@ def reviews(aws: Any) -> Any:
     for user in ("a", "b"):
         dynamodb.put_item(TableName="Reviews", Item={"User": {"S": user}})
     aws.clock.set(now)
-    aws.configure(export_seconds=0.2)
+    aws.configure(export_seconds=3600)
     return aws
+
+
+@pytest.fixture
+def run(reviews: Any, run_task: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``run_task``, with exports that end once somebody waits for them: a worker that sleeps, or a trigger."""
+
+    def end(*_: Any) -> None:
+        reviews.configure(export_seconds=0)
+
+    monkeypatch.setitem(wait_for_export.__kwdefaults__, "sleep", end)
+    run_task.on_deferral = end
+    return run_task
 
 
 @pytest.fixture
@@ -82,10 +94,10 @@ def export(ten_minutes_ago: datetime) -> Callable[..., DynamoDBPointInTimeExport
 
 @BOTH_WAYS
 def test_an_export_returns_its_figures_and_a_link(
-    *, reviews: Any, export: Any, run_task: Any, context: Any, ten_minutes_ago: datetime, deferrable: bool
+    *, reviews: Any, export: Any, run: Any, context: Any, ten_minutes_ago: datetime, deferrable: bool
 ) -> None:
     """XCom and link are the same whether a worker or the triggerer waited."""
-    found = run_task(export(deferrable=deferrable), context)
+    found = run(export(deferrable=deferrable), context)
     (billed,) = reviews.exports_billed()
     export_id = billed["export_arn"].rpartition("/")[2]
     assert found.pop("manifest_key").startswith(f"daily/AWSDynamoDB/{export_id}/manifest-")
@@ -104,16 +116,14 @@ def test_an_export_returns_its_figures_and_a_link(
             "export_arn": billed["export_arn"],
         }
     }
-    assert len(run_task.deferrals) == int(deferrable)
+    assert len(run.deferrals) == int(deferrable)
 
 
 @BOTH_WAYS
-def test_two_tries_are_one_export(
-    reviews: Any, export: Any, run_task: Any, make_context: Any, deferrable: bool
-) -> None:
+def test_two_tries_are_one_export(reviews: Any, export: Any, run: Any, make_context: Any, deferrable: bool) -> None:
     """A task that is tried again, or cleared, attaches: one export paid for, the same XCom."""
-    first = run_task(export(deferrable=deferrable), make_context())
-    second = run_task(export(deferrable=deferrable), make_context())
+    first = run(export(deferrable=deferrable), make_context())
+    second = run(export(deferrable=deferrable), make_context())
     assert first == second
     assert len(reviews.exports_billed()) == 1
 
@@ -135,7 +145,7 @@ DynamoDBPointInTimeExportOperator(
 
 
 def test_a_worker_killed_between_call_and_wait_leaves_one_export(
-    reviews: Any, export: Any, run_task: Any, make_context: Any, ten_minutes_ago: datetime
+    reviews: Any, export: Any, run: Any, make_context: Any, ten_minutes_ago: datetime
 ) -> None:
     """The first try dies with the export started and nothing written down; the next, either way, finds that export."""
     first = subprocess.run(
@@ -144,71 +154,71 @@ def test_a_worker_killed_between_call_and_wait_leaves_one_export(
     assert first.returncode == -signal.SIGKILL, first.stderr.decode()
     (started,) = reviews.exports_billed()
     for deferrable in (True, False):
-        found = run_task(export(deferrable=deferrable), make_context())
+        found = run(export(deferrable=deferrable), make_context())
         assert found["export_arn"] == started["export_arn"]
         assert found["item_count"] == 2
     assert len(reviews.exports_billed()) == 1
 
 
 def test_a_lost_answer_leaves_one_export(
-    reviews: Any, export: Any, run_task: Any, context: Any, monkeypatch: pytest.MonkeyPatch
+    reviews: Any, export: Any, run: Any, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call took effect, its answer did not arrive: the operator asks again and gets the same export."""
     pauses: list[float] = []
     monkeypatch.setitem(start_export.__kwdefaults__, "sleep", pauses.append)
     reviews.fail_next("ExportTableToPointInTime", "InternalServerError", status=500, after=True)
-    found = run_task(export(), context)
+    found = run(export(), context)
     assert len(pauses) == 1, "the fault did not happen"
     assert [billed["export_arn"] for billed in reviews.exports_billed()] == [found["export_arn"]]
 
 
-def test_another_destination_is_another_export(reviews: Any, export: Any, run_task: Any, make_context: Any) -> None:
+def test_another_destination_is_another_export(reviews: Any, export: Any, run: Any, make_context: Any) -> None:
     """Only equal requests are one export."""
-    run_task(export(), make_context())
-    run_task(export(s3_prefix="other"), make_context())
+    run(export(), make_context())
+    run(export(s3_prefix="other"), make_context())
     assert len(reviews.exports_billed()) == 2
 
 
 @BOTH_WAYS
 def test_an_export_that_failed_tells_code_and_message(
-    *, reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool, capfd: pytest.CaptureFixture[str]
+    *, reviews: Any, export: Any, run: Any, context: Any, deferrable: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Access denied to the bucket ends the task for good; log and error say what DynamoDB said, and what to do."""
     reviews.configure(fail_next_export=("S3AccessDenied", "no PutObject"))
     with pytest.raises(AirflowFailException, match=r"S3AccessDenied: no PutObject; allow s3:PutObject") as caught:
-        run_task(export(deferrable=deferrable), context)
+        run(export(deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, ExportFailedError)
     assert reviews.exports_billed() == []
     assert "FAILED: S3AccessDenied: no PutObject" in capfd.readouterr().out
     assert DynamoDBExportLink.key in context["ti"].xcoms
-    assert len(run_task.deferrals) == int(deferrable)
+    assert len(run.deferrals) == int(deferrable)
 
 
 @BOTH_WAYS
 def test_a_failure_of_the_services_own_is_left_to_the_retries(
-    reviews: Any, export: Any, run_task: Any, make_context: Any, deferrable: bool
+    reviews: Any, export: Any, run: Any, make_context: Any, deferrable: bool
 ) -> None:
     """Another try starts another export, since the failed one was not paid for and gives nothing."""
     reviews.configure(fail_next_export=("InternalServerError", "sorry"))
     with pytest.raises(ExportFailedError, match="InternalServerError: sorry"):
-        run_task(export(deferrable=deferrable), make_context())
-    assert run_task(export(deferrable=deferrable), make_context())["item_count"] == 2
+        run(export(deferrable=deferrable), make_context())
+    reviews.configure(export_seconds=3600)
+    assert run(export(deferrable=deferrable), make_context())["item_count"] == 2
     assert len(reviews.exports_billed()) == 1
 
 
 @BOTH_WAYS
 def test_a_missing_bucket_ends_the_task_for_good(
-    reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool
+    reviews: Any, export: Any, run: Any, context: Any, deferrable: bool
 ) -> None:
     """DynamoDB finds out after the call."""
     with pytest.raises(AirflowFailException, match=r"S3NoSuchBucket.*create the bucket"):
-        run_task(export(s3_bucket_name="nowhere", deferrable=deferrable), context)
+        run(export(s3_bucket_name="nowhere", deferrable=deferrable), context)
 
 
 @BOTH_WAYS
 def test_patience_has_an_end(reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool) -> None:
     """The export goes on; the task may be tried again to attach to it."""
-    reviews.configure(export_seconds=3600)
     with pytest.raises(DeadlineError, match=r"still in progress after 0\.3 s.*run again to attach"):
         run_task(export(deferrable=deferrable, patience_s=0.3), context)
     assert len(reviews.exports_billed()) == 1
@@ -216,71 +226,69 @@ def test_patience_has_an_end(reviews: Any, export: Any, run_task: Any, context: 
 
 @BOTH_WAYS
 def test_a_table_without_point_in_time_recovery_fails_at_once(
-    reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool
+    reviews: Any, export: Any, run: Any, context: Any, deferrable: bool
 ) -> None:
     """The error says how to turn it on."""
     reviews.client("dynamodb").update_continuous_backups(
         TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
     )
     with pytest.raises(AirflowFailException, match="update-continuous-backups") as caught:
-        run_task(export(deferrable=deferrable), context)
+        run(export(deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, PointInTimeRecoveryError)
 
 
 @BOTH_WAYS
-def test_a_time_too_early_fails_at_once(
-    reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool
-) -> None:
+def test_a_time_too_early_fails_at_once(reviews: Any, export: Any, run: Any, context: Any, deferrable: bool) -> None:
     """The error names the window; nothing was paid for."""
     with pytest.raises(AirflowFailException, match=r"outside the restorable window .* history is gone") as caught:
-        run_task(export(export_time="2020-01-01T00:00:00Z", deferrable=deferrable), context)
+        run(export(export_time="2020-01-01T00:00:00Z", deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, RestorableWindowError)
     assert reviews.exports_billed() == []
 
 
 @BOTH_WAYS
 def test_a_time_in_the_future_is_left_to_the_retries(
-    reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool
+    reviews: Any, export: Any, run: Any, context: Any, deferrable: bool
 ) -> None:
     """It may be reached by then; the error names what waits for it."""
     tomorrow = (reviews.clock.now() + timedelta(days=1)).isoformat()
     with pytest.raises(RestorableWindowError, match="DynamoDBRestorableTimeSensor"):
-        run_task(export(export_time=tomorrow, deferrable=deferrable), context)
+        run(export(export_time=tomorrow, deferrable=deferrable), context)
     assert reviews.exports_billed() == []
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize("text", ["yesterday", "2026-01-14T00:00:00", "{{ nothing }}"])
 def test_what_is_no_time_fails_at_once(
-    *, reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool, text: str
+    *, reviews: Any, export: Any, run: Any, context: Any, deferrable: bool, text: str
 ) -> None:
     """No call is made for it."""
     with pytest.raises(AirflowFailException, match="export_time") as caught:
-        run_task(export(export_time=text, deferrable=deferrable), context)
+        run(export(export_time=text, deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, InvalidTimeError)
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize("by_arn", [False, True], ids=["name", "arn"])
 def test_a_missing_table_fails_at_once(
-    *, reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool, by_arn: bool
+    *, reviews: Any, export: Any, run: Any, context: Any, deferrable: bool, by_arn: bool
 ) -> None:
     """Named in the error, whether it was given by name or by ARN."""
     table = f"arn:aws:dynamodb:us-east-1:{reviews.account_id}:table/Nobody" if by_arn else "Nobody"
     with pytest.raises(AirflowFailException, match="Nobody") as caught:
-        run_task(export(table_name=table, deferrable=deferrable), context)
+        run(export(table_name=table, deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, TableNotFoundError)
 
 
 @BOTH_WAYS
 @pytest.mark.parametrize("operation", ["DescribeTable", "ExportTableToPointInTime", "DescribeExport"])
 def test_denied_access_fails_at_once(
-    *, reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool, operation: str
+    *, reviews: Any, export: Any, run: Any, context: Any, deferrable: bool, operation: str
 ) -> None:
     """The error says which permission to look for: what was tried, and what AWS said."""
     reviews.fail_next(operation, "AccessDeniedException", f"not authorized to perform dynamodb:{operation}")
     with pytest.raises(AirflowFailException, match=f"dynamodb:{operation}") as caught:
-        run_task(export(deferrable=deferrable), context)
+        run(export(deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, AccessError)
 
 
@@ -289,37 +297,33 @@ def test_denied_access_fails_at_once(
     [({"export_format": "PARQUET"}, "DYNAMODB_JSON or ION"), ({"s3_bucket_name": "s3://exports/x"}, "prefix")],
 )
 def test_wrong_arguments_fail_at_once(
-    *, reviews: Any, export: Any, run_task: Any, context: Any, changes: dict[str, str], said: str
+    *, reviews: Any, export: Any, run: Any, context: Any, changes: dict[str, str], said: str
 ) -> None:
     """The error says what was expected."""
     with pytest.raises(AirflowFailException, match=said):
-        run_task(export(**changes), context)
+        run(export(**changes), context)
 
 
 def test_a_triggerer_that_cannot_wait_leaves_it_to_the_retries(reviews: Any, export: Any, context: Any) -> None:
     """The export is in progress: the next try attaches to it."""
-    reviews.configure(export_seconds=3600)
     started = export(wait_for_completion=False).execute(context)
     event = {"status": "error", "message": "no credentials here", "export_arn": started["export_arn"]}
     with pytest.raises(ServiceError, match=r"could not wait for it \(no credentials here\); try again"):
         export().execute_complete(context, event)
 
 
-def test_without_waiting_the_export_is_only_started(reviews: Any, export: Any, run_task: Any, context: Any) -> None:
+def test_without_waiting_the_export_is_only_started(reviews: Any, export: Any, run: Any, context: Any) -> None:
     """What is not known yet is None; the source is known from the start."""
-    reviews.configure(export_seconds=3600)
-    found = run_task(export(wait_for_completion=False), context)
+    found = run(export(wait_for_completion=False), context)
     assert found["item_count"] is None
     assert found["source"].endswith(found["export_arn"].rpartition("/")[2])
 
 
-def test_an_export_that_is_done_is_not_deferred_for(
-    reviews: Any, export: Any, run_task: Any, make_context: Any
-) -> None:
+def test_an_export_that_is_done_is_not_deferred_for(reviews: Any, export: Any, run: Any, make_context: Any) -> None:
     """Attaching to a COMPLETED export needs no triggerer."""
-    first = run_task(export(), make_context())
-    assert run_task(export(deferrable=True), make_context()) == first
-    assert run_task.deferrals == []
+    first = run(export(), make_context())
+    assert run(export(deferrable=True), make_context()) == first
+    assert run.deferrals == []
 
 
 def test_the_time_is_the_runs_logical_date_or_else_when_it_was_due(aws: Any, make_context: Any) -> None:
@@ -347,7 +351,6 @@ def test_every_aws_argument_reaches_hook_and_trigger(
         "verify": False,
         "botocore_config": {"connect_timeout": 7},
     }
-    reviews.configure(export_seconds=3600)
     task = export(deferrable=True, **given)
     assert task.hook.conn.meta.config.connect_timeout == 7
     with pytest.raises(TaskDeferred) as deferred:

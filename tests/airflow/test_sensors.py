@@ -1,0 +1,342 @@
+"""The sensors, deferred and not, against the embedded AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.point_in_time import ExportRequest, export_instant, start_export
+from airflow_provider_ddbexport.core.restorable_window import restorable_window
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part, Source
+from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.errors import AccessError, ExportFailedError, ServiceError
+from airflow_provider_ddbexport.links.console import DynamoDBExportLink
+from airflow_provider_ddbexport.sensors.export import DynamoDBExportSensor
+from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
+from airflow_provider_ddbexport.sensors.snapshot import DynamoDBSnapshotSensor
+
+BUCKET = "exports"
+BOTH_WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
+PATIENT = {"task_id": "wait", "poke_interval": 0.1, "timeout": 20}
+FAST = {"botocore_config": {"retries": {"total_max_attempts": 1}}}
+AS_OF = datetime(2026, 1, 14, tzinfo=UTC)
+
+
+@pytest.fixture
+def reviews(aws: Any) -> Any:
+    """The embedded AWS with the table Reviews, PITR since an hour, and the bucket."""
+    now = aws.clock.now()
+    aws.clock.set(now - timedelta(hours=1))
+    aws.client("s3").create_bucket(Bucket=BUCKET)
+    dynamodb = aws.client("dynamodb")
+    dynamodb.create_table(
+        TableName="Reviews",
+        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    dynamodb.update_continuous_backups(
+        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    aws.clock.set(now)
+    aws.configure(export_seconds=3600)
+    return aws
+
+
+@pytest.fixture
+def started(reviews: Any) -> str:
+    """The ARN of an export that goes on until it is told to end."""
+    moment = export_instant(reviews.clock.now() - timedelta(minutes=10))
+    arn = f"arn:aws:dynamodb:us-east-1:{reviews.account_id}:table/Reviews"
+    return start_export(reviews.client("dynamodb"), ExportRequest(arn, moment, BUCKET))
+
+
+@pytest.fixture
+def after_first_look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Return what makes something happen once the sensor has looked in vain; it returns what each look found."""
+
+    def arrange(sensor: Any, happen: Callable[[], Any]) -> list[Any]:
+        looks: list[Any] = []
+        look = sensor.look
+
+        def look_then_happen() -> Any:
+            looks.append(look())
+            if len(looks) == 1:
+                happen()
+            return looks[-1]
+
+        monkeypatch.setattr(sensor, "look", look_then_happen)
+        return looks
+
+    return arrange
+
+
+def _record(as_of: datetime) -> CommitRecord:
+    source = Source(
+        uri="s3://exports/AWSDynamoDB/1",
+        export_arn="arn",
+        export_type="FULL_EXPORT",
+        table_arn="arn",
+        table_id="id",
+        output_format="DYNAMODB_JSON",
+        digest="ab",
+        files=1,
+        item_count=3,
+        billed_bytes=1,
+        verified=("manifest md5",),
+    )
+    return CommitRecord(
+        table="reviews",
+        as_of=as_of,
+        published_at=as_of,
+        rows=3,
+        parts=(Part(key="p", rows=3, size=10, sha256="00"),),
+        schema=Schema(columns=()),
+        source=source,
+        digest="cd",
+    )
+
+
+@BOTH_WAYS
+def test_an_export_is_waited_for(
+    *, reviews: Any, started: str, run_task: Any, context: Any, deferrable: bool, after_first_look: Any
+) -> None:
+    """XCom is what the operator would have returned; the link is there."""
+    sensor = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=deferrable)
+    looks = after_first_look(sensor, lambda: reviews.configure(export_seconds=0))
+    found = run_task(sensor, context)
+    assert looks == [None, found]
+    assert found["export_arn"] == started
+    assert found["item_count"] == 0
+    assert found["source"] == f"s3://{BUCKET}/AWSDynamoDB/{started.rpartition('/')[2]}"
+    assert context["ti"].xcoms[DynamoDBExportLink.key]["table_name"] == "Reviews"
+    assert len(run_task.deferrals) == int(deferrable)
+
+
+@BOTH_WAYS
+def test_a_failed_export_fails_its_sensor(
+    *, reviews: Any, started: str, run_task: Any, context: Any, deferrable: bool
+) -> None:
+    """With FailureCode and FailureMessage, for good where another export would fail alike."""
+    reviews.configure(fail_next_export=("S3AccessDenied", "no PutObject"))
+    run_task.on_deferral = lambda: reviews.configure(export_seconds=0)
+    if not deferrable:
+        reviews.configure(export_seconds=0)
+    moment = export_instant(reviews.clock.now() - timedelta(minutes=20))
+    arn = started.partition("/export/")[0]
+    failing = start_export(reviews.client("dynamodb"), ExportRequest(arn, moment, BUCKET))
+    with pytest.raises(AirflowFailException, match="S3AccessDenied: no PutObject") as caught:
+        run_task(DynamoDBExportSensor(**PATIENT, export_arn=failing, deferrable=deferrable), context)
+    assert isinstance(caught.value.__cause__, ExportFailedError)
+
+
+@BOTH_WAYS
+def test_an_unknown_export_fails_at_once(reviews: Any, run_task: Any, context: Any, deferrable: bool) -> None:
+    """Nothing is waited for that never was."""
+    arn = f"arn:aws:dynamodb:us-east-1:{reviews.account_id}:table/Reviews/export/01700000000000-00000000"
+    with pytest.raises(AirflowFailException, match="ExportNotFoundException"):
+        run_task(DynamoDBExportSensor(**PATIENT, export_arn=arn, deferrable=deferrable), context)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("soft_fail", "outcome"), [(False, AirflowSensorTimeout), (True, AirflowSkipException)])
+def test_a_sensor_ends_at_its_timeout(
+    *, reviews: Any, started: str, run_task: Any, context: Any, deferrable: bool, soft_fail: bool, outcome: type
+) -> None:
+    """Failed or skipped, as it was told, whoever did the waiting."""
+    sensor = DynamoDBExportSensor(
+        **{**PATIENT, "timeout": 0.3}, export_arn=started, deferrable=deferrable, soft_fail=soft_fail
+    )
+    with pytest.raises(outcome):
+        run_task(sensor, context)
+
+
+@BOTH_WAYS
+def test_what_passes_is_waited_out(
+    *, reviews: Any, started: str, run_task: Any, context: Any, deferrable: bool
+) -> None:
+    """The service's own failures do not end a sensor."""
+    reviews.configure(export_seconds=0)
+    reviews.fail_next("DescribeExport", "InternalServerError", status=500, times=2)
+    found = run_task(DynamoDBExportSensor(**PATIENT, **FAST, export_arn=started, deferrable=deferrable), context)
+    assert found["export_arn"] == started
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("told", ["soft_fail", "never_fail"])
+def test_a_sensor_told_not_to_fail_is_skipped(
+    *, reviews: Any, started: str, run_task: Any, context: Any, deferrable: bool, told: str
+) -> None:
+    """Even where the error is one for good."""
+    reviews.fail_next("DescribeExport", "AccessDeniedException")
+    sensor = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=deferrable, **{told: True})
+    with pytest.raises(AirflowSkipException):
+        run_task(sensor, context)
+
+
+@BOTH_WAYS
+def test_the_window_is_waited_for(
+    *, reviews: Any, run_task: Any, context: Any, deferrable: bool, after_first_look: Any
+) -> None:
+    """A time the window has yet to reach is waited for; XCom has the window."""
+    reviews.clock.set(reviews.clock.now(), frozen=True)
+    latest = restorable_window(reviews.client("dynamodb"), "Reviews").latest
+    assert latest is not None
+    moment = (latest + timedelta(seconds=1)).replace(microsecond=0)
+    sensor = DynamoDBRestorableTimeSensor(
+        **PATIENT, table_name="Reviews", export_time=moment.isoformat(), deferrable=deferrable
+    )
+    looks = after_first_look(sensor, lambda: reviews.clock.advance(timedelta(seconds=2)))
+    found = run_task(sensor, context)
+    assert looks == [None, found]
+    assert found["export_time"] == iso(moment)
+    assert parse_time(found["earliest"]) < moment <= parse_time(found["latest"])
+    assert len(run_task.deferrals) == int(deferrable)
+
+
+@BOTH_WAYS
+def test_a_time_too_old_fails_at_once_and_names_the_window(
+    reviews: Any, run_task: Any, context: Any, deferrable: bool
+) -> None:
+    """It will never be restorable again."""
+    earliest = restorable_window(reviews.client("dynamodb"), "Reviews").earliest
+    assert earliest is not None
+    sensor = DynamoDBRestorableTimeSensor(
+        **PATIENT, table_name="Reviews", export_time="2020-01-01T00:00:00Z", deferrable=deferrable
+    )
+    with pytest.raises(AirflowFailException, match=f"{iso(earliest)} to .*history is gone"):
+        run_task(sensor, context)
+    assert run_task.deferrals == []
+
+
+def test_a_time_that_becomes_too_old_while_waiting_fails(reviews: Any, run_task: Any, context: Any) -> None:
+    """The trigger sees it, wakes the task, and the task says so."""
+    sensor = DynamoDBRestorableTimeSensor(
+        **PATIENT, table_name="Reviews", export_time=reviews.clock.now().isoformat(), deferrable=True
+    )
+    run_task.on_deferral = lambda: reviews.clock.advance(timedelta(days=40))
+    with pytest.raises(AirflowFailException, match="history is gone"):
+        run_task(sensor, context)
+    assert [event["status"] for event in run_task.events] == ["error"]
+
+
+@BOTH_WAYS
+def test_a_window_without_point_in_time_recovery_is_not_waited_for(
+    reviews: Any, run_task: Any, context: Any, deferrable: bool
+) -> None:
+    """The error says how to turn it on."""
+    reviews.client("dynamodb").update_continuous_backups(
+        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": False}
+    )
+    sensor = DynamoDBRestorableTimeSensor(**PATIENT, table_name="Reviews", deferrable=deferrable)
+    sensor.render_template_fields(context)
+    with pytest.raises(AirflowFailException, match="update-continuous-backups"):
+        run_task(sensor, context)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("text", ["soon", "2026-01-14T00:00:00"])
+def test_a_sensor_refuses_what_is_no_time(
+    *, reviews: Any, run_task: Any, context: Any, deferrable: bool, text: str, tmp_path: Path
+) -> None:
+    """Both sensors of times say what a time looks like."""
+    for sensor in (
+        DynamoDBRestorableTimeSensor(**PATIENT, table_name="Reviews", export_time=text, deferrable=deferrable),
+        DynamoDBSnapshotSensor(**PATIENT, lake=str(tmp_path), table="reviews", as_of=text, deferrable=deferrable),
+    ):
+        with pytest.raises(AirflowFailException, match=r"ISO 8601|time zone"):
+            run_task(sensor, context)
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_a_published_snapshot_ends_the_wait(
+    *, aws: Any, tmp_path: Path, run_task: Any, context: Any, deferrable: bool, where: str, after_first_look: Any
+) -> None:
+    """Its commit record is what counts; the sensor looks, finds nothing, and wakes when it is there."""
+    aws.client("s3").create_bucket(Bucket="lake")
+    lake = str(tmp_path) if where == "folder" else "s3://lake/tables"
+    ledger = Ledger(open_store(lake, s3=aws.client("s3")).child("reviews"))
+    sensor = DynamoDBSnapshotSensor(**PATIENT, lake=lake, table="reviews", as_of=AS_OF, deferrable=deferrable)
+    looks = after_first_look(sensor, lambda: ledger.create(_record(AS_OF)))
+    found = run_task(sensor, context)
+    assert looks == [None, found]
+    assert found == {
+        "record": f"{lake}/reviews/_snapshots/20260114T000000Z.json",
+        "table": "reviews",
+        "as_of": "2026-01-14T00:00:00Z",
+        "rows": 3,
+        "parts": 1,
+        "bytes": 10,
+    }
+    assert len(run_task.deferrals) == int(deferrable)
+
+
+@BOTH_WAYS
+def test_another_times_snapshot_counts_only_when_later_ones_will_do(
+    aws: Any, tmp_path: Path, run_task: Any, context: Any, deferrable: bool
+) -> None:
+    """Exactly the run's instant by default; the first one at or after it when told so."""
+    ledger = Ledger(open_store(tmp_path).child("reviews"))
+    for hours in (-1, 2, 3):
+        ledger.create(_record(AS_OF + timedelta(hours=hours)))
+
+    def sensor(**changes: Any) -> DynamoDBSnapshotSensor:
+        arguments: dict[str, Any] = {**PATIENT, "lake": str(tmp_path), "table": "reviews", "deferrable": deferrable}
+        task = DynamoDBSnapshotSensor(**{**arguments, **changes})
+        task.render_template_fields(context)
+        return task
+
+    with pytest.raises(AirflowSensorTimeout):
+        run_task(sensor(timeout=0.2), context)
+    assert run_task(sensor(at_or_after=True), context)["as_of"] == "2026-01-14T02:00:00Z"
+
+
+def test_an_error_of_the_triggerers_own_is_left_to_the_retries(reviews: Any, started: str, context: Any) -> None:
+    """The task finds nothing wrong itself: it tells what the triggerer said."""
+    sensor = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=True)
+    with pytest.raises(ServiceError, match="no credentials here"):
+        sensor.execute_complete(
+            context, {"status": "error", "message": "no credentials here"}, deadline="2100-01-01T00:00:00+00:00"
+        )
+
+
+def test_an_error_that_may_pass_on_a_new_worker_is_left_to_the_retries(
+    reviews: Any, started: str, run_task: Any, context: Any
+) -> None:
+    """Expired credentials are not a permission that lacks."""
+    reviews.fail_next("DescribeExport", "ExpiredTokenException")
+    with pytest.raises(AccessError):
+        run_task(DynamoDBExportSensor(**PATIENT, export_arn=started), context)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda waiting: DynamoDBExportSensor(**waiting, export_arn="arn:aws:dynamodb:us-east-1:1:table/T/export/1"),
+        lambda waiting: DynamoDBRestorableTimeSensor(**waiting, table_name="T", export_time="2026-01-14T00:00:00Z"),
+        lambda waiting: DynamoDBSnapshotSensor(**waiting, lake="s3://l", table="t", as_of="2026-01-14T00:00:00Z"),
+    ],
+    ids=["export", "restorable time", "snapshot"],
+)
+def test_every_aws_argument_reaches_a_sensors_trigger(make: Callable[[dict[str, Any]], Any]) -> None:
+    """What the sensor was given, the triggerer's client gets too."""
+    given = {
+        "aws_conn_id": "mine",
+        "region_name": "eu-west-1",
+        "verify": False,
+        "botocore_config": {"connect_timeout": 7},
+    }
+    sensor = make({"task_id": "wait", **given})
+    hook = sensor.hook
+    assert (hook.aws_conn_id, hook._region_name, hook._verify) == ("mine", "eu-west-1", False)
+    _, arguments = sensor.trigger(deadline="2100-01-01T00:00:00+00:00", **given).serialize()
+    assert {name: arguments[name] for name in given} == given
