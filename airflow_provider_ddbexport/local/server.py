@@ -90,14 +90,20 @@ def local_aws(*, host: str = "127.0.0.1", port: int = 0) -> Iterator[LocalAws]:
         server.emulator.reset()
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach a server that listens on *host*."""
+def exposure_warning(host: str) -> str | None:
+    """Return what to say before listening on *host*; None where only this machine can reach it."""
     if host == "localhost":
-        return True
+        return None
     try:
-        return ipaddress.ip_address(host).is_loopback
+        if ipaddress.ip_address(host).is_loopback:
+            return None
     except ValueError:
-        return False
+        # A name may resolve to anything.
+        pass
+    return (
+        f"WARNING: listening on {host or 'every address'}, which other machines can reach. "
+        "Nothing is checked: whoever reaches it reads and writes everything in it."
+    )
 
 
 def serve(host: str = "127.0.0.1", port: int = 0, *, seed: bool = False) -> int:
@@ -110,11 +116,8 @@ def serve(host: str = "127.0.0.1", port: int = 0, *, seed: bool = False) -> int:
         number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        if not is_loopback(host):
-            _say(
-                f"WARNING: listening on {host}, which other machines can reach. "
-                "Nothing is checked: whoever reaches it reads and writes everything in it."
-            )
+        if warning := exposure_warning(host):
+            _say(warning)
         try:
             server = LocalServer(host, port)
         except (OSError, SystemExit) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -75,13 +76,10 @@ class Tables:
 
     def log(self, call: Call, state: TableState, key_attributes: Item, at_micros: int, *, even_if_same: bool) -> None:
         """Log what the table now holds under a key; a write that changed nothing only if *even_if_same*."""
-        from moto.dynamodb.models.dynamo_type import DynamoType
-
         table = self.moto_table(call, state.name)
         if table is None:
             return
-        parts = [DynamoType(key_attributes[name]) for name in state.schema.names]
-        found = table.get_item(parts[0], parts[1] if len(parts) > 1 else None)
+        found = _item_at(table, state.schema, key_attributes)
         image = None if found is None else Image.of(from_moto(found))
         key = state.schema.key(key_attributes)
         if even_if_same or image != state.history.current(key):
@@ -140,6 +138,18 @@ class Tables:
                 state.history.write(key, image, at)
         for key in state.history.keys() - present:
             state.history.write(key, None, at)
+
+
+def _item_at(table: Any, schema: KeySchema, key_attributes: Item) -> Any | None:
+    from moto.dynamodb.models.dynamo_type import DynamoType
+
+    # moto keeps binaries it parsed from a request as bytes.
+    parts = [
+        DynamoType({kind: base64.b64decode(value) if kind == "B" else value})
+        for name in schema.names
+        for kind, value in key_attributes[name].items()
+    ]
+    return table.get_item(parts[0], parts[1] if len(parts) > 1 else None)
 
 
 def _items(table: Any) -> Iterator[Any]:
