@@ -6,7 +6,6 @@ resolved. The second writes the parts. In between and afterwards nothing of the 
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -32,8 +31,8 @@ from airflow_provider_ddbexport.core.snapshot.plan import (
 from airflow_provider_ddbexport.core.snapshot.publish import (
     BeforeReplace,
     Now,
+    is_settled,
     publish,
-    published_already,
     utc_now,
     withdraw,
 )
@@ -108,19 +107,16 @@ def convert_export(
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
     crew: Crew[DataFile] = Crew(Stores(root, lake), workers, reopen)
+    ledger = Ledger(lake.child(target.table))
+    replaces = existing = ledger.get(export.summary.as_of)
     observed: Observed | None = None
-    replaces: str | None = None
     for races_left in reversed(range(_RACES)):
-        published = published_already(lake, target, export, replace=replace)
-        if published is not None:
-            return published
-        if observed is None:
-            observed = observe(export, crew, progress)
-            plan = make_plan(export, lake, target, observed)
-            replaces = plan.replaces
-        else:
-            # What another run published since this one began is not this run's to replace.
-            plan = dataclasses.replace(make_plan(export, lake, target, observed), replaces=replaces)
+        # What another run published since this one began is not this run's to replace.
+        may_replace = replace and existing == replaces
+        if existing is not None and is_settled(lake, existing, target, export, replace=may_replace):
+            return existing
+        observed = observed or observe(export, crew, progress)
+        plan = make_plan(export, lake, target, observed, replaces=replaces)
         try:
             withdraw(plan, lake, before_replace)
             parts = convert_shards(plan, Crew(crew.stores, workers, reopen), progress)
@@ -128,6 +124,7 @@ def convert_export(
         except PublishRaceError:
             if not races_left:
                 raise
+        existing = ledger.get(plan.as_of)
     raise AssertionError
 
 
@@ -141,17 +138,21 @@ def plan_conversion(
     rows_per_part: int = 1_000_000,
     part_bytes: int = 256 << 20,
     workers: int = 1,
+    replace: bool = False,
     progress: OnProgress | None = None,
     reopen: Reopen | None = None,
 ) -> ConversionPlan:
     """Return the plan for converting *export*, after reading and verifying all of it. Writes nothing.
 
+    With *replace*, the plan is to replace the snapshot that is published for this time now, if there is one.
+
     For engines that run the steps themselves: :func:`.withdraw` once where something is to be replaced,
     :func:`convert_shard` for each shard, :func:`.publish` once. :func:`convert_export` does all of it in one call.
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
+    replaces = Ledger(lake.child(target.table)).get(export.summary.as_of) if replace else None
     observed = observe(export, Crew(Stores(root, lake), workers, reopen), progress)
-    return make_plan(export, lake, target, observed)
+    return make_plan(export, lake, target, observed, replaces=replaces)
 
 
 def convert_shard(
@@ -184,11 +185,11 @@ def observe(export: Export, crew: Crew[DataFile], progress: OnProgress | None = 
     return Observed(observation, sizes)
 
 
-def make_plan(export: Export, lake: ObjectStore, target: Target, observed: Observed) -> ConversionPlan:
+def make_plan(
+    export: Export, lake: ObjectStore, target: Target, observed: Observed, *, replaces: CommitRecord | None
+) -> ConversionPlan:
     """Return the plan that fits the table's columns as they are now. Raises SchemaConflictError."""
-    ledger = Ledger(lake.child(target.table))
-    existing = ledger.get(export.summary.as_of)
-    number, newest = ledger.newest_schema()
+    number, newest = Ledger(lake.child(target.table)).newest_schema()
     return ConversionPlan(
         table=target.table,
         export=export,
@@ -201,7 +202,7 @@ def make_plan(export: Export, lake: ObjectStore, target: Target, observed: Obser
         shards=make_shards(
             export.files, observed.sizes, rows_per_part=target.rows_per_part, part_bytes=target.part_bytes
         ),
-        replaces=None if existing is None else identity(existing),
+        replaces=None if replaces is None else identity(replaces),
         verified=CHECKED,
     )
 

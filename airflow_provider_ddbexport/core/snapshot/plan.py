@@ -83,8 +83,8 @@ class ConversionPlan:
         schema_number: link of the chain of schemas that the schema was agreed with; 0 before the first.
         options: of the columns and of the cutting, as JSON values, for the commit record.
         digest: of source and options; becomes the commit record's.
-        replaces: :func:`identity` of the snapshot that was published for this time when the plan was made; None where
-            there was none. No other may be withdrawn for this one.
+        replaces: :func:`identity` of the published snapshot that this one shall replace; None for none. No other is
+            withdrawn for this one.
         verified: what was checked of the source.
     """
 

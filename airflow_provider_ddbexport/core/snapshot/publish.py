@@ -46,21 +46,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def published_already(lake: ObjectStore, target: Target, export: Export, *, replace: bool) -> CommitRecord | None:
-    """Return the snapshot of this export with these options if it is published and whole; None if work is to be done.
+def is_settled(lake: ObjectStore, existing: CommitRecord, target: Target, export: Export, *, replace: bool) -> bool:
+    """Return whether *existing*, which is published for the time of *export*, is what converting it would give.
 
-    What interrupted runs left in its folder is removed. Without *replace*, raises SnapshotExistsError when another
-    snapshot is published for this time, and SnapshotDamagedError when this one lost parts.
+    If so, or if it stays for another reason, what interrupted runs left in its folder is removed. Without *replace*,
+    raises SnapshotExistsError when it has other contents, and SnapshotDamagedError when it lost parts.
     """
     store = lake.child(target.table)
-    existing = Ledger(store).get(export.summary.as_of)
-    if existing is None:
-        return None
     if existing.digest == target.digest(export):
         missing = _missing(store, existing.as_of, existing.parts)
         if not missing:
             _sweep(store, existing)
-            return existing
+            return True
         if not replace:
             raise SnapshotDamagedError(
                 f"{_named(store, existing)}: {len(missing)} of {len(existing.parts)} parts are missing or of another "
@@ -74,7 +71,7 @@ def published_already(lake: ObjectStore, target: Target, export: Export, *, repl
             "it is: use replace (--replace) to put the new one in its place",
             as_of=iso(existing.as_of),
         )
-    return None
+    return False
 
 
 def withdraw(plan: ConversionPlan, lake: ObjectStore, before_replace: BeforeReplace | None = None) -> None:
