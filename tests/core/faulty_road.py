@@ -17,6 +17,8 @@ Kind = Literal["cut", "status", "lost answer", "lost request", "whole body", "be
 class Fault:
     """What goes wrong with requests of *method* whose path and query contain *part*, *times* times.
 
+    With *target*, only with calls of that operation of a JSON service (``DynamoDB_20120810.Scan``).
+
     ``cut``: the answer announces all and ends after *at* bytes of its body. ``status``: answered by the proxy with
     *status* and *code*. ``lost answer``: done, but the connection is closed without an answer. ``lost request``: closed
     without doing it. ``whole body``: a Range is taken out of the request. ``before``: *action* is called first.
@@ -29,8 +31,13 @@ class Fault:
     at: int = 0
     status: int = 500
     code: str = "InternalError"
+    target: str = ""
     action: Callable[[], Any] = lambda: None
     happened: int = field(default=0, init=False)
+
+    def matches(self, request: Request) -> bool:
+        target = request.headers.get("x-amz-target", "")
+        return self.method == request.method and self.part in request.path and self.target in ("", target)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class FaultyRoad:
         with self._lock:
             self.requests.append(request)
             for fault in self.faults:
-                if fault.method == request.method and fault.part in request.path and fault.happened < fault.times:
+                if fault.happened < fault.times and fault.matches(request):
                     fault.happened += 1
                     return fault
         return None
@@ -109,8 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.road().take(Request(self.command, self.path, {k.lower(): v for k, v in headers.items()}))
         kind = fault.kind if fault else None
         if fault and kind == "status":
-            text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>".encode()
-            self._answer(fault.status, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else text)
+            self._refuse(fault)
             return
         if kind == "lost request":
             self._hang_up()
@@ -130,6 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         self._answer(response.status, response.getheaders(), answer, cut=fault.at if fault and kind == "cut" else None)
+
+    def _refuse(self, fault: Fault) -> None:
+        if self.headers.get("X-Amz-Target"):
+            kind, text = "application/x-amz-json-1.0", f'{{"__type":"com.amazonaws#{fault.code}","message":"no"}}'
+        else:
+            kind, text = "application/xml", f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>"
+        self._answer(fault.status, [("Content-Type", kind)], b"" if self.command == "HEAD" else text.encode())
 
     def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, cut: int | None = None) -> None:
         self.send_response_only(status)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_ddbexport.core.boto_values import item_from_boto, value_to_boto
+from airflow_provider_ddbexport.core.boto_values import item_from_boto, value_from_boto, value_to_boto
 from airflow_provider_ddbexport.core.decode import check_item
 from airflow_provider_ddbexport.core.export.model import Export, ScanDetails
 from airflow_provider_ddbexport.core.export.writer import DataFileWriter, ExportWriter
@@ -17,7 +17,7 @@ from airflow_provider_ddbexport.core.service import is_transient, service_errors
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
 from airflow_provider_ddbexport.core.times import parse_time
-from airflow_provider_ddbexport.errors import BadCallError, ServiceError
+from airflow_provider_ddbexport.errors import BadCallError, ItemError, ServiceError
 
 MAX_SEGMENTS = 1_000_000
 """DynamoDB's limit."""
@@ -88,7 +88,7 @@ def scan_backup(
         "ProjectionExpression": projection_expression,
         "ExpressionAttributeNames": dict(expression_attribute_names or {}),
         "ExpressionAttributeValues": {
-            name: value_to_boto(value) for name, value in (expression_attribute_values or {}).items()
+            name: _request_value(name, value) for name, value in (expression_attribute_values or {}).items()
         },
     }
     # DynamoDB refuses empty expressions.
@@ -121,6 +121,19 @@ def scan_backup(
     except BaseException:
         writer.abandon()
         raise
+
+
+def _request_value(name: str, value: Any) -> dict[str, Any]:
+    """Return an expression's value as boto3 takes it; what is wrong with it is said without quoting it."""
+    try:
+        converted = value_to_boto(value)
+        check_item({"value": value_from_boto(converted)})
+    except (AttributeError, TypeError, ValueError, ItemError):
+        raise BadCallError(
+            f'expression_attribute_values: {name} is no DynamoDB JSON, such as {{"S": "text"}} or {{"N": "1"}}',
+            name=name,
+        ) from None
+    return converted
 
 
 class _Scan:
