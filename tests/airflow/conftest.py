@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,23 @@ os.environ.update(
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
     }
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_clients() -> Iterator[None]:
+    """Halve the cost of a hook's client, of which every test makes several; it talks as any other.
+
+    Each hook has a session of its own, which would read its service's model again (up to 50 ms), and looks through the
+    call stack for a word in its user agent (150 ms under pytest).
+    """
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+    from botocore.loaders import JSONFileLoader
+
+    load = functools.cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
+        patching.setattr(AwsGenericHook, "_get_caller", staticmethod(lambda *_: "Test"))
+        yield
 
 
 class TaskInstance:
