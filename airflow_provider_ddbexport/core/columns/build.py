@@ -129,7 +129,6 @@ def _top_writer(column: Column, path: str, rescue: Rescue, by_path: dict[str, Va
         writer = by_path[path] = make_writer(column, path, rescue)
         return writer
     children = {
-        child.attribute: _top_writer(child, join(path, child.attribute), rescue, by_path)
-        for child in column.children
+        child.attribute: _top_writer(child, join(path, child.attribute), rescue, by_path) for child in column.children
     }
     return FlatWriter(children, path, rescue)

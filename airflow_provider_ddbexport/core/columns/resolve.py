@@ -18,7 +18,7 @@ from airflow_provider_ddbexport.core.columns.observe import (
 )
 from airflow_provider_ddbexport.core.columns.options import ColumnOptions
 from airflow_provider_ddbexport.core.columns.partition import PARTITION_KINDS
-from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
+from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat, split_flat
 from airflow_provider_ddbexport.errors import BadCallError, ColumnNameConflictError, SchemaConflictError
 
 _ELEMENT_KINDS = {Kind.STRING_SET: Kind.STRING, Kind.NUMBER_SET: Kind.NUMBER, Kind.BINARY_SET: Kind.BINARY}
@@ -82,7 +82,7 @@ class _Resolver:
             if column.kind is Kind.FLAT:
                 shape = shapes.get(column.attribute)
                 new += _present(self._new_leaves(column, shape, path_of(column.attribute)))
-        columns += sorted(new, key=_by_name)
+        columns += sorted(split_flat(new), key=_leaf_name)
         _refuse_equal_names(columns)
 
         names = {column.attribute: column.name for column in columns}
@@ -210,7 +210,7 @@ class _Resolver:
             if child.kind is Kind.FLAT:
                 below = self._new_leaves(child, members.get(child.attribute), join(path, child.attribute))
                 children += _present(below)
-        return replace(known, children=tuple(sorted(children, key=_by_name))) if children else None
+        return replace(known, children=tuple(children)) if children else None
 
     def _refuse_contradiction(self, column: Column, path: str, *, is_inner: bool) -> None:
         wanted = self._options.number_type(path) if column.kind is Kind.NUMBER else None
@@ -245,6 +245,11 @@ def _contradiction(path: str, has: str, asked: str) -> SchemaConflictError:
 
 def _words(arrow: pa.DataType) -> str:
     return f"decimal({arrow.precision},{arrow.scale})" if pa.types.is_decimal(arrow) else str(arrow)
+
+
+def _leaf_name(column: Column) -> str:
+    """Return the name of the one column that *column* makes."""
+    return _leaf_name(column.children[0]) if column.kind is Kind.FLAT else column.name
 
 
 def _by_name(column: Column) -> tuple[str, str]:

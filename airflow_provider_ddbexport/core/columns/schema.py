@@ -6,7 +6,7 @@ JSON; which tree a table gets is decided in :mod:`.resolve`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -34,8 +34,8 @@ class Kind(StrEnum):
     FLAT = "M_"
     """A map whose leaves are columns of their own (``nested="flatten"``); it has no column itself.
 
-    A table whose maps got new keys has several FLAT columns of one attribute, so that new leaves follow old ones;
-    :func:`merge_flat` makes one of them."""
+    A schema has one FLAT column for each leaf, so that new leaves of an old map follow all old columns;
+    :func:`merge_flat` makes one of them for each attribute."""
     JSON = "JSON"
     """A map or list as JSON text (``nested="json"``)."""
 
@@ -66,13 +66,22 @@ class Schema:
     """All columns of a snapshot.
 
     Attributes:
-        columns: in the order of the parts' columns, without :data:`RESCUED_COLUMN`, which comes last; columns of
-            ``partition_by`` are among them although they are in the path and not in the parts.
+        columns: one for each of the parts' columns, in their order, without :data:`RESCUED_COLUMN`, which comes last;
+            columns of ``partition_by`` are among them although they are in the path and not in the parts.
         partition_by: names of the columns that make the folders below the snapshot's, outermost first.
     """
 
     columns: tuple[Column, ...]
     partition_by: tuple[str, ...] = ()
+
+
+def split_flat(columns: Iterable[Column]) -> Iterator[Column]:
+    """Yield *columns* with each FLAT as several that have one leaf each."""
+    for column in columns:
+        if column.kind is Kind.FLAT:
+            yield from (replace(column, children=(child,)) for child in split_flat(column.children))
+        else:
+            yield column
 
 
 def merge_flat(columns: Iterable[Column]) -> tuple[Column, ...]:
