@@ -35,7 +35,13 @@ def get_provider_info() -> dict[str, Any]:
         ),
         "sensors": _modules("sensors.export", "sensors.restorable_time", "sensors.snapshot"),
         "hooks": _modules("hooks.dynamodb"),
-        "triggers": _modules("triggers.export", "triggers.restorable_time", "triggers.snapshot"),
+        "triggers": _modules(
+            "triggers.export",
+            "triggers.restorable_time",
+            "triggers.snapshot",
+            "triggers.crawl",
+            "triggers.athena_queries",
+        ),
         "extra-links": [
             f"{_PACKAGE}.links.console.DynamoDBExportLink",
             f"{_PACKAGE}.links.console.GlueCrawlerLink",

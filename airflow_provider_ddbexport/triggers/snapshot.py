@@ -15,15 +15,17 @@ from airflow_provider_ddbexport.triggers.polling import PollingTrigger
 
 
 def find_snapshot(lake: str, table: str, as_of: str, *, at_or_after: bool, s3: Any) -> CommitRecord | None:
-    """Return the published snapshot of *as_of*, or the first one since then; None where there is none yet."""
+    """Return the published snapshot of *as_of*, or the first one since then; None where there is none yet.
+
+    Exports show whole seconds, and a run's logical date need not be one: the second it lies in is meant. Raises
+    ObjectNotFoundError when there is no such bucket, which no waiting would mend.
+    """
     ledger = Ledger(open_store(lake, s3=s3).child(table))
     moment = parse_time(as_of, what="as_of")
-    if not at_or_after:
-        # Exports show whole seconds; a run's logical date need not be one.
-        return ledger.get(moment) or ledger.get(moment.replace(microsecond=0))
-    later = (time for time in ledger.times() if time >= moment.replace(microsecond=0))
-    first = next(later, None)
-    return None if first is None else ledger.get(first)
+    second = moment.replace(microsecond=0)
+    wanted = (time for time in ledger.times() if (time >= second if at_or_after else time in {moment, second}))
+    found = next(wanted, None)
+    return None if found is None else ledger.get(found)
 
 
 class SnapshotTrigger(PollingTrigger):

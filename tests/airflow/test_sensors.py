@@ -300,6 +300,14 @@ def test_another_times_snapshot_counts_only_when_later_ones_will_do(
     assert run_task(sensor(at_or_after=True), context)["as_of"] == "2026-01-14T02:00:00Z"
 
 
+@BOTH_WAYS
+def test_a_lake_without_its_bucket_is_not_waited_for(aws: Any, run_task: Any, context: Any, deferrable: bool) -> None:
+    """A lake that is empty may fill; a bucket that is missing is a mistake."""
+    sensor = DynamoDBSnapshotSensor(**PATIENT, lake="s3://nowhere", table="reviews", as_of=AS_OF, deferrable=deferrable)
+    with pytest.raises(AirflowFailException, match="no such bucket"):
+        run_task(sensor, context)
+
+
 def test_an_error_of_the_triggerers_own_is_left_to_the_retries(reviews: Any, started: str, context: Any) -> None:
     """The task finds nothing wrong itself: it tells what the triggerer said."""
     sensor = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=True)
