@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -150,3 +151,18 @@ def items_of(lake: LocalStore, table: str = "reviews", at: datetime | None = Non
 def parts_below(lake: LocalStore, table: str = "reviews") -> set[str]:
     """Return the keys of all Parquet files of a table, published or not."""
     return {info.key for info in lake.child(table).list() if info.key.endswith(".parquet")}
+
+
+def resealed(exports: Path, folder: Path) -> list[Path]:
+    """Copy *exports* to *folder*, give each summary the checksum it should have, and return the full exports' folders.
+
+    One of the exports made by AWS had its summary edited by whoever published it: it is refused as it lies there.
+    """
+    shutil.copytree(exports, folder, copy_function=shutil.copyfile)
+    found = []
+    for summary in sorted(folder.rglob("manifest-summary.json")):
+        body = summary.read_bytes()
+        summary.with_suffix(".md5").write_bytes(base64.b64encode(hashlib.md5(body).digest()))
+        if "exportFromTime" not in json.loads(body):
+            found.append(summary.parent)
+    return found
