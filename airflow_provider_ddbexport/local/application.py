@@ -46,7 +46,7 @@ class AwsApplication:
         access_key, region, service = _caller(environ)
         target: str = environ.get("HTTP_X_AMZ_TARGET", "")
         prefix, _, operation = target.rpartition(".")
-        handler = self._emulator.handlers.get((prefix.partition("_")[0], operation)) if target else None
+        handler = self._emulator.handler(prefix.partition("_")[0], operation) if target else None
         if handler is None and service not in _ONE_AT_A_TIME:
             return self._emulator.moto.answer(environ)
         with self._emulator.lock:

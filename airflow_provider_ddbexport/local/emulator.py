@@ -117,6 +117,7 @@ class Emulator:
         self.moto = moto
         self.handlers: dict[tuple[str, str], Handler] = {}
         self.faults: list[Fault] = []
+        self._on_use: dict[str, Callable[[], dict[tuple[str, str], Handler]]] = {}
         self._stopwatch = _Stopwatch(self.clock, seen=self.clock.now().timestamp())
         self._on_reset: list[Callable[[], None]] = []
         self._on_request: list[Callable[[], None]] = []
@@ -124,6 +125,17 @@ class Emulator:
     def register(self, handlers: dict[tuple[str, str], Handler]) -> None:
         """Answer these operations, keyed as ``("AWSGlue", "StartCrawler")``, instead of moto."""
         self.handlers.update(handlers)
+
+    def register_on_use(self, service: str, make: Callable[[], dict[tuple[str, str], Handler]]) -> None:
+        """Register what *make* returns at the first call of *service*: what it imports costs a second or two."""
+        self._on_use[service] = make
+
+    def handler(self, service: str, operation: str) -> Handler | None:
+        """Return what answers this operation, or None if moto does."""
+        with self.lock:
+            if make := self._on_use.pop(service, None):
+                self.register(make())
+            return self.handlers.get((service, operation))
 
     def on_reset(self, forget: Callable[[], None]) -> None:
         """Call *forget* whenever everything is to be forgotten."""

@@ -79,7 +79,7 @@ class SeededReviews:
 
 
 def seed_reviews(aws: LocalAws, *, days: int = 30, items: int = 400, end: datetime | None = None) -> SeededReviews:
-    """Make the table Reviews, point-in-time recovery on, with *days* days of puts, updates and deletes; and the bucket and
+    """Make the table Reviews, recovery on, with *days* days of puts, updates and deletes; and the bucket and
     the SNS topic of the example DAGs.
 
     About *items* reviews are left. The same arguments give the same items at the same times of day; the last day ends

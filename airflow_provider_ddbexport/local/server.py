@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import signal
 import sys
@@ -20,6 +19,7 @@ from airflow_provider_ddbexport.local.dynamodb import DynamoDB
 from airflow_provider_ddbexport.local.emulator import Emulator
 from airflow_provider_ddbexport.local.handle import LocalAws
 from airflow_provider_ddbexport.local.moto_gateway import MotoGateway
+from airflow_provider_ddbexport.local.wire import Handler
 
 
 class _QuietRequestHandler(MotoRequestHandler):
@@ -49,10 +49,18 @@ def process_emulator() -> tuple[Emulator, AwsApplication]:
 
 
 def _register_lake_services(emulator: Emulator) -> None:
-    for module, name in (("crawler", "Crawlers"), ("athena", "Athena")):
-        path = f"airflow_provider_ddbexport.local.{module}"
-        if importlib.util.find_spec(path) is not None:
-            emulator.register(getattr(importlib.import_module(path), name)(emulator).handlers())
+    def crawlers() -> dict[tuple[str, str], Handler]:
+        from airflow_provider_ddbexport.local.crawler import Crawlers
+
+        return Crawlers(emulator).handlers()
+
+    def athena() -> dict[tuple[str, str], Handler]:
+        from airflow_provider_ddbexport.local.athena import Athena
+
+        return Athena(emulator).handlers()
+
+    emulator.register_on_use("AWSGlue", crawlers)
+    emulator.register_on_use("AmazonAthena", athena)
 
 
 class LocalServer:
