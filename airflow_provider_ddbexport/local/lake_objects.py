@@ -129,6 +129,8 @@ def conform(array: pa.Array, target: pa.DataType) -> pa.Array:
     source = array.type
     if source == target:
         return array
+    if pa.types.is_null(source):
+        return pa.nulls(len(array), target)
     if array.offset and pa.types.is_nested(source):
         array = array.take(pa.array(range(len(array))))
     if pa.types.is_struct(source) and pa.types.is_struct(target):

@@ -73,7 +73,20 @@ def parse_statement(text: str) -> Statement:
         if not bracket.args.get("offset"):
             bracket.set("expressions", apply_index_offset(bracket.this, bracket.expressions, 1, dialect=DIALECT))
             bracket.set("offset", 1)
+    for cast in query.find_all(exp.Cast):
+        _size_decimal(cast)
     return Statement(stripped, query)
+
+
+def _size_decimal(cast: exp.Cast) -> None:
+    """Give a bare DECIMAL the size it has in Trino: that of its text (``DECIMAL '1.50'``), or (38, 0)."""
+    kind = cast.to
+    if kind.this != exp.DType.DECIMAL or kind.expressions:
+        return
+    text = cast.this.this.lstrip("+-") if isinstance(cast.this, exp.Literal) and cast.this.is_string else ""
+    whole, _, fraction = text.partition(".")
+    size = (max(1, len(whole.lstrip("0")) + len(fraction)), len(fraction)) if text else (38, 0)
+    cast.set("to", exp.DataType.build(f"decimal({size[0]}, {size[1]})", dialect=DIALECT))
 
 
 def bind_parameters(text: str, parameters: list[str]) -> str:
@@ -108,7 +121,8 @@ def _literal(text: str) -> str:
 
 def position_of(node: exp.Expr) -> str:
     """Return ``line 1:8``, where *node* stands in the query's text."""
-    for part in [node, *node.find_all(exp.Identifier)]:
+    parts = node.parts if isinstance(node, exp.Column | exp.Table) else [node, *node.find_all(exp.Identifier)]
+    for part in parts:
         if "line" in part.meta:
             length = int(part.meta["end"]) - int(part.meta["start"]) + 1
             return f"line {part.meta['line']}:{max(1, int(part.meta['col']) - length + 1)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -192,20 +193,22 @@ def _columns(scan: TableScan | SystemTable) -> dict[str, pa.DataType]:
 
 def _unresolved(message: str, query: exp.Query, scans: dict[str, TableScan | SystemTable]) -> QueryError:
     """Return sqlglot's complaint in Athena's words."""
-    quoted = message.split("'")
-    name = quoted[1] if len(quoted) > 1 else ""
-    if "ould not be resolved" in message and name:
-        for column in query.find_all(exp.Column):
-            if column.name.lower() == name.lower():
-                at = position_of(column)
-                if not column.table and sum(name.lower() in _columns(scan) for scan in scans.values()) > 1:
-                    return QueryError(f"AMBIGUOUS_NAME: {at}: Column '{name}' is ambiguous")
-                shown = ".".join(part.name for part in column.parts)
-                return QueryError(
-                    f"COLUMN_NOT_FOUND: {at}: Column '{shown}' cannot be resolved or requester is not authorized to "
-                    "access requested resources"
-                )
-    return QueryError(f"SYNTAX_ERROR: line 1:1: {message.splitlines()[0]}")
+    first = message.splitlines()[0]
+    found = re.search(r"Unknown column: (.+?)\.?$", first) or re.search(
+        r"Column '\"?(.+?)\"?' could not be resolved", first
+    )
+    name = found[1].rpartition(".")[2].strip('"') if found else ""
+    for column in query.find_all(exp.Column):
+        if name and column.name.lower() == name.lower():
+            at = position_of(column)
+            if not column.table and sum(name.lower() in _columns(scan) for scan in scans.values()) > 1:
+                return QueryError(f"AMBIGUOUS_NAME: {at}: Column '{name}' is ambiguous")
+            shown = ".".join(part.name for part in column.parts)
+            return QueryError(
+                f"COLUMN_NOT_FOUND: {at}: Column '{shown}' cannot be resolved or requester is not authorized to "
+                "access requested resources"
+            )
+    return QueryError(f"SYNTAX_ERROR: line 1:1: {first}")
 
 
 def _predicates(query: exp.Expr, scan: str) -> Iterator[exp.Expr]:
