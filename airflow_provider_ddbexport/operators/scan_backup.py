@@ -131,9 +131,7 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
         try:
             return int(self.segments)
         except ValueError:
-            raise BadCallError(
-                f"segments: expected a number from 1 to 1000000, found {self.segments!r}"
-            ) from None
+            raise BadCallError(f"segments: expected a number from 1 to 1000000, found {self.segments!r}") from None
 
     def _figures(self, backup: Export) -> dict[str, Any]:
         summary, scan = backup.summary, backup.summary.scan
