@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_ddbexport.core.catalog import register_snapshot
+from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, resolve
+from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, Part, Source, layout
+from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
 BUCKET = "lakes"
@@ -17,22 +27,29 @@ DATABASE = "snapshots"
 RESULTS = f"s3://{BUCKET}/results/"
 
 
-class EmulatedLake:
-    """Puts items into a DynamoDB table, exports it, and publishes snapshots of it by the operator.
+@cache
+def client_of(aws: Any, service: str) -> Any:
+    """Return a client; making one takes longer than most tests."""
+    return aws.client(service)
 
-    The table's time is two hours ago and goes on by a minute with each export, so that publication, which happens in
-    real time, is after all of it. ``create`` makes the table; its key is ``Id``.
+
+class EmulatedLake:
+    """A DynamoDB table with the key ``Id``, and the lake its snapshots are in.
+
+    Snapshots get there by :meth:`publish`, the operator's way from an export, or by :meth:`place`, at once.
     """
 
     def __init__(self, aws: Any, table: str = "Reviews") -> None:
         self.aws, self.table = aws, table
-        self.s3, self.glue, self.athena = (aws.client(name) for name in ("s3", "glue", "athena"))
-        self.dynamodb = aws.client("dynamodb")
-        aws.configure(export_seconds=0, crawl_seconds=0.2, query_seconds=0, restorable_lag_seconds=0)
-        aws.clock.set(datetime.now(UTC) - timedelta(hours=2))
+        self.s3, self.glue, self.athena, self.dynamodb = (
+            client_of(aws, service) for service in ("s3", "glue", "athena", "dynamodb")
+        )
+        aws.configure(export_seconds=0, crawl_seconds=0.1, query_seconds=0, restorable_lag_seconds=0)
         self.s3.create_bucket(Bucket=BUCKET)
 
     def create(self, key_type: str = "S") -> EmulatedLake:
+        """Make the table, two hours ago; its time goes on by a minute with each export."""
+        self.aws.clock.set(datetime.now(UTC) - timedelta(hours=2))
         self.dynamodb.create_table(
             TableName=self.table,
             KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
@@ -73,6 +90,56 @@ class EmulatedLake:
         )
         figures: dict[str, Any] = json.loads(json.dumps(operator.execute(task_context())))
         return figures
+
+    def place(
+        self,
+        items: Sequence[dict[str, Any]],
+        as_of: datetime,
+        *,
+        table: str = "reviews",
+        register: bool = True,
+        **record: Any,
+    ) -> str:
+        """Return the address of the commit record of a snapshot of *items*, published now.
+
+        They need not be what a table can hold: keys may be double or missing. *record* are other values of the commit
+        record.
+        """
+        store = open_store(f"{LAKE}/{table}", s3=self.s3)
+        ledger = Ledger(store)
+        number, previous = ledger.newest_schema()
+        observation = Observation()
+        for item in items:
+            observation.add(item)
+        schema = resolve(observation, ColumnOptions(), previous)
+        if schema != previous:
+            ledger.append_schema(number + 1, schema)
+        builder = RowBuilder(schema)
+        for item in items:
+            builder.add(item)
+        body = io.BytesIO()
+        pq.write_table(pa.Table.from_batches([builder.finish()]), body)
+        key = f"{layout.snapshot_folder(as_of)}/part-00000-00000000.parquet"
+        store.write(key, body.getvalue())
+        sha256 = hashlib.sha256(body.getvalue()).hexdigest()
+        arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{self.table}"
+        fields: dict[str, Any] = {
+            "table": table,
+            "as_of": as_of,
+            "published_at": datetime.now(UTC),
+            "rows": len(items),
+            "parts": (Part(key, len(items), len(body.getvalue()), sha256),),
+            "schema": schema,
+            "source": Source("", f"{arn}/export/0", "FULL_EXPORT", arn, "", "DYNAMODB_JSON", "", 1, len(items), 0, ()),
+            "digest": sha256,
+            "rescued": dict(builder.rescued),
+            **record,
+        }
+        published = CommitRecord(**fields)
+        ledger.create(published)
+        if register:
+            register_snapshot(self.glue, published, schema, database=DATABASE, lake_uri=LAKE)
+        return store.uri_of(layout.record_key(as_of))
 
     def partitions(self, table: str = "reviews") -> list[dict[str, Any]]:
         """Return the table's partitions in the catalog; none without a table."""
