@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that others share is slow now and then; a failure prints what repeats it.
+settings.register_profile("repository", deadline=None, print_blob=True)
+settings.load_profile("repository")
 
 REAL_EXPORTS = Path(__file__).parents[2] / "shared" / "exports"
 

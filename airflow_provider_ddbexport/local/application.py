@@ -65,6 +65,9 @@ class AwsApplication:
                     )
                 except AwsError as error:
                     answer = self._refused(environ, error, json=True)
+                except msgspec.DecodeError:
+                    no_json = AwsError("SerializationException", "The request's body is no JSON")
+                    answer = self._refused(environ, no_json, json=True)
                 else:
                     answer = _json_answer(environ, "200 OK", result)
             return answer if fault is None else self._refused(environ, fault.error(), json=bool(target))

@@ -108,7 +108,6 @@ def check_times(request: ExportRequest, *, earliest: datetime, latest: datetime,
         raise _unavailable("The window", request.from_time, earliest, now)
     if request.from_time >= end:
         raise _invalid("Export from time must be before export to time")
-    # To the second, as far as times without fractions are given: a window that ends now is not 0.4 s too long.
     length = end - request.from_time
     if length < SHORTEST_WINDOW:
         raise _invalid("Difference between export period from time and export period to time is less than 15 minutes")
@@ -132,7 +131,8 @@ def _time(epoch_s: float | None) -> datetime | None:
         return None
     if not isinstance(epoch_s, int | float):
         raise AwsError("SerializationException", "Expected a number of seconds since the epoch")
-    return datetime.fromtimestamp(round(epoch_s, 3), UTC)
+    moment = datetime.fromtimestamp(round(epoch_s, 6), UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _second(moment: datetime) -> datetime:

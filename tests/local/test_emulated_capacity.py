@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Orders
+from orders_table import Orders
 
 from airflow_provider_ddbexport.local.attribute_values import item_size
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BUCKET, DAY_1, Orders
+from orders_table import BUCKET, DAY_1, Orders
 
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.reader import read_items

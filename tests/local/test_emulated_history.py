@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Orders
 from hypothesis import given
 from hypothesis import strategies as st
+from orders_table import Orders
 
 from airflow_provider_ddbexport.local.attribute_values import Image, Key
 from airflow_provider_ddbexport.local.history import TableHistory, segment_bounds

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import DAY_1, Orders
+from orders_table import DAY_1, Orders
 
 from airflow_provider_ddbexport.core.export.changes import read_changes
 from airflow_provider_ddbexport.core.export.manifest import read_export

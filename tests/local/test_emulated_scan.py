@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Orders
 from hypothesis import given
 from hypothesis import strategies as st
+from orders_table import Orders
 
 from airflow_provider_ddbexport.local.attribute_values import KeySchema
 from airflow_provider_ddbexport.local.projection import parse_projection, project

@@ -17,7 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from conftest import BUCKET, DAY_1, Orders
+from orders_table import BUCKET, DAY_1, Orders
 
 from airflow_provider_ddbexport.errors import BadCallError, ServiceError
 from airflow_provider_ddbexport.local import LocalAws, connect, serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from conftest import Orders
+from orders_table import Orders
 
 from airflow_provider_ddbexport.local import LocalAws
 from airflow_provider_ddbexport.local.reviews import BUCKET, TABLE_NAME, seed_reviews
