@@ -106,25 +106,24 @@ def convert_export(
     StorageError and OutcomeUnknownError.
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
-    crew: Crew[DataFile] = Crew(Stores(root, lake), workers, reopen)
     ledger = Ledger(lake.child(target.table))
     replaces = existing = ledger.get(export.summary.as_of)
     observed: Observed | None = None
-    for races_left in reversed(range(_RACES)):
-        # What another run published since this one began is not this run's to replace.
-        may_replace = replace and existing == replaces
-        if existing is not None and is_settled(lake, existing, target, export, replace=may_replace):
-            return existing
-        observed = observed or observe(export, crew, progress)
-        plan = make_plan(export, lake, target, observed, replaces=replaces)
-        try:
-            withdraw(plan, lake, before_replace)
-            parts = convert_shards(plan, Crew(crew.stores, workers, reopen), progress)
-            return publish(plan, parts, lake, now=now)
-        except PublishRaceError:
-            if not races_left:
-                raise
-        existing = ledger.get(plan.as_of)
+    with Crew(Stores(root, lake), workers, reopen) as crew:
+        for races_left in reversed(range(_RACES)):
+            # What another run published since this one began is not this run's to replace.
+            may_replace = replace and existing == replaces
+            if existing is not None and is_settled(lake, existing, target, export, replace=may_replace):
+                return existing
+            observed = observed or observe(export, crew, progress)
+            plan = make_plan(export, lake, target, observed, replaces=replaces)
+            try:
+                withdraw(plan, lake, before_replace)
+                return publish(plan, convert_shards(plan, crew, progress), lake, now=now)
+            except PublishRaceError:
+                if not races_left:
+                    raise
+            existing = ledger.get(plan.as_of)
     raise AssertionError
 
 
@@ -151,7 +150,8 @@ def plan_conversion(
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
     replaces = Ledger(lake.child(target.table)).get(export.summary.as_of) if replace else None
-    observed = observe(export, Crew(Stores(root, lake), workers, reopen), progress)
+    with Crew(Stores(root, lake), workers, reopen) as crew:
+        observed = observe(export, crew, progress)
     return make_plan(export, lake, target, observed, replaces=replaces)
 
 
@@ -173,7 +173,7 @@ def convert_shard(
         return parts.finish()
 
 
-def observe(export: Export, crew: Crew[DataFile], progress: OnProgress | None = None) -> Observed:
+def observe(export: Export, crew: Crew, progress: OnProgress | None = None) -> Observed:
     """Return what all items of *export* hold, every data file verified. Raises BadCallError for an increment."""
     refuse_increment(export)
     observation, sizes = Observation(), {}
@@ -207,7 +207,7 @@ def make_plan(
     )
 
 
-def convert_shards(plan: ConversionPlan, crew: Crew[Shard], progress: OnProgress | None = None) -> tuple[Part, ...]:
+def convert_shards(plan: ConversionPlan, crew: Crew, progress: OnProgress | None = None) -> tuple[Part, ...]:
     """Write the parts of all shards of *plan* and return them in order."""
     counter = _Counter("write", plan.export, progress)
     by_number: dict[int, tuple[Part, ...]] = {}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
 
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
@@ -40,22 +44,32 @@ Reopen = Callable[[], Stores]
 Work = Callable[[Stores, Task, Tick | None], Result]
 
 
-@dataclass(frozen=True, slots=True)
-class Crew(Generic[Task]):
-    """How many workers there are, and what they work with.
+class Crew:
+    """Workers for a while, and what they work with; a context manager.
 
     Processes where the stores pickle or *reopen* is given; threads otherwise, which overlap waiting for the network
     but not decoding, and where this process may have no children (a daemon). Processes are spawned, so a script that
-    asks for them needs ``if __name__ == "__main__":``.
+    asks for them needs ``if __name__ == "__main__":``; they stay for all calls of :meth:`run`.
     """
 
-    stores: Stores
-    workers: int = 1
-    reopen: Reopen | None = None
+    def __init__(self, stores: Stores, workers: int = 1, reopen: Reopen | None = None) -> None:
+        if workers < 1:
+            raise BadCallError(f"workers: expected at least 1, found {workers}", workers=workers)
+        self._stores = stores
+        self._workers = workers
+        self._opener = reopen or _Keep(stores)
+        self._in_processes = _can_cross(self._opener) and not multiprocessing.current_process().daemon
+        self._executor: Executor | None = None
 
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise BadCallError(f"workers: expected at least 1, found {self.workers}", workers=self.workers)
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for the tasks under way and let the workers go."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
 
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], tick: Tick | None = None
@@ -64,29 +78,39 @@ class Crew(Generic[Task]):
 
         *tick* is called while working, except by processes: then nothing but the results tells how far it is.
         """
-        count = min(self.workers, len(tasks))
-        if count <= 1:
+        if min(self._workers, len(tasks)) <= 1:
             for task in tasks:
-                yield task, work(self.stores, task, tick)
+                yield task, work(self._stores, task, tick)
             return
-        opener = self.reopen or _Keep(self.stores)
-        executor: Executor
-        if _can_cross(opener, work) and not multiprocessing.current_process().daemon:
-            executor = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _enter, (opener, work))
-            futures = {executor.submit(_work_in_process, task): task for task in tasks}
+        executor = self._executor or self._hire()
+        with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+            if self._in_processes:
+                # Large where there are many files, so it is sent once for each worker and not with each task.
+                path = Path(folder, "work.pickle")
+                path.write_bytes(pickle.dumps(work))
+                futures = {executor.submit(_work_in_process, path, task): task for task in tasks}
+            else:
+                futures = {executor.submit(work, self._stores, task, _locked(tick)): task for task in tasks}
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            except BrokenProcessPool:
+                raise DdbExportError(
+                    "a worker process died without a word, most often killed for lack of memory; nothing was "
+                    "published, run again with fewer workers"
+                ) from None
+            finally:
+                for future in futures:
+                    future.cancel()
+                wait(futures)
+
+    def _hire(self) -> Executor:
+        if self._in_processes:
+            spawn = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self._workers, spawn, _enter, (self._opener,))
         else:
-            executor = ThreadPoolExecutor(count, "ddbexport")
-            futures = {executor.submit(work, self.stores, task, _locked(tick)): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise DdbExportError(
-                "a worker process died without a word, most often killed for lack of memory; nothing was published, "
-                "run again with fewer workers"
-            ) from None
-        finally:
-            executor.shutdown(cancel_futures=True)
+            self._executor = ThreadPoolExecutor(self._workers, "ddbexport")
+        return self._executor
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +121,27 @@ class _Keep:
         return self.stores
 
 
-_in_worker: dict[str, Any] = {}
-"""Of this worker process: its stores, opened once, and its work, which may be large and is sent once."""
+_stores_here: list[Stores] = []
+"""Of this worker process, opened once."""
 
 
-def _enter(opener: Reopen, work: Work[Any, Any]) -> None:
-    _in_worker.update(stores=opener(), work=work)
+def _enter(opener: Reopen) -> None:
+    _stores_here[:] = [opener()]
 
 
-def _work_in_process(task: Any) -> Any:
-    return _in_worker["work"](_in_worker["stores"], task, None)
+@functools.lru_cache(maxsize=1)
+def _unpickled(path: Path) -> Work[Any, Any]:
+    work: Work[Any, Any] = pickle.loads(path.read_bytes())  # noqa: S301 (written by our own parent process)
+    return work
 
 
-def _can_cross(opener: Reopen, work: object) -> bool:
+def _work_in_process(path: Path, task: Any) -> Any:
+    return _unpickled(path)(_stores_here[0], task, None)
+
+
+def _can_cross(opener: Reopen) -> bool:
     try:
-        pickle.dumps((opener, work))
+        pickle.dumps(opener)
     except (pickle.PicklingError, TypeError, AttributeError):
         return False
     return True
