@@ -5,7 +5,8 @@
     DdbExportError
     ├── BadCallError                  the call is wrong: fix the arguments (exit status 2)
     │   ├── InvalidTimeError              not a time, or a time without a meaning here
-    │   └── ColumnNameConflictError       two attributes would become one column
+    │   ├── ColumnNameConflictError       two attributes would become one column
+    │   └── ScanResumeError               an unfinished scan cannot go on with these arguments
     ├── BadDataError                  what was read is wrong: get it anew (exit status 1)
     │   ├── ManifestError                 missing, truncated, unknown version, a key outside the export
     │   ├── DataFileError                 missing, wrong md5, cut, wrong count
@@ -33,6 +34,7 @@
     │   ├── PublishRaceError              another run was faster; nothing was published, plan and convert again
     │   └── OutcomeUnknownError           it may or may not have happened; nothing was cleaned up
     ├── DeadlineError                 a wait ended at the deadline its caller set
+    ├── ScanStoppedError              a scan was asked to stop, or another run took it over; it can be resumed
     └── CheckFailedError              a snapshot did not pass its checks; has the list of failures
 
 A message says what, where, what was expected and found, and what to do next. It never holds an item's values, a key
@@ -73,6 +75,10 @@ class InvalidTimeError(BadCallError):
 
 class ColumnNameConflictError(BadCallError):
     """Two attributes would become one column; name one of them with ``column_names=``."""
+
+
+class ScanResumeError(BadCallError):
+    """An unfinished scan was started otherwise than it is asked to go on; context has ``differences``, sentences."""
 
 
 class BadDataError(DdbExportError):
@@ -181,6 +187,10 @@ class OutcomeUnknownError(SnapshotError):
 
 class DeadlineError(DdbExportError):
     """A wait ended at the deadline its caller had set; what was waited for goes on."""
+
+
+class ScanStoppedError(DdbExportError):
+    """A scan ended before its end because it was asked to, or because another run had taken it over."""
 
 
 class CheckFailedError(DdbExportError):
