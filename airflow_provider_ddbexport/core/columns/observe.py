@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from typing import Any
 
 from airflow_provider_ddbexport.core.columns.numbers import NumberSpan
 from airflow_provider_ddbexport.core.decode import AttributeValue, Item
@@ -44,27 +45,31 @@ class Shape:
 
     def add(self, value: AttributeValue) -> None:
         """Take in one value."""
+        counts = self.counts
         for kind, content in value.items():
-            if kind == "N":
-                if self.numbers is None:
-                    self.numbers = NumberSpan()
-                self.numbers.add(content)
-            elif kind == "M":
-                if content:
-                    self._add_members(content)
-                else:
-                    kind = EMPTY_MAP  # noqa: PLW2901 - an empty map is counted as a kind of its own
-            elif kind == "L":
-                if self.elements is None:
-                    self.elements = Shape()
-                for element in content:
-                    self.elements.add(element)
-            elif kind == "NS":
-                if self.set_numbers is None:
-                    self.set_numbers = NumberSpan()
-                for number in content:
-                    self.set_numbers.add(number)
-            self.counts[kind] = self.counts.get(kind, 0) + 1
+            counted = EMPTY_MAP if kind == "M" and not content else kind
+            counts[counted] = counts.get(counted, 0) + 1
+            # Most values are text, of which no more is to be known.
+            if kind != "S":
+                self._look_inside(kind, content)
+
+    def _look_inside(self, kind: str, content: Any) -> None:
+        if kind == "N":
+            if self.numbers is None:
+                self.numbers = NumberSpan()
+            self.numbers.add(content)
+        elif kind == "M" and content:
+            self._add_members(content)
+        elif kind == "L":
+            if self.elements is None:
+                self.elements = Shape()
+            for element in content:
+                self.elements.add(element)
+        elif kind == "NS":
+            if self.set_numbers is None:
+                self.set_numbers = NumberSpan()
+            for number in content:
+                self.set_numbers.add(number)
 
     def _add_members(self, members: dict[str, AttributeValue]) -> None:
         if self.map_values is None:

@@ -43,43 +43,69 @@ class ValueWriter(Writer, Protocol):
 
 def make_writer(column: Column, path: str, rescue: Rescue) -> ValueWriter:
     """Return the writer of *column*, which is not FLAT; *path* is where values are counted that do not fit."""
-    return _WRITERS.get(column.kind, _Plain)(column, path, rescue)
+    return _WRITERS[column.kind](column, path, rescue)
 
 
-class _Plain:
-    """A value without anything inside."""
+class _Text:
+    """Text, kept as it is."""
 
     def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
         self._kind = column.kind.value
         self._type = arrow_type(column)
-        self._convert: Callable[[str], str | bytes | int | float | None] | None = None
-        if column.kind is Kind.NUMBER:
-            self._convert = fit(column.arrow)
-        elif column.kind is Kind.BINARY:
-            self._convert = a2b_base64
         self._label = path
         self._rescue = rescue
         self._values: list[Any] = []
 
     def put(self, row: int, value: AttributeValue, path: Steps) -> int:
         content = value.get(self._kind)
-        kept = content if content is None or self._convert is None else self._convert(content)
-        if content is None or kept is None:
+        if content is None:
+            self._rescue(path, self._label, value)
+            return 0
+        values = self._values
+        if len(values) < row:
+            values.extend(repeat(None, row - len(values)))
+        values.append(content)
+        return 8 + len(content)
+
+    def finish(self, rows: int) -> pa.Array:
+        values, self._values = self._values, []
+        values.extend(repeat(None, rows - len(values)))
+        return pa.array(values, self._type)
+
+
+class _Converted(_Text):
+    """A number, binary or boolean: kept as what its array is made from, where that is possible."""
+
+    def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
+        super().__init__(column, path, rescue)
+        self._convert = _conversion(column)
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        content = value.get(self._kind)
+        kept = None if content is None else self._convert(content)
+        if kept is None:
             self._rescue(path, self._label, value)
             return 0
         values = self._values
         if len(values) < row:
             values.extend(repeat(None, row - len(values)))
         values.append(kept)
-        return 8 if content is True or content is False else 8 + len(content)
+        return 8 + len(kept) if self._kind == "B" else 8
 
     def finish(self, rows: int) -> pa.Array:
+        if not pa.types.is_decimal(self._type):
+            return super().finish(rows)
         values, self._values = self._values, []
         values.extend(repeat(None, rows - len(values)))
-        if pa.types.is_decimal(self._type):
-            # Arrow reads decimals from text several times faster than from Python's Decimal.
-            return pa.array(values, pa.string()).cast(self._type)
-        return pa.array(values, self._type)
+        # From text, which is faster, and because pa.array() makes 0 of a Decimal as small as 1E-95.
+        return pa.array(values, pa.string()).cast(self._type)
+
+
+def _conversion(column: Column) -> Callable[[Any], Any]:
+    """Return what makes of a value's content what an array is made from, or None where the column cannot hold it."""
+    if column.kind is Kind.NUMBER:
+        return fit(column.arrow)
+    return a2b_base64 if column.kind is Kind.BINARY else bool
 
 
 class _JsonText:
@@ -226,6 +252,10 @@ class _Map:
 
 
 _WRITERS: dict[Kind, Callable[[Column, str, Rescue], ValueWriter]] = {
+    Kind.STRING: _Text,
+    Kind.NUMBER: _Converted,
+    Kind.BINARY: _Converted,
+    Kind.BOOLEAN: _Converted,
     Kind.JSON: _JsonText,
     Kind.STRUCT: _Struct,
     Kind.MAP: _Map,

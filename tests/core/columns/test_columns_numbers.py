@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_ddbexport.core.columns.numbers import NumberSpan, canonical, fit
 
-quick = settings(max_examples=200, deadline=None, database=None)
+quick = settings(max_examples=100, deadline=None, database=None)
 
 TYPES = [pa.int64(), pa.float64(), pa.string(), pa.decimal128(38, 9), pa.decimal128(5, 2), pa.decimal128(38, 38)]
 

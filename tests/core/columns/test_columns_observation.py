@@ -31,7 +31,7 @@ def most_keys(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(observe, "MAX_MEMBERS", request.param)
 
 
-@settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(items=item_lists(max_size=6), cut=st.integers(0, 6), shuffled=st.randoms())
 def test_neither_order_nor_splitting_matters(items: list[Item], cut: int, shuffled: random.Random) -> None:
     """Adding in any order, or in two places and merging in either direction, is the same observation."""
@@ -50,7 +50,7 @@ def test_neither_order_nor_splitting_matters(items: list[Item], cut: int, shuffl
 @pytest.mark.parametrize("nested", ["struct", "flatten", "json"])
 def test_however_shards_are_cut_and_merged_the_schema_and_the_rows_are_the_same(nested: Nested) -> None:
     """Many random tables, cut into shards at random: one schema, and each item one row."""
-    for seed in range(8):
+    for seed in range(5):
         dice = random.Random(seed)
         items = random_items(dice, rows=40)
         options = ColumnOptions(nested=nested)

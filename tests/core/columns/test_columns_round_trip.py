@@ -24,7 +24,7 @@ from airflow_provider_ddbexport.core.decode import Item, check_item
 from airflow_provider_ddbexport.errors import BadCallError, ColumnNameConflictError
 
 # Hypothesis finds the small counterexamples; the sweep at the end, without its costs, goes through many more items.
-some = settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 options = st.builds(
     ColumnOptions,
@@ -101,8 +101,8 @@ def test_many_random_items_come_back_exactly(nested: Nested, numbers: str) -> No
     options = ColumnOptions(numbers=numbers, nested=nested)
     schema = None
     rescued = 0
-    for seed in range(6):
-        items = random_items(random.Random(seed), rows=60)
+    for seed in range(4):
+        items = random_items(random.Random(seed), rows=50)
         schema = resolve(observed(items), options, schema)
         back = there_and_back(items, schema)
         assert [normal_item(item) for item in back] == [normal_item(item) for item in items], f"seed {seed}"
