@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,24 +16,33 @@ from airflow_provider_ddbexport.local.sql_parse import QueryError
 from airflow_provider_ddbexport.local.sql_rewrite import MACROS
 
 _SETTINGS = (
-    "SET TimeZone = 'UTC'",
+    "SET GLOBAL TimeZone = 'UTC'",
     # 7 / 2 is 3 in Athena.
-    "SET integer_division = true",
+    "SET GLOBAL integer_division = true",
     # SQL from a test must not reach this process's variables, nor files, nor change either.
-    "SET python_enable_replacements = false",
-    "SET enable_external_access = false",
-    "SET lock_configuration = true",
+    "SET GLOBAL python_enable_replacements = false",
+    "SET GLOBAL enable_external_access = false",
+    "SET GLOBAL lock_configuration = true",
 )
 _TYPES = {"INT64": "bigint", "INT32": "integer", "INT16": "smallint", "INT8": "tinyint", "BOOL": "boolean"}
+_opening = threading.Lock()
+
+
+@functools.cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return the one empty in-memory database of this process; opening one takes longer than most queries."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    for statement in (*MACROS, *_SETTINGS):
+        connection.execute(statement)
+    return connection
 
 
 @contextmanager
 def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield an empty in-memory database that can reach neither files nor variables of this process."""
-    connection = duckdb.connect(":memory:", config={"threads": 1})
+    """Yield a connection that sees the tables registered on it only, and no files nor variables of this process."""
+    with _opening:
+        connection = _database().cursor()
     try:
-        for statement in (*MACROS, *_SETTINGS):
-            connection.execute(statement)
         yield connection
     finally:
         connection.close()
