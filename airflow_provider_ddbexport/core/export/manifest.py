@@ -158,7 +158,7 @@ def _parse_files(body: bytes, summary: ExportSummary, base: str, uri: str) -> It
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ManifestError(f"{where}: expected a data file as a JSON object: {error}; {_ANEW}", uri=uri) from None
         name = entry.dataFileS3Key.removeprefix(inside)
-        if not entry.dataFileS3Key.startswith(inside) or not _is_file_name(name, extension):
+        if name == entry.dataFileS3Key or not _is_file_name(name, extension):
             raise ManifestError(
                 f"{where}: dataFileS3Key expected {inside}<name>{extension}, found {entry.dataFileS3Key!r}, outside of "
                 f"the export; {_ANEW}",

@@ -166,6 +166,7 @@ class _Scan:
                 for future in done:
                     future.result()
             finally:
+                # An interrupt of this thread, too, stops the threads that scan.
                 self._is_stopped.set()
                 pool.shutdown(cancel_futures=True)
 

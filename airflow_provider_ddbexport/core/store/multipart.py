@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_ddbexport.core.store.s3_errors import code_of
+from airflow_provider_ddbexport.core.store.s3_errors import code_of, status_of
 from airflow_provider_ddbexport.errors import DdbExportError, StorageError
 
 MULTIPART_BYTES = 64 << 20
@@ -65,9 +65,25 @@ def _complete(s3: Any, where: dict[str, Any], upload: str, parts: list[dict[str,
     try:
         s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
     except ClientError as error:
-        # The upload is gone when an earlier try completed it and only its answer was lost: the object bears our mark.
-        if code_of(error) != "NoSuchUpload" or s3.head_object(**where).get("Metadata", {}).get(_MARK) != mark:
+        if code_of(error) != "NoSuchUpload":
             raise
+        # The upload is gone when an earlier try completed it and only its answer was lost: the object bears our mark.
+        if _mark_at(s3, where) != mark:
+            uri = f"s3://{where['Bucket']}/{where['Key']}"
+            raise StorageError(
+                f"{uri}: the upload was aborted by somebody else before it was complete; write it again", uri=uri
+            ) from None
+
+
+def _mark_at(s3: Any, where: dict[str, Any]) -> str | None:
+    """Return the mark of the object at *where*; None when it has none or is absent."""
+    try:
+        found: str | None = s3.head_object(**where).get("Metadata", {}).get(_MARK)
+    except ClientError as error:
+        if status_of(error) != 404:
+            raise
+        return None
+    return found
 
 
 def _checksums(answer: dict[str, Any]) -> dict[str, str]:

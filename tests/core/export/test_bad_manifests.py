@@ -177,6 +177,7 @@ def test_an_incremental_summary_is_checked_too(folder: ExportFolder, window: dic
         f"s3://other/AWSDynamoDB/{EXPORT_ID}/data/x.json.gz",
         "AWSDynamoDB/data/x.json.gz",
         "/etc/passwd",
+        "x.json.gz",
         "",
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 from fake_time import FakeTime
 from faulty_road import Fault, FaultyRoad
 
@@ -261,6 +262,29 @@ def test_a_failure_in_one_segment_stops_the_others(dynamodb: Any, table: str, de
         scan_backup(dynamodb, destination, table_name=table, bucket="b", segments=500, on_page=fail)
     assert 1 <= len(seen) < 100
     assert list(destination.list()) == []
+
+
+def test_a_failure_in_one_segment_stops_another_in_the_middle(destination: LocalStore) -> None:
+    """A segment of very many pages is left after the page it is at."""
+
+    class EndlessTable:
+        """A table whose segment 0 fails and whose segment 1 has a million pages."""
+
+        pages = 0
+
+        def describe_table(self, **request: Any) -> dict[str, Any]:
+            return {"Table": {"TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/T"}}
+
+        def scan(self, **request: Any) -> dict[str, Any]:
+            if request["Segment"] == 0:
+                raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Scan")
+            self.pages += 1
+            return {"Items": [], "LastEvaluatedKey": {"User": {"S": "ann"}} if self.pages < 1_000_000 else {}}
+
+    endless = EndlessTable()
+    with pytest.raises(AccessError):
+        scan_backup(endless, destination, table_name="T", bucket="b", segments=2)
+    assert endless.pages < 1_000_000
 
 
 def test_a_missing_table_is_named(dynamodb: Any, destination: LocalStore, road: FaultyRoad) -> None:

@@ -1,0 +1,227 @@
+"""Pages of a Scan, as bytes.
+
+botocore turns a response into Python objects, which costs more than everything else a scan does taken together. Here
+only the component that parses responses is another one, and only for what a Scan returns: the items stay the bytes
+they came as. Credentials, signing, endpoints, timeouts and retries are the client's own.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import msgspec
+from isal import isal_zlib
+
+from airflow_provider_ddbexport.core.boto_values import item_from_boto, value_from_boto, value_to_boto
+from airflow_provider_ddbexport.core.decode import Item, check_item
+from airflow_provider_ddbexport.core.service import THROTTLING_CODES, service_errors
+from airflow_provider_ddbexport.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+DAMAGED_PAGE = "DamagedPage"
+"""``code`` of the ServiceError for a response whose bytes are not what DynamoDB sent; asking again may help."""
+
+_OPEN, _BETWEEN, _CLOSE = b'{"Item":', b'}\n{"Item":', b"}\n"
+_PAGE_KEY = "DdbExportPage"
+_PROTOCOL = ("json", "1.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of one segment.
+
+    Attributes:
+        lines: ``{"Item":…}`` and a line break for each item, in order; empty where a filter left nothing.
+        items: lines in it.
+        scanned_items: items read for it, before any filter.
+        response_bytes: size of the response's body; 0 where the stock parser hid it.
+        last_key: DynamoDB JSON of where the next page starts; None on the last page of the segment.
+        consumed_units: read capacity units it was charged.
+        requests: requests that were sent for it; botocore's own retries may have been charged as well.
+    """
+
+    lines: bytes
+    items: int
+    scanned_items: int
+    response_bytes: int
+    last_key: Item | None
+    consumed_units: float
+    requests: int = 1
+
+
+class PageSource(Protocol):
+    """Asks for one page at a time. Safe to share between threads, as clients are."""
+
+    def page(self, request: dict[str, Any], start: Item | None) -> Page:
+        """Return the page after *start* (DynamoDB JSON, None for the first). Raises ServiceError and its children."""
+
+
+def page_source(dynamodb: Any) -> PageSource:
+    """Return what reads pages with the boto3 client *dynamodb*, which stays as it is and can be used for anything else.
+
+    Where this botocore, or the wire protocol it speaks with DynamoDB, is not the one known here, pages come through
+    the stock parser, some forty times slower, and a warning says so.
+    """
+    try:
+        model = dynamodb.meta.service_model
+        protocol = (model.resolved_protocol, model.metadata.get("jsonVersion"))
+        if protocol == _PROTOCOL:
+            return _RawPages(_twin(dynamodb))
+        reason = f"this botocore speaks {' '.join(filter(None, protocol))} with DynamoDB, not JSON 1.0"
+    except (AttributeError, TypeError) as error:
+        reason = f"this client is not built as botocore's are ({error})"
+    log.warning("%s: pages are read with the stock response parser, which is many times slower", reason)
+    return _StockPages(dynamodb)
+
+
+def _twin(dynamodb: Any) -> Any:
+    """Return a client that shares everything with *dynamodb* but its response parser and its retries of throttling."""
+    endpoint = copy.copy(dynamodb._endpoint)
+    endpoint._response_parser_factory = _ParserFactory(endpoint._response_parser_factory)
+    # Throttled pages are tried again by the read budget, which knows the deadline; botocore would hide them for 25 s.
+    endpoint._event_emitter = copy.copy(endpoint._event_emitter)
+    endpoint._event_emitter.register_first("needs-retry.dynamodb.Scan", _leave_throttling_alone)
+    # copy.copy asks the client for attributes, which it looks for in attributes it does not have yet.
+    twin = object.__new__(type(dynamodb))
+    twin.__dict__.update(dynamodb.__dict__, _endpoint=endpoint)
+    return twin
+
+
+def _leave_throttling_alone(response: Any = None, **_: Any) -> bool | None:
+    if response is not None and response[1].get("Error", {}).get("Code") in THROTTLING_CODES:
+        return False
+    return None
+
+
+class _ParserFactory:
+    """botocore's component ``response_parser_factory``."""
+
+    def __init__(self, stock: Any) -> None:
+        self._stock = stock
+
+    def create_parser(self, protocol_name: str) -> Any:
+        """Return the parser of one response."""
+        parser = self._stock.create_parser(protocol_name)
+        return _ScanParser(parser) if protocol_name == _PROTOCOL[0] else parser
+
+
+class _Consumed(msgspec.Struct):
+    CapacityUnits: float = 0.0  # noqa: N815 - as in the response
+
+
+class _Response(msgspec.Struct):
+    Items: list[msgspec.Raw]
+    Count: int
+    ScannedCount: int
+    LastEvaluatedKey: dict[str, Any] | None = None
+    ConsumedCapacity: _Consumed | None = None
+
+
+_decode = msgspec.json.Decoder(_Response).decode
+
+
+class _ScanParser:
+    """Parses a Scan's output; everything else, errors above all, is the stock parser's."""
+
+    def __init__(self, stock: Any) -> None:
+        self._stock = stock
+
+    def parse(self, response: dict[str, Any], shape: Any) -> Any:
+        """Return what botocore expects of a parser, with the page under a name of our own.
+
+        A body that cannot be a page is no error here: botocore compares its CRC32 after this and asks again.
+        """
+        if response["status_code"] >= 300 or shape is None or shape.name != "ScanOutput":
+            return self._stock.parse(response, shape)
+        headers = {name.lower(): value for name, value in response["headers"].items()}
+        return {
+            _PAGE_KEY: _raw_page(response["body"], headers.get("x-amz-crc32")),
+            "ResponseMetadata": {
+                "RequestId": headers.get("x-amzn-requestid", ""),
+                "HTTPStatusCode": response["status_code"],
+                "HTTPHeaders": headers,
+            },
+        }
+
+
+def _raw_page(body: bytes, crc32: str | None) -> Page | None:
+    """Return the page that *body* is, None if it is damaged.
+
+    The CRC32 is compared here as well: botocore's standard retries hand a page out whose CRC32 was wrong each time.
+    """
+    if crc32 is not None and str(isal_zlib.crc32(body)) != crc32.strip():
+        return None
+    try:
+        response = _decode(body)
+        if b"\n" in body:
+            # Only ever between tokens, because strings escape it; DynamoDB sends none, but lines would break on it.
+            response = _decode(msgspec.json.format(body, indent=-1))
+    except (msgspec.MsgspecError, ValueError):
+        return None
+    items = response.Items
+    if len(items) != response.Count:
+        return None
+    return Page(
+        # join() takes the items where they lie in the body.
+        lines=b"".join((_OPEN, _BETWEEN.join(items), _CLOSE)) if items else b"",
+        items=response.Count,
+        scanned_items=response.ScannedCount,
+        response_bytes=len(body),
+        last_key=response.LastEvaluatedKey or None,
+        consumed_units=response.ConsumedCapacity.CapacityUnits if response.ConsumedCapacity else 0.0,
+    )
+
+
+class _RawPages:
+    def __init__(self, twin: Any) -> None:
+        self._dynamodb = twin
+
+    def page(self, request: dict[str, Any], start: Item | None) -> Page:
+        answer = _scan(self._dynamodb, request, start)
+        page: Page | None = answer[_PAGE_KEY]
+        if page is None:
+            raise ServiceError(
+                f"{_what(request)}: the response was damaged on its way each time; try again later, and look at what "
+                "is between here and DynamoDB",
+                code=DAMAGED_PAGE,
+                operation="Scan",
+            )
+        retries = answer["ResponseMetadata"].get("RetryAttempts", 0)
+        return replace(page, requests=1 + retries) if retries else page
+
+
+class _StockPages:
+    def __init__(self, dynamodb: Any) -> None:
+        self._dynamodb = dynamodb
+
+    def page(self, request: dict[str, Any], start: Item | None) -> Page:
+        answer = _scan(self._dynamodb, request, start)
+        lines = b"".join(
+            msgspec.json.encode({"Item": check_item(item_from_boto(item))}) + b"\n" for item in answer["Items"]
+        )
+        key = answer.get("LastEvaluatedKey")
+        return Page(
+            lines=lines,
+            items=answer["Count"],
+            scanned_items=answer.get("ScannedCount", answer["Count"]),
+            response_bytes=0,
+            last_key={name: value_from_boto(value) for name, value in key.items()} if key else None,
+            consumed_units=float(answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)),
+            requests=1 + answer.get("ResponseMetadata", {}).get("RetryAttempts", 0),
+        )
+
+
+def _scan(dynamodb: Any, request: dict[str, Any], start: Item | None) -> Any:
+    if start:
+        key = {name: value_to_boto(value) for name, value in start.items()}
+        request = {**request, "ExclusiveStartKey": key}
+    with service_errors(_what(request)):
+        return dynamodb.scan(**request)
+
+
+def _what(request: dict[str, Any]) -> str:
+    return f"scanning table {request['TableName']}"
