@@ -13,13 +13,19 @@ from orders_table import BUCKET, DAY_1, Orders
 from airflow_provider_ddbexport.local import LocalAws
 
 
+@pytest.fixture(scope="session")
+def clients(local_aws_server: LocalAws) -> dict[str, Any]:
+    """Clients that try once. One set for all tests: making a client costs more than most tests here."""
+    once = Config(retries={"total_max_attempts": 1})
+    return {service: local_aws_server.client(service, config=once) for service in ("dynamodb", "s3")}
+
+
 @pytest.fixture
-def orders(local_aws: LocalAws) -> Orders:
+def orders(local_aws: LocalAws, clients: dict[str, Any]) -> Orders:
     """An empty AWS on the first of March 2026, its clock standing still, exports done at once, and a bucket."""
     local_aws.clock.set(DAY_1, frozen=True)
     local_aws.configure(export_seconds=0, describe_backups_per_s=1000)
-    once = Config(retries={"total_max_attempts": 1})
-    found = Orders(local_aws, local_aws.client("dynamodb", config=once), local_aws.client("s3", config=once))
+    found = Orders(local_aws, clients["dynamodb"], clients["s3"])
     found.s3.create_bucket(Bucket=BUCKET)
     return found
 
