@@ -12,12 +12,12 @@ from airflow_provider_ddbexport.local.capacity import TokenBucket
 from airflow_provider_ddbexport.local.emulator import Emulator
 from airflow_provider_ddbexport.local.export_files import (
     ExportIdentity,
-    Lines,
     full_lines,
     incremental_lines,
     write_export,
     write_started,
 )
+from airflow_provider_ddbexport.local.export_job import ExportJob, job_description
 from airflow_provider_ddbexport.local.export_request import (
     EXPORT_ARN,
     ExportRequest,
@@ -34,34 +34,6 @@ PAGE_LIMIT = 25
 LEAST_BILLED_INCREMENT = 10_000_000
 
 _MILLISECOND = timedelta(milliseconds=1)
-
-
-@dataclass(slots=True)
-class ExportJob:
-    """One export, in progress or ended.
-
-    Attributes:
-        as_of: the moment it shows, or the end of its window.
-        lines: what its data files will hold, fixed at the call; empty once they are written.
-        started_elapsed: by the emulator's stopwatch.
-        planned_failure: FailureCode and FailureMessage it will end with, as a test asked for.
-    """
-
-    identity: ExportIdentity
-    request: ExportRequest
-    account: str
-    region: str
-    client_token: str | None
-    as_of: datetime
-    lines: Lines
-    billed_bytes: int
-    started_elapsed: float
-    planned_failure: tuple[str, str] | None = None
-    status: str = "IN_PROGRESS"
-    item_count: int = 0
-    ended_at: datetime | None = None
-    manifest_key: str | None = None
-    failure: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -128,7 +100,7 @@ class Exports:
                     "There was a conflict when writing to the specified S3 bucket: the ClientToken was used for an "
                     "export with other parameters",
                 )
-            return {"ExportDescription": _description(known)}
+            return {"ExportDescription": job_description(known)}
         state = self._tables.of_arn(call, request.table_arn)
         if state is None:
             raise AwsError("TableNotFoundException", f"Table not found: {request.table_arn}")
@@ -153,7 +125,7 @@ class Exports:
             self._calls.tokens[call.account, call.region, token] = (now, job)
         if self._refusal(job) is None:
             write_started(self._putter(job), request, job.identity.export_id)
-        answer = {"ExportDescription": _description(job)}
+        answer = {"ExportDescription": job_description(job)}
         self._settle()
         return answer
 
@@ -273,7 +245,7 @@ class Exports:
         job = self._calls.jobs.get(arn)
         if job is None or (job.account, job.region) != (call.account, call.region):
             raise AwsError("ExportNotFoundException", f"Export not found: {arn}")
-        return {"ExportDescription": _description(job)}
+        return {"ExportDescription": job_description(job)}
 
     def _list(self, call: Call) -> dict[str, Any]:
         limit = call.body.get("MaxResults") or PAGE_LIMIT
@@ -317,37 +289,3 @@ def _position(jobs: list[ExportJob], token: str | None) -> int:
         return [job.identity.export_arn for job in jobs].index(last) + 1
     except ValueError:
         raise AwsError("ValidationException", "Invalid NextToken") from None
-
-
-def _description(job: ExportJob) -> dict[str, Any]:
-    request = job.request
-    found: dict[str, Any] = {
-        "ExportArn": job.identity.export_arn,
-        "ExportStatus": job.status,
-        "StartTime": job.identity.started_at.timestamp(),
-        "EndTime": job.ended_at.timestamp() if job.ended_at else None,
-        "ExportManifest": job.manifest_key,
-        "TableArn": job.identity.table_arn,
-        "TableId": job.identity.table_id,
-        "ExportTime": None if request.is_incremental else job.as_of.timestamp(),
-        "ClientToken": job.client_token,
-        "S3Bucket": request.bucket,
-        "S3BucketOwner": request.bucket_owner,
-        "S3Prefix": request.prefix,
-        "S3SseAlgorithm": request.sse,
-        "S3SseKmsKeyId": request.kms_key,
-        "FailureCode": job.failure[0] if job.failure else None,
-        "FailureMessage": job.failure[1] if job.failure else None,
-        "ExportFormat": request.output_format,
-        "ExportType": request.export_type,
-    }
-    if request.from_time is not None:
-        found["IncrementalExportSpecification"] = {
-            "ExportFromTime": request.from_time.timestamp(),
-            "ExportToTime": job.as_of.timestamp(),
-            "ExportViewType": request.view,
-        }
-    if job.status == "COMPLETED":
-        found["BilledSizeBytes"] = job.billed_bytes
-        found["ItemCount"] = job.item_count
-    return {name: value for name, value in found.items() if value is not None}
