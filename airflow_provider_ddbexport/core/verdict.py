@@ -163,8 +163,8 @@ def _judge_keys(docket: _Docket, keys: Sequence[str], null_keys: int, double_key
         docket.skip("keys unique", "no keys are given")
         return
     named = ", ".join(keys)
-    docket.decide("keys not null", null_keys == 0, f"{null_keys} rows have no {named}")
-    docket.decide("keys unique", double_keys == 0, f"{double_keys} rows repeat the {named} of another row")
+    docket.decide("keys not null", null_keys == 0, f"rows without {named}: {null_keys}")
+    docket.decide("keys unique", double_keys == 0, f"rows that repeat the {named} of another: {double_keys}")
 
 
 def _judge_expectation(docket: _Docket, name: str, answer: Answer | None) -> None:

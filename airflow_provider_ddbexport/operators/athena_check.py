@@ -149,19 +149,12 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
             converse(await_queries(self._executions, patience), self.hook.conn)
             return self._conclude(published, keys)
 
-    def execute_complete(
-        self,
-        context: Context,  # noqa: ARG002 - Airflow's
-        event: dict[str, Any] | None = None,
-        *,
-        executions: dict[str, str],
-        keys: list[str],
-    ) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's
         """Return the figures of a snapshot that passed, or raise what ended the wait or failed."""
-        self._executions = executions
         with permanent_errors_fail():
-            outcome_of(validate_execute_complete_event(event))
-            return self._conclude(self._published(), keys)
+            waited_for = outcome_of(validate_execute_complete_event(event))
+            self._executions = waited_for["executions"]
+            return self._conclude(self._published(), waited_for["keys"])
 
     def on_kill(self) -> None:
         """Cancel the queries, which would be billed to their end."""
@@ -202,6 +195,7 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
         self.defer(
             trigger=AthenaQueriesTrigger(
                 executions=self._executions,
+                keys=keys,
                 deadline=patience.until.isoformat(),
                 poll_interval_s=self.poll_interval_s,
                 aws_conn_id=self.aws_conn_id,
@@ -210,7 +204,6 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            kwargs={"executions": self._executions, "keys": keys},
             timeout=timedelta(seconds=self.patience_s) + _TRIGGER_GRACE,
         )
 

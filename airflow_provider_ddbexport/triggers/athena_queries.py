@@ -15,22 +15,27 @@ from airflow_provider_ddbexport.triggers.conversation import ConversationTrigger
 class AthenaQueriesTrigger(ConversationTrigger):
     """Fires when all queries have ended, well or not; the task reads what came of them.
 
+    The event repeats what the task needs to go on, because ``dag.test()`` resumes a task with its event alone.
+
     :param executions: QueryExecutionId by name of the query.
+    :param keys: attributes of the table's key, as the task found them out.
     """
 
     aws_hook_class = AthenaHook
 
-    def __init__(self, *, executions: dict[str, str], **kwargs: Any) -> None:
+    def __init__(self, *, executions: dict[str, str], keys: list[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.executions = executions
+        self.keys = keys
 
     def own_fields(self) -> dict[str, Any]:
-        """Return the queries."""
-        return {"executions": self.executions}
+        """Return the queries and the keys."""
+        return {"executions": self.executions, "keys": self.keys}
 
-    def conversation(self, patience: Patience) -> Conversation[None]:
+    def conversation(self, patience: Patience) -> Conversation[dict[str, Any]]:
         """Return the conversation that ends with the queries."""
-        return await_queries(self.executions, patience)
+        yield from await_queries(self.executions, patience)
+        return self.own_fields()
 
     async def on_kill(self) -> None:
         """Cancel the queries when somebody ends or clears the deferred task (from Airflow 3.3 on)."""

@@ -110,8 +110,8 @@ def test_everything_that_is_wrong_is_listed_and_fails_for_good(
     for failure in (
         "row count: the commit record has 4 rows, Athena counts 3",
         "row count change: 3 rows are +50.0%",
-        "keys not null: 1 rows have no Id",
-        "keys unique: 1 rows repeat the Id",
+        "keys not null: rows without Id: 1",
+        "keys unique: rows that repeat the Id of another: 1",
         "ratings: the query answers false",
         "typo: the query failed: COLUMN_NOT_FOUND",
     ):
@@ -165,7 +165,7 @@ def test_a_retry_runs_anew_only_what_failed(
     operator = checking(record, deferrable=True, expectations={"e": "SELECT count(*) > 0 FROM {snapshot}"})
     with pytest.raises(TaskDeferred) as deferred:
         operator.execute(first_try())
-    ids = deferred.value.kwargs["executions"]
+    ids = deferred.value.trigger.executions
     lake.athena.stop_query_execution(QueryExecutionId=ids["e"])
     aws.configure(query_seconds=0)
     with pytest.raises(QueryFailedError, match="'e' ended as CANCELLED"):
@@ -238,7 +238,7 @@ def test_keys_that_fit_no_column_are_told_apart(lake: EmulatedLake, run_task: An
     figures = run_task(checking(lake.place(rescued, AS_OF), deferrable=deferrable), first_try())
     assert (figures["rescued"], figures["null_keys"], figures["double_keys"]) == (2, 0, 0)
     twice = lake.place((*rescued, {"Id": {"N": "1E-130"}}), AS_OF + timedelta(days=1))
-    with pytest.raises(AirflowFailException, match="1 rows repeat the Id"):
+    with pytest.raises(AirflowFailException, match="rows that repeat the Id of another: 1"):
         run_task(checking(twice, deferrable=deferrable), first_try())
 
 
@@ -309,7 +309,7 @@ def test_a_killed_task_cancels_its_queries(lake: EmulatedLake, record: str, aws:
     with pytest.raises(TaskDeferred) as deferred:
         checking(record, deferrable=True).execute(first_try(run_id="other"))
     asyncio.run(deferred.value.trigger.on_kill())
-    assert state(lake, deferred.value.kwargs["executions"]["counts"]) == "CANCELLED"
+    assert state(lake, deferred.value.trigger.executions["counts"]) == "CANCELLED"
 
 
 def state(lake: EmulatedLake, query_id: str) -> str:
@@ -321,6 +321,7 @@ def test_the_trigger_survives_serialisation(rebuilt: Any) -> None:
     """A triggerer makes the same trigger of what was serialised, with every AWS argument."""
     trigger = AthenaQueriesTrigger(
         executions={"counts": "1-2", "it's": "3-4"},
+        keys=["Id", 'drop"table'],
         deadline="2026-01-14T12:00:00+00:00",
         poll_interval_s=3.5,
         aws_conn_id="other",

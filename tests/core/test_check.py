@@ -159,8 +159,8 @@ def test_a_good_snapshot_passes_with_its_figures() -> None:
         ({"counts": (5, 0, 0)}, "row count: the commit record has 4 rows, Athena counts 5"),
         ({"counts": (0, 0, 0)}, "its partition is not in the catalog"),
         ({"counts": (0, 0, 0), "record": commit_record(SCHEMA, rows=0)}, "not empty: the snapshot has no rows"),
-        ({"counts": (4, 1, 0)}, "keys not null: 1 rows have no Id"),
-        ({"counts": (4, 0, 2)}, "keys unique: 2 rows repeat the Id of another row"),
+        ({"counts": (4, 1, 0)}, "keys not null: rows without Id: 1"),
+        ({"counts": (4, 0, 2)}, "keys unique: rows that repeat the Id of another: 2"),
         (
             {"bounds": Bounds(max_shrink=0.1), "previous": replace(PREVIOUS, rows=5)},
             r"row count change: 4 rows are -20.0% against the 5 of 2026-01-13T10:18:50Z, expected between -10.0%",
