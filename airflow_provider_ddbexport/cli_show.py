@@ -75,7 +75,7 @@ def snapshots_table(records: Sequence[CommitRecord]) -> None:
             size_text(row["bytes"]),
             f"{row['rescued']:,}",
             kinds.get(row["export_type"], row["export_type"]),
-            row["published_at"],
+            f"{record.published_at:%Y-%m-%dT%H:%M:%SZ}",
         )
     # Other programs get whole lines, whatever they think is a terminal's width.
     Console(file=sys.stdout, highlight=False, width=None if on_terminal else 10_000).print(table)

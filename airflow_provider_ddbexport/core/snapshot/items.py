@@ -19,7 +19,8 @@ from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError, SnapshotNotFoundError
 
-_BATCH_ROWS = 1024
+_BATCH_ROWS = 128
+"""An item has at most 400 KB, so at most about 50 MB of values are in memory at once."""
 
 
 def snapshot_items(lake: ObjectStore, table: str, at: datetime | None = None) -> Iterator[bytes]:
@@ -49,9 +50,10 @@ def find_snapshot(table_store: ObjectStore, table: str, at: datetime | None = No
             table=table,
         )
     nearest = sorted(sorted(times, key=lambda moment: abs(moment - at))[:3])
+    others = f" and {len(times) - len(nearest)} others" if len(times) > len(nearest) else ""
     raise SnapshotNotFoundError(
-        f"{table_store.uri}: no snapshot of {table!r} as of {iso(at)}; the nearest of {len(times)} are "
-        f"{', '.join(map(iso, nearest))}",
+        f"{table_store.uri}: no snapshot of {table!r} as of {iso(at)}; published are "
+        f"{', '.join(map(iso, nearest))}{others}",
         table=table,
         at=iso(at),
     )
