@@ -33,6 +33,7 @@ _NUMBERS = {
     exp.DType.DOUBLE,
     exp.DType.DECIMAL,
 }
+_FLOATS = {exp.DType.FLOAT, exp.DType.DOUBLE}
 _FAMILIES = {
     **dict.fromkeys(_NUMBERS, "number"),
     **dict.fromkeys((exp.DType.VARCHAR, exp.DType.CHAR, exp.DType.TEXT), "text"),
@@ -73,7 +74,13 @@ def to_duckdb(query: exp.Expr, now: datetime) -> exp.Expr:
     for join in list(query.find_all(exp.Join, exp.From)):
         if isinstance(join.this, exp.Unnest):
             join.set("this", _unnest(join.this))
-    return query.transform(lambda node: _rewrite(node, now))
+    # Innermost first: what is inside of a replaced expression may have to be replaced as well.
+    for node in reversed(list(query.dfs())):
+        changed = _rewrite(node, now)
+        if changed is not node:
+            changed.type = node.type
+            node.replace(changed)
+    return query
 
 
 def _rewrite(node: exp.Expr, now: datetime) -> exp.Expr:
@@ -133,6 +140,34 @@ def _average(node: exp.Avg) -> exp.Expr:
     return exp.cast(node.copy(), node.this.type) if _is(node.this, exp.DType.DECIMAL) else node
 
 
+def _divide(node: exp.Div) -> exp.Expr:
+    """Give a quotient of decimals the scale it has in Trino, the larger of both; DuckDB's is a double."""
+    sides = [side.type for side in (node.this, node.expression) if side.type]
+    decimals = [side for side in sides if side.this == exp.DType.DECIMAL]
+    if not decimals or any(side.this not in _NUMBERS or side.this in _FLOATS for side in sides) or len(sides) < 2:
+        return node
+    scales = [int(side.expressions[1].name) for side in decimals if len(side.expressions) > 1]
+    return exp.cast(node.copy(), f"decimal(38, {max(scales, default=0)})")
+
+
+def _shifted_date(node: exp.Expr) -> exp.Expr:
+    """Keep a date a date when days or more are added; in DuckDB it becomes a timestamp."""
+    return exp.cast(node.copy(), "date") if _is(node.this, exp.DType.DATE) and not _is_short(node) else node
+
+
+def _is_short(node: exp.Expr) -> bool:
+    interval = node.expression
+    if not isinstance(node, exp.DateAdd) and not isinstance(interval, exp.Interval):
+        return True
+    unit = node.args.get("unit") or interval.args.get("unit")
+    return unit is None or unit.name.upper().rstrip("S") not in {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"}
+
+
+def _length(node: exp.Length) -> exp.Expr:
+    is_binary = _is(node.this, exp.DType.VARBINARY) or isinstance(node.this, exp.Encode | exp.FromBase64 | exp.Unhex)
+    return exp.Anonymous(this="octet_length", expressions=[node.this]) if is_binary else node
+
+
 def _number(value: int) -> exp.Expr:
     return exp.Literal.number(value)
 
@@ -185,6 +220,9 @@ _CHANGES: tuple[tuple[Any, Callable[[Any], exp.Expr]], ...] = (
     (exp.ArraySlice, _slice),
     (exp.ParseDatetime, _joda("strptime")),
     (exp.Avg, _average),
+    (exp.Div, _divide),
+    ((exp.Add, exp.Sub, exp.DateAdd), _shifted_date),
+    (exp.Length, _length),
 )
 _CALLS: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "any_match": _matches("any"),

@@ -37,7 +37,17 @@ import pytest
             [["5"]],
         ),
         ("SELECT 7 / 2, 7 / 2.0, 7 % 2", [["3", "3.5", "1"]]),
-        ("SELECT avg(price) FROM reviews", [["4.500000000"]]),
+        (
+            "SELECT avg(price), max(price) / 2, 1 / DECIMAL '4.00' FROM reviews",
+            [["4.500000000", "2.250000000", "0.25"]],
+        ),
+        ("SELECT cardinality(slice(tags, cardinality(tags), 1)) FROM reviews WHERE rating = 1", [["1"]]),
+        ("SELECT MAP(ARRAY['a'], ARRAY[ARRAY['x', 'y']])['a'][cardinality(ARRAY[1, 2])]", [["y"]]),
+        (
+            "SELECT DATE '2026-01-31' + INTERVAL '1' DAY, date_add('month', -1, DATE '2026-03-01')",
+            [["2026-02-01", "2026-02-01"]],
+        ),
+        ("SELECT length(to_utf8('äb')), length('äb')", [["3", "2"]]),
         ('SELECT max_by("user", rating), approx_distinct(rating), count_if(rating > 2) FROM reviews', None),
         (
             "SELECT filter(ARRAY[1, 2], x -> x > 1), transform(ARRAY[1], x -> x + 1), any_match(ARRAY[1], x -> x = 1)",
