@@ -140,25 +140,34 @@ def test_a_damaged_export_fails_for_good_and_publishes_nothing(lake: EmulatedLak
     assert lake.partitions() == []
 
 
+NOWHERE = f"s3://{BUCKET}/AWSDynamoDB/01234567890123-00000000"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"numbers": "decimal(99,1)"}, "numbers"),
         ({"nested": "flat"}, "nested: expected one of"),
         ({"partition_by": ["Nowhere", "Nowhere"]}, "each attribute once"),
-        ({"table": "Not-A-Folder"}, "not_a_folder"),
         ({"lake": "/tmp/lake"}, "can only point at s3://"),
         ({"source": f"s3://{BUCKET}"}, "AWSDynamoDB"),
-        ({"source": f"s3://{BUCKET}/AWSDynamoDB/01234567890123-00000000"}, "01234567890123-00000000"),
+        ({}, "01234567890123-00000000"),
     ],
 )
 def test_a_wrong_call_fails_at_once_and_says_what_is_expected(
-    lake: EmulatedLake, arguments: dict[str, Any], message: str
+    aws: Any, arguments: dict[str, Any], message: str
 ) -> None:
     """What no retry can mend is not retried."""
+    lake = EmulatedLake(aws)
     with pytest.raises(AirflowFailException, match=message):
-        lake.publish(**{"source": lake.export(), **arguments})
+        lake.publish(**{"source": NOWHERE, **arguments})
     assert lake.partitions() == []
+
+
+def test_a_table_that_can_be_no_folder_is_refused_with_one_that_can(lake: EmulatedLake) -> None:
+    """The name of the catalog's table is a folder's as well."""
+    with pytest.raises(AirflowFailException, match="not_a_folder"):
+        lake.publish(table="Not-A-Folder")
 
 
 def test_outlets_are_told_the_figures(lake: EmulatedLake) -> None:
