@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments
     try:
-        args = _parser().parse_args(arguments)
+        args = build_parser().parse_args(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -52,7 +52,7 @@ class _Parser(argparse.ArgumentParser):
         raise BadCallError(f"{message} (see `{self.prog} --help`)")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     from airflow_provider_ddbexport import cli_commands as commands
 
     shared = _shared_options()
@@ -76,10 +76,12 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = command("verify", commands.verify, "Read all of an export and check it against its manifests.")
     verify.add_argument("source", metavar="SOURCE", help=source_help)
+    _accept_option(verify)
 
     convert = command("convert", commands.convert, "Verify an export, convert it to Parquet, publish the snapshot.")
     convert.add_argument("source", metavar="SOURCE", help=source_help)
     convert.add_argument("lake", metavar="LAKE", help=lake_help)
+    _accept_option(convert)
     _convert_options(convert)
 
     snapshots = command("snapshots", commands.snapshots, "List the published snapshots.")
@@ -110,6 +112,14 @@ def _shared_options() -> _Parser:
     aws.add_argument("--profile", metavar="NAME", help="of the AWS configuration files")
     aws.add_argument("--expected-bucket-owner", metavar="ACCOUNT", help="refuse buckets of any other account")
     return shared
+
+
+def _accept_option(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--accept-edited-summary",
+        action="store_true",
+        help="take a summary that differs from its md5 because somebody edited it; everything else is checked",
+    )
 
 
 def _convert_options(convert: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ def verify(args: argparse.Namespace) -> int:
 
     root_uri, export_id = split_source(args.source)
     root = _settings(args).open(root_uri)
-    export = read_export(root, export_id)
+    export = read_export(root, export_id, accept_edited_summary=args.accept_edited_summary)
     summary = export.summary
     items = size = 0
     with progress_bar() as show:
@@ -70,7 +70,7 @@ def convert(args: argparse.Namespace) -> int:
     settings = _settings(args)
     root_uri, export_id = split_source(args.source)
     root, lake = settings.open(root_uri), settings.open(args.lake)
-    export = read_export(root, export_id)
+    export = read_export(root, export_id, accept_edited_summary=args.accept_edited_summary)
     table = table_folder(export.summary.table_name) if args.table is None else check_table(args.table)
     with progress_bar() as show:
 

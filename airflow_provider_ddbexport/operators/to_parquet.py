@@ -65,6 +65,8 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
     :param workers: data files read side by side.
     :param replace: put another snapshot in the place of one that is published for the same time. It is unregistered
         first, so there is a gap in which the catalog has neither.
+    :param accept_edited_summary: take an export whose manifest-summary.json differs from its md5, because somebody
+        edited it on purpose; the commit record says so.
     :param s3_bucket_owner: account id that must own the buckets of export and lake; not checked if None. (templated)
     :param aws_conn_id: The Airflow connection used for AWS credentials. (templated)
     :param region_name: AWS region of the catalog. (templated)
@@ -103,6 +105,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         part_bytes: int = 256 << 20,
         workers: int = 1,
         replace: bool = False,
+        accept_edited_summary: bool = False,
         s3_bucket_owner: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -120,6 +123,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         self.part_bytes = part_bytes
         self.workers = workers
         self.replace = replace
+        self.accept_edited_summary = accept_edited_summary
         self.s3_bucket_owner = s3_bucket_owner
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -135,7 +139,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
             root, lake = self._store(root_uri), self._store(self.lake)
             record = convert_export(
                 root,
-                read_export(root, export_id),
+                read_export(root, export_id, accept_edited_summary=self.accept_edited_summary),
                 lake,
                 table=self.table or None,
                 options=options,

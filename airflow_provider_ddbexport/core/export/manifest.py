@@ -23,6 +23,9 @@ FILES_NAME = "manifest-files.json"
 STARTED_NAME = "_started"
 EXTENSIONS = {OutputFormat.DYNAMODB_JSON: ".json.gz", OutputFormat.ION: ".ion.gz"}
 
+CHECKED = ("manifest md5", "manifest keys")
+CHECKED_BUT_SUMMARY_MD5 = ("manifest-files md5", "manifest keys", "summary md5 DIFFERS, accepted by the caller")
+
 _ANEW = "the export is damaged, copy it again or start a new one"
 
 
@@ -33,23 +36,40 @@ class _FileEntry(msgspec.Struct, frozen=True):
     etag: str | None = None
 
 
-def read_export(root: ObjectStore, export_id: str) -> Export:
+def read_export(root: ObjectStore, export_id: str, *, accept_edited_summary: bool = False) -> Export:
     """Return the export *export_id* below *root*, its folder AWSDynamoDB, both manifests checked, no data file read.
 
     Checked are: both manifests' MD5, version and form, that they agree with each other, with the folder they lie in
     and, under ``s3://``, with its bucket and prefix; that every data file lies inside of the export and is named once;
     that the files' item counts add up to the summary's. Raises ManifestError, or the store's errors.
+
+    With *accept_edited_summary* a summary that differs from its MD5 is taken as it is, because somebody changed it on
+    purpose, to give account and bucket other names, say. Nothing else then vouches for the time and the table it
+    names; :attr:`.Export.checked` says so.
     """
     if not is_export_id(export_id):
         raise BadCallError(f"{export_id!r}: expected an ExportId such as 01768385930622-efd1a093", export_id=export_id)
     summary_uri = root.uri_of(f"{export_id}/{SUMMARY_NAME}")
     try:
-        summary = parse_summary(_read_checked(root, export_id, SUMMARY_NAME))
+        body, found, expected = _read_with_md5(root, export_id, SUMMARY_NAME)
+        if found != expected and not accept_edited_summary:
+            raise _md5_differs(
+                summary_uri,
+                body,
+                found,
+                expected,
+                f"{_ANEW}; if somebody edited the summary on purpose, accept that with accept_edited_summary=True "
+                "(--accept-edited-summary)",
+            )
+        summary = parse_summary(body)
     except SummaryError as error:
         raise ManifestError(f"{summary_uri}: {error}; {_ANEW}", uri=summary_uri) from None
     base = _base_of(summary, export_id, root)
+    checked = CHECKED if found == expected else CHECKED_BUT_SUMMARY_MD5
     files_uri = root.uri_of(f"{export_id}/{FILES_NAME}")
-    body = _read_checked(root, export_id, FILES_NAME)
+    body, found, expected = _read_with_md5(root, export_id, FILES_NAME)
+    if found != expected:
+        raise _md5_differs(files_uri, body, found, expected, _ANEW)
     files = tuple(_parse_files(body, summary, base, files_uri))
     total = sum(file.item_count for file in files)
     if total != summary.item_count:
@@ -57,7 +77,7 @@ def read_export(root: ObjectStore, export_id: str) -> Export:
             f"{files_uri}: itemCounts expected to add up to the summary's {summary.item_count}, found {total}; {_ANEW}",
             uri=files_uri,
         )
-    return Export(source=root.uri_of(export_id), summary=summary, files=files, digest=digest_of(files))
+    return Export(source=root.uri_of(export_id), summary=summary, files=files, digest=digest_of(files), checked=checked)
 
 
 def digest_of(files: Iterable[DataFile]) -> str:
@@ -71,7 +91,17 @@ def exports_key(prefix: str | None) -> str:
     return f"{prefix}/{EXPORTS_FOLDER}" if prefix else EXPORTS_FOLDER
 
 
-def _read_checked(root: ObjectStore, export_id: str, name: str) -> bytes:
+def _md5_differs(uri: str, body: bytes, found: str, expected: str, advice: str) -> ManifestError:
+    return ManifestError(
+        f"{uri}: md5 expected {expected}, found {found} over {len(body)} bytes; {advice}",
+        uri=uri,
+        expected=expected,
+        found=found,
+    )
+
+
+def _read_with_md5(root: ObjectStore, export_id: str, name: str) -> tuple[bytes, str, str]:
+    """Return a manifest's bytes, their MD5, and the MD5 they should have; both in base64."""
     key = f"{export_id}/{name}"
     uri = root.uri_of(key)
     try:
@@ -85,14 +115,7 @@ def _read_checked(root: ObjectStore, export_id: str, name: str) -> bytes:
         raise ManifestError(f"{uri}: the manifest is missing; {hint}", uri=uri) from None
     expected = _checksum_of(root, key)
     found = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-    if found != expected:
-        raise ManifestError(
-            f"{uri}: md5 expected {expected}, found {found} over {len(body)} bytes; {_ANEW}",
-            uri=uri,
-            expected=expected,
-            found=found,
-        )
-    return body
+    return body, found, expected
 
 
 def _checksum_of(root: ObjectStore, key: str) -> str:

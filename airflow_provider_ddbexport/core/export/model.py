@@ -32,6 +32,7 @@ class ScanDetails:
         is_consistent: whether reads were strongly consistent.
         consumed_units: read capacity units the scan was charged.
         filter_expression, projection_expression: as given; None where everything was read.
+        index_name: the secondary index that was scanned; None for the table itself.
     """
 
     started_at: datetime
@@ -41,6 +42,7 @@ class ScanDetails:
     consumed_units: float
     filter_expression: str | None = None
     projection_expression: str | None = None
+    index_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,11 @@ class Export:
         source: the address of the export's folder.
         files: in manifest order, which means nothing.
         digest: hex SHA-256 over the sorted (md5, item_count) of all files: the same data files, the same digest.
+        checked: what was checked of the manifests, in words, for commit records and people.
     """
 
     source: str
     summary: ExportSummary
     files: tuple[DataFile, ...]
     digest: str
+    checked: tuple[str, ...]

@@ -32,6 +32,9 @@ class _Scan(msgspec.Struct, rename="camel", frozen=True):
     consumed_units: float
     filter_expression: str | None = None
     projection_expression: str | None = None
+    index_name: str | None = None
+    # Said for people who open the file: writes during the scan may or may not be in it.
+    is_point_in_time: bool = False
 
 
 class _Summary(msgspec.Struct, frozen=True):
@@ -139,6 +142,7 @@ def scan_summary_json(summary: ExportSummary) -> bytes:
                 consumed_units=scan.consumed_units,
                 filter_expression=scan.filter_expression,
                 projection_expression=scan.projection_expression,
+                index_name=scan.index_name,
             ),
         }
     )
@@ -181,6 +185,7 @@ def _scan(raw: _Scan | None, export_type: ExportType) -> ScanDetails | None:
         consumed_units=raw.consumed_units,
         filter_expression=raw.filter_expression,
         projection_expression=raw.projection_expression,
+        index_name=raw.index_name,
     )
 
 

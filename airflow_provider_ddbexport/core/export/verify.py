@@ -13,15 +13,8 @@ from airflow_provider_ddbexport.core.export.reader import read_items
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ManifestError
 
-CHECKED = (
-    "manifest md5",
-    "manifest keys",
-    "data file md5",
-    "data file item counts",
-    "every line",
-    "item count sum",
-)
-"""What read_export and a whole reading of every data file have checked, in words."""
+CHECKED_BY_READING = ("data file md5", "data file item counts", "every line", "item count sum")
+"""What a whole reading of every data file checks, in words, beyond :attr:`.Export.checked`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +57,6 @@ def verify_export(
             "the export contradicts itself, start a new one",
             uri=export.source,
         )
-    return Verification(files=len(export.files), items=items, bytes=compressed, checked=CHECKED)
+    return Verification(
+        files=len(export.files), items=items, bytes=compressed, checked=(*export.checked, *CHECKED_BY_READING)
+    )

@@ -18,6 +18,7 @@ import msgspec
 
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export.manifest import (
+    CHECKED,
     FILES_NAME,
     STARTED_NAME,
     SUMMARY_NAME,
@@ -81,7 +82,7 @@ class ExportWriter:
     @contextlib.contextmanager
     def data_file(self) -> Iterator[DataFileWriter]:
         """Open a data file, which is gathered on the local disk and is part of the backup when the block ends well."""
-        key = f"{self.export_id}/data/{_file_name()}.json.gz"
+        key = f"{self.export_id}/data/{data_file_name()}.json.gz"
         with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
             path = Path(folder) / "items.json.gz"
             with DataFileWriter(path) as writer:
@@ -115,20 +116,13 @@ class ExportWriter:
             output_format=OutputFormat.DYNAMODB_JSON,
             scan=scan,
         )
-        self._write_manifest(FILES_NAME, b"".join(_entry(self._base, file) for file in files))
-        self._write_manifest(SUMMARY_NAME, scan_summary_json(summary))
-        return Export(source=self.source, summary=summary, files=files, digest=digest_of(files))
+        return write_manifests(self._root, summary, files)
 
     def abandon(self) -> None:
         """Remove what was written of a backup that will not be finished, as far as the store lets us."""
         with contextlib.suppress(StorageError):
             for info in list(self._root.list(self.export_id)):
                 self._root.delete(info.key)
-
-    def _write_manifest(self, name: str, body: bytes) -> None:
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        self._root.write(f"{self.export_id}/{name}", body)
-        self._root.write(f"{self.export_id}/{name.removesuffix('.json')}.md5", base64.b64encode(digest))
 
 
 class DataFileWriter:
@@ -170,6 +164,20 @@ class DataFileWriter:
         self._file.write(compressed)
 
 
+def write_manifests(root: ObjectStore, summary: ExportSummary, files: tuple[DataFile, ...]) -> Export:
+    """Make a backup complete in *root*, the folder AWSDynamoDB: both manifests with their MD5, the summary's last.
+
+    Repeating it with the same arguments changes nothing.
+    """
+    base = summary.manifest_files_key.removesuffix(f"/{summary.export_id}/{FILES_NAME}")
+    bodies = {FILES_NAME: b"".join(_entry(base, file) for file in files), SUMMARY_NAME: scan_summary_json(summary)}
+    for name, body in bodies.items():
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        root.write(f"{summary.export_id}/{name}", body)
+        root.write(f"{summary.export_id}/{name.removesuffix('.json')}.md5", base64.b64encode(digest))
+    return Export(source=root.uri_of(summary.export_id), summary=summary, files=files, digest=digest_of(files), checked=CHECKED)
+
+
 def etag_of(md5: str) -> str:
     """Return the ETag that S3 gives to a file uploaded as one part, from the base64 of its MD5."""
     return hashlib.md5(base64.b64decode(md5), usedforsecurity=False).hexdigest() + "-1"
@@ -189,6 +197,6 @@ def _entry(base: str, file: DataFile) -> bytes:
     )
 
 
-def _file_name() -> str:
+def data_file_name() -> str:
     """Return 26 random characters, as AWS names data files."""
     return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=").lower()

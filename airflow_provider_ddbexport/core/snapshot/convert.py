@@ -16,7 +16,7 @@ from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, 
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import read_items
-from airflow_provider_ddbexport.core.export.verify import CHECKED
+from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.parts import PartsWriter
@@ -203,7 +203,7 @@ def make_plan(
             export.files, observed.sizes, rows_per_part=target.rows_per_part, part_bytes=target.part_bytes
         ),
         replaces=None if replaces is None else identity(replaces),
-        verified=CHECKED,
+        verified=(*export.checked, *CHECKED_BY_READING),
     )
 
 
