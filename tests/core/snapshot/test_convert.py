@@ -120,7 +120,9 @@ def test_the_same_input_gives_the_same_bytes_with_any_number_of_workers(tmp_path
     root, export = write_export(tmp_path, reviews(90), files=5)
     one, two = LocalStore(tmp_path / "one"), LocalStore(tmp_path / "two")
     first = convert_export(root, export, one, rows_per_part=20)
-    second = convert_export(root, export, two, rows_per_part=20, workers=2)
+    seen: list[Progress] = []
+    second = convert_export(root, export, two, rows_per_part=20, workers=2, progress=seen.append)
+    assert_whole(seen, 90)
     assert len(make_shards(export.files, {}, rows_per_part=20, part_bytes=1 << 20)) > 1
     assert first.parts == second.parts
     assert first.schema == second.schema
@@ -315,15 +317,21 @@ def test_a_lake_that_refuses_writes_says_so(tmp_path: Path) -> None:
 
 
 def test_progress_counts_every_item_in_both_passes(tmp_path: Path) -> None:
-    """Progress never goes back and ends at the whole, in this process and from others."""
-    root, export = write_export(tmp_path, reviews(90), files=5)
-    for workers in (1, 2):
-        seen: list[Progress] = []
-        convert_export(root, export, LocalStore(tmp_path / str(workers)), workers=workers, progress=seen.append)
-        for stage in ("verify", "write"):
-            items = [now.items for now in seen if now.stage == stage]
-            assert items == sorted(items)
-            assert items[-1] == seen[-1].total == 90
+    """Progress never goes back and ends at the whole."""
+    root, export = write_export(tmp_path, reviews(9000), files=5)
+    seen: list[Progress] = []
+    convert_export(root, export, LocalStore(tmp_path / "lake"), progress=seen.append)
+    assert_whole(seen, 9000)
+    assert len({now.items for now in seen}) > 6
+
+
+def assert_whole(seen: list[Progress], total: int) -> None:
+    """Both passes were told of, from their first items to their last."""
+    for stage in ("verify", "write"):
+        items = [now.items for now in seen if now.stage == stage]
+        assert items == sorted(items)
+        assert items[-1] == total
+    assert {now.total for now in seen} == {total}
 
 
 def test_a_row_count_that_differs_from_the_export_is_never_published(tmp_path: Path) -> None:
