@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -25,6 +26,12 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 AIRFLOW = (sys.executable, "-m", "airflow")
 PR_SET_CHILD_SUBREAPER = 36
 STOP_GRACE_S = 15.0
+COMMANDS = {
+    "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
 
 
 def free_port() -> int:
@@ -68,6 +75,13 @@ def airflow_environment(home: Path, aws: Mapping[str, str], *, dags: Path, port:
     }
 
 
+def shell_lines(environment: Mapping[str, str]) -> str:
+    """Return what a shell reads (``. env.sh``) to use the ``airflow`` and ``aws`` commands with *environment*."""
+    chosen = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW", "AWS_"))}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(chosen.items())]
+    return "\n".join([f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", *lines, ""])
+
+
 def migrate(environment: Mapping[str, str], log: Path) -> None:
     """Make the metadata database current; raises with the end of *log* where that fails."""
     with log.open("ab") as out:
@@ -79,6 +93,38 @@ def migrate(environment: Mapping[str, str], log: Path) -> None:
 def tail(log: Path, lines: int = 30) -> str:
     """Return the last *lines* lines of *log*."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@dataclass(frozen=True)
+class AirflowApi:
+    """The REST API of an api-server on loopback that asks for no login."""
+
+    port: int
+
+    def get(self, path: str) -> Any:
+        """Return the JSON that the REST API answers to GET *path*."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON that the REST API answers to POST *path*."""
+        return self._call("POST", path, body)
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the JSON that the REST API answers to PATCH *path*."""
+        return self._call("PATCH", path, body)
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
 
 
 @dataclass
@@ -96,24 +142,22 @@ class AirflowStack:
     port: int
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    COMMANDS = {
-        "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
-        "scheduler": ("scheduler", "--skip-serve-logs"),
-        "dag-processor": ("dag-processor",),
-        "triggerer": ("triggerer", "--skip-serve-logs"),
-    }
+    @property
+    def api(self) -> AirflowApi:
+        """The api-server's REST API."""
+        return AirflowApi(self.port)
 
     def start(self) -> None:
         """Migrate the database and start the four; returns when the api-server answers for all of them."""
         adopt_orphans()
         self.home.mkdir(parents=True, exist_ok=True)
         migrate(self.environment, self.home / "migrate.log")
-        for name in self.COMMANDS:
+        for name in COMMANDS:
             self.launch(name)
 
     def launch(self, name: str) -> None:
         """Start the process *name*, in a session of its own so that Ctrl-C reaches us alone."""
-        arguments = [*AIRFLOW, *self.COMMANDS[name]]
+        arguments = [*AIRFLOW, *COMMANDS[name]]
         if name == "api-server":
             arguments += ["--port", str(self.port)]
         with (self.home / f"{name}.log").open("ab") as out:
@@ -135,7 +179,7 @@ class AirflowStack:
         while time.monotonic() < deadline:
             self.raise_if_dead()
             with contextlib.suppress(OSError):
-                health = self.get("/api/v2/monitor/health")
+                health = self.api.get("/api/v2/monitor/health")
                 sick = {name for name in wanted if health.get(name, {}).get("status") != "healthy"}
                 if not sick:
                     return
@@ -148,31 +192,6 @@ class AirflowStack:
             if process.poll() is not None:
                 log = self.home / f"{name}.log"
                 raise RuntimeError(f"airflow {name} ended with {process.returncode}; {log} ends with:\n{tail(log)}")
-
-    def get(self, path: str) -> Any:
-        """Return the JSON that the REST API answers to GET *path*."""
-        return self._call("GET", path, None)
-
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON that the REST API answers to POST *path*."""
-        return self._call("POST", path, body)
-
-    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Return the JSON that the REST API answers to PATCH *path*."""
-        return self._call("PATCH", path, body)
-
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - the address is ours
-            f"http://127.0.0.1:{self.port}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
 
     def stop(self) -> None:
         """End the four and everything they started; none is left when this returns."""

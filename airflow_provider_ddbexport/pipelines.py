@@ -1,0 +1,194 @@
+"""Task groups that chain the operators: the whole way from a table to a checked snapshot, in one call.
+
+::
+
+    point_in_time_snapshot   wait ─▶ export ─┐
+                                             ├─▶ convert ─▶ [crawl] ─▶ [check]
+    scan_snapshot                    backup ─┘
+
+``convert`` verifies, converts, publishes and, unless a crawler does it, registers. Its XCom has the snapshot's figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
+
+from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
+from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
+from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
+from airflow_provider_ddbexport.operators.export import RUN_INSTANT, DynamoDBPointInTimeExportOperator
+from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
+from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
+from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
+
+AWS_ARGUMENTS = ("aws_conn_id", "region_name", "verify", "botocore_config")
+
+
+def point_in_time_snapshot(
+    *,
+    table_name: str,
+    bucket: str,
+    lake: str,
+    database: str,
+    group_id: str = "snapshot",
+    prefix: str | None = None,
+    export_time: str | datetime = RUN_INSTANT,
+    table: str | None = None,
+    crawler: Mapping[str, Any] | None = None,
+    check: Mapping[str, Any] | None = None,
+    wait: Mapping[str, Any] | None = None,
+    export: Mapping[str, Any] | None = None,
+    convert: Mapping[str, Any] | None = None,
+    **aws: Any,
+) -> TaskGroup:
+    """Return the task group of a snapshot as of *export_time*, by point-in-time export.
+
+    Its tasks are ``wait`` (until the time can be exported), ``export``, ``convert``, ``crawl`` and ``check``. Repeating
+    a run neither bills a second export nor publishes twice; each task says how far that goes.
+
+    :param table_name: the DynamoDB table's name.
+    :param bucket: where the export goes.
+    :param lake: where the Parquet goes, ``s3://``.
+    :param database: database of the Glue Catalog.
+    :param group_id: of the task group.
+    :param prefix: of the export in *bucket*.
+    :param export_time: the instant; the run's logical date by default, or its ``run_after`` where it has none.
+    :param table: name of the snapshot's table; made from *table_name* by default. With it, and if *lake* is no
+        template, each snapshot is an event of :func:`.snapshot_asset`.
+    :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`; with them a crawler registers the snapshot, and
+        without them ``convert`` does.
+    :param check: arguments of :class:`.AthenaSnapshotCheckOperator`; without them nothing is checked.
+    :param wait: further arguments of :class:`.DynamoDBRestorableTimeSensor`.
+    :param export: further arguments of :class:`.DynamoDBPointInTimeExportOperator`.
+    :param convert: further arguments of :class:`.DynamoDBExportToParquetOperator`.
+    :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
+    """
+    check_aws_arguments(aws)
+    with TaskGroup(group_id) as group:
+        waiting = DynamoDBRestorableTimeSensor(
+            **{"task_id": "wait", "table_name": table_name, "export_time": export_time, **aws, **(wait or {})}
+        )
+        source = DynamoDBPointInTimeExportOperator(
+            **{
+                "task_id": "export",
+                "table_name": table_name,
+                "s3_bucket_name": bucket,
+                "s3_prefix": prefix,
+                "export_time": export_time,
+                "inlets": source_assets(table_name, aws),
+                **aws,
+                **(export or {}),
+            }
+        )
+        waiting >> source
+        to_checked_snapshot(
+            source, lake=lake, database=database, table=table, crawler=crawler, check=check, convert=convert, aws=aws
+        )
+    return group
+
+
+def scan_snapshot(
+    *,
+    table_name: str,
+    bucket: str,
+    lake: str,
+    database: str,
+    group_id: str = "snapshot",
+    prefix: str | None = None,
+    table: str | None = None,
+    crawler: Mapping[str, Any] | None = None,
+    check: Mapping[str, Any] | None = None,
+    backup: Mapping[str, Any] | None = None,
+    convert: Mapping[str, Any] | None = None,
+    **aws: Any,
+) -> TaskGroup:
+    """Return the task group of a snapshot by parallel scan, for tables without point-in-time recovery.
+
+    Its tasks are ``backup``, ``convert``, ``crawl`` and ``check``. A scan is no point in time: writes while it runs may
+    or may not be in it. The snapshot is named by the time the scan began, so each run makes another one.
+
+    :param table_name: the DynamoDB table's name.
+    :param bucket: where the backup goes.
+    :param lake: where the Parquet goes, ``s3://``.
+    :param database: database of the Glue Catalog.
+    :param group_id: of the task group.
+    :param prefix: of the backup in *bucket*.
+    :param table: name of the snapshot's table, as for :func:`point_in_time_snapshot`.
+    :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`, likewise.
+    :param check: arguments of :class:`.AthenaSnapshotCheckOperator`, likewise.
+    :param backup: further arguments of :class:`.DynamoDBScanBackupOperator`.
+    :param convert: further arguments of :class:`.DynamoDBExportToParquetOperator`.
+    :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
+    """
+    check_aws_arguments(aws)
+    with TaskGroup(group_id) as group:
+        source = DynamoDBScanBackupOperator(
+            **{
+                "task_id": "backup",
+                "table_name": table_name,
+                "s3_bucket_name": bucket,
+                "s3_prefix": prefix,
+                "inlets": source_assets(table_name, aws),
+                **aws,
+                **(backup or {}),
+            }
+        )
+        to_checked_snapshot(
+            source, lake=lake, database=database, table=table, crawler=crawler, check=check, convert=convert, aws=aws
+        )
+    return group
+
+
+def to_checked_snapshot(
+    source: BaseOperator,
+    *,
+    lake: str,
+    database: str,
+    table: str | None,
+    crawler: Mapping[str, Any] | None,
+    check: Mapping[str, Any] | None,
+    convert: Mapping[str, Any] | None,
+    aws: Mapping[str, Any],
+) -> None:
+    """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export."""
+    converted = DynamoDBExportToParquetOperator(
+        **{
+            "task_id": "convert",
+            "source": f"{{{{ ti.xcom_pull(task_ids='{source.task_id}')['source'] }}}}",
+            "lake": lake,
+            "table": table,
+            "database": None if crawler else database,
+            "outlets": [snapshot_asset(lake, table)] if table and "{" not in lake + table else [],
+            **aws,
+            **(convert or {}),
+        }
+    )
+    record = f"{{{{ ti.xcom_pull(task_ids='{converted.task_id}')['record'] }}}}"
+    last: BaseOperator = converted
+    source >> last
+    if crawler:
+        last >> (
+            last := GlueSnapshotCrawlerOperator(
+                **{"task_id": "crawl", "record": record, "database": database, **aws, **crawler}
+            )
+        )
+    if check is not None:
+        last >> AthenaSnapshotCheckOperator(
+            **{"task_id": "check", "record": record, "database": database, **aws, **check}
+        )
+
+
+def source_assets(table_name: str, aws: Mapping[str, Any]) -> list[Any]:
+    """Return the inlet of a task that reads *table_name*, where table and region are known when the DAG is read."""
+    region = aws.get("region_name")
+    return [table_asset(table_name, region)] if region and not set("{:/") & set(table_name + region) else []
+
+
+def check_aws_arguments(aws: Mapping[str, Any]) -> None:
+    """Raise TypeError for a keyword that no task group has."""
+    if unknown := sorted(set(aws) - set(AWS_ARGUMENTS)):
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}; for one task, pass it as {{'convert': …}} etc.")
