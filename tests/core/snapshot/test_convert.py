@@ -318,11 +318,11 @@ def test_a_lake_that_refuses_writes_says_so(tmp_path: Path) -> None:
 
 def test_progress_counts_every_item_in_both_passes(tmp_path: Path) -> None:
     """Progress never goes back and ends at the whole."""
-    root, export = write_export(tmp_path, reviews(9000), files=5)
+    root, export = write_export(tmp_path, reviews(9000), files=1)
     seen: list[Progress] = []
     convert_export(root, export, LocalStore(tmp_path / "lake"), progress=seen.append)
     assert_whole(seen, 9000)
-    assert len({now.items for now in seen}) > 6
+    assert len({now.items for now in seen}) > 4, "within a file as well"
 
 
 def assert_whole(seen: list[Progress], total: int) -> None:
