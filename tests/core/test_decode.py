@@ -128,6 +128,8 @@ BAD_LINES = {
     "an attribute twice": (b'{"Item":{"a":{"S":"x"},"a":{"S":"x"}}}', "twice"),
     "an attribute twice with a space": (b'{"Item":{"a":{"S":"x"},"a" :{"S":"x"}}}', "twice"),
     "an attribute twice, once escaped": (b'{"Item":{"a":{"S":"x"},"\\u0061":{"S":"x"}}}', "twice"),
+    "an attribute twice, once with spaces": (b'{"Item":{"a" :{"S" :"x"},"a":{"S":"x"}}}', "twice"),
+    "an attribute twice, once with tabs": (b'{"Item":{"a":{"S":"x"},"a"\t:{"S"\t:"x"}}}', "twice"),
     "a type twice": (b'{"Item":{"a":{"S":"x","S":"y"}}}', "twice"),
     "a key twice deep inside": (b'{"Item":{"a":{"L":[{"M":{"k":{"S":":"},"k":{"N":"1"}}}]}}}', "twice"),
     "an attribute twice beside a misleading string": (b'{"Item":{"a":{"S":":"},"a" :{"S":":"}}}', "twice"),

@@ -92,7 +92,8 @@ class _Resolver:
 
     def _new(self, attribute: str, name: str, shape: Shape, path: str, *, is_inner: bool) -> Column | None:
         votes = self._votes(shape, is_inner=is_inner)
-        for kind in sorted(votes, key=lambda kind: (-votes[kind], _RANK.index(kind))):
+        # Votes are in the order of _RANK, and sorting leaves equals in theirs.
+        for kind in sorted(votes, key=lambda kind: -votes[kind]):
             column = self._of_kind(kind, attribute, name, shape, path, is_inner=is_inner)
             if column is not None:
                 return column

@@ -85,6 +85,14 @@ def test_a_map_with_too_many_keys_becomes_one_value_and_stays_so(most_keys: None
     assert str(column.children[0].arrow) == "decimal128(38, 9)"
 
 
+def test_halves_of_a_map_with_too_many_keys_become_one_value_when_they_meet() -> None:
+    """Neither process has seen too many keys; together they have."""
+    halves = [observed([{"m": {"M": {f"{half}{number}": {"N": "1"} for number in range(200)}}}]) for half in "xy"]
+    halves[0].merge(halves[1])
+    (column,) = resolve(halves[0], ColumnOptions()).columns
+    assert (column.kind, column.children[0].kind) == (Kind.MAP, Kind.NUMBER)
+
+
 def test_of_too_many_attributes_the_shortest_names_get_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Attribute names made of data do not fill memory, nor push out the real ones, in whatever order they come."""
     monkeypatch.setattr(observe, "MAX_ATTRIBUTES", 10)
