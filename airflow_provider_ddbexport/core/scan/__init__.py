@@ -1,5 +1,37 @@
-"""Backups of a table by a parallel scan."""
+"""Scans of tables: backups in an export's layout, within a read budget, resumable at any point."""
 
-from airflow_provider_ddbexport.core.scan.backup import MAX_SEGMENTS, ScanPage, scan_backup
+from airflow_provider_ddbexport.core.scan.backup import (
+    ReadBudgetOptions,
+    ScanSettings,
+    abandon_scan,
+    finish_scan,
+    plan_scan,
+    scan_backup,
+    scan_shard,
+)
+from airflow_provider_ddbexport.core.scan.journal import ShardDone
+from airflow_provider_ddbexport.core.scan.plan import MAX_SEGMENTS, ScanPlan
+from airflow_provider_ddbexport.core.scan.progress import ScanPage, ScanProgress
+from airflow_provider_ddbexport.core.scan.request import ScanRequest
+from airflow_provider_ddbexport.core.scan.resumption import Resumption
+from airflow_provider_ddbexport.core.scan.shard import GroupLimits
 
-__all__ = ["MAX_SEGMENTS", "ScanPage", "scan_backup"]
+__all__ = [
+    # a backup, in one call or in three
+    "scan_backup",
+    "plan_scan",
+    "scan_shard",
+    "finish_scan",
+    "abandon_scan",
+    # what they take and give
+    "ScanRequest",
+    "ScanSettings",
+    "ReadBudgetOptions",
+    "GroupLimits",
+    "Resumption",
+    "ScanPlan",
+    "ShardDone",
+    "ScanPage",
+    "ScanProgress",
+    "MAX_SEGMENTS",
+]

@@ -1,46 +1,97 @@
-"""Backups of a table by a parallel scan."""
+"""Backups of a table by a parallel scan: plan, scan the shards, finish; in one process or spread over several."""
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_ddbexport.core.boto_values import item_from_boto, value_from_boto, value_to_boto
-from airflow_provider_ddbexport.core.decode import check_item
-from airflow_provider_ddbexport.core.export.model import Export, ScanDetails
-from airflow_provider_ddbexport.core.export.writer import DataFileWriter, ExportWriter
-from airflow_provider_ddbexport.core.service import is_transient, service_errors
+from airflow_provider_ddbexport.core.export.manifest import FILES_NAME, STARTED_NAME, exports_key
+from airflow_provider_ddbexport.core.export.model import (
+    DataFile,
+    Export,
+    ExportSummary,
+    ExportType,
+    OutputFormat,
+    ScanDetails,
+)
+from airflow_provider_ddbexport.core.export.summary import FULL_VERSION
+from airflow_provider_ddbexport.core.export.writer import write_manifests
+from airflow_provider_ddbexport.core.scan.journal import (
+    PLAN_NAME,
+    STATE_FOLDER,
+    Journal,
+    ShardDone,
+    read_done,
+    shard_folder,
+)
+from airflow_provider_ddbexport.core.scan.pacing import Pacer, rate_text
+from airflow_provider_ddbexport.core.scan.page_source import page_source
+from airflow_provider_ddbexport.core.scan.plan import (
+    OUTPUT_FORMAT,
+    ScanPlan,
+    choose_segments,
+    require_possible,
+    require_same,
+)
+from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage, ScanProgress, log
+from airflow_provider_ddbexport.core.scan.request import ScanRequest
+from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_scan, finished, remember
+from airflow_provider_ddbexport.core.scan.shard import FILE_BYTES, WORKERS, GroupLimits, ShardScan
+from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
-from airflow_provider_ddbexport.core.times import parse_time
-from airflow_provider_ddbexport.errors import BadCallError, ItemError, ServiceError
+from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.errors import BadCallError, StorageError
 
-MAX_SEGMENTS = 1_000_000
-"""DynamoDB's limit."""
+Now = Callable[[], datetime]
 
-_SEGMENT_BYTES = 128 << 20
-_FEWEST_SEGMENTS, _MOST_SEGMENTS = 4, 4096
-_WORKERS = 16
-_FILE_BYTES = 256 << 20
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class ScanPage:
-    """One page that was scanned and written to its segment's data file.
+class ReadBudgetOptions:
+    """How much read capacity a scan may use; see :func:`.table.read_rate`.
 
     Attributes:
-        segment: which, from 0.
-        items: in this page; may be 0 where a filter is used.
-        consumed_units: read capacity units this page was charged.
+        read_units: units a second.
+        read_percent: of the provisioned capacity, or of the ceiling on demand.
+        ceiling_units: what 100 % is for a table on demand.
     """
 
-    segment: int
-    items: int
-    consumed_units: float
+    read_units: float | None = None
+    read_percent: float | None = None
+    ceiling_units: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanSettings:
+    """How a scan is run; none of it changes what is written.
+
+    Attributes:
+        workers: segments read at the same time in this process; the client should have as many connections.
+        limits: when pages become a data file and a checkpoint.
+        retries: the clock, and how long one page is asked for while DynamoDB throttles or fails.
+        on_page: called from several threads, one at a time.
+        on_progress: called twice a second from the calling thread.
+        stop: when set, the scan ends after the pages it is at, checkpointed; it is set when the scan ends, too.
+        now: for the times written down.
+    """
+
+    budget: ReadBudgetOptions = field(default_factory=ReadBudgetOptions)
+    workers: int = WORKERS
+    limits: GroupLimits = field(default_factory=GroupLimits)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    on_page: Callable[[ScanPage], None] | None = None
+    on_progress: Callable[[ScanProgress], None] | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    now: Now = _utc_now
 
 
 def scan_backup(
@@ -56,146 +107,311 @@ def scan_backup(
     projection_expression: str | None = None,
     expression_attribute_names: Mapping[str, str] | None = None,
     expression_attribute_values: Mapping[str, Any] | None = None,
+    index_name: str | None = None,
+    read_units: float | None = None,
+    read_percent: float | None = None,
+    ceiling_units: float | None = None,
+    workers: int = WORKERS,
+    resumption: Resumption | None = None,
     on_page: Callable[[ScanPage], None] | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_progress: Callable[[ScanProgress], None] | None = None,
+    stop: threading.Event | None = None,
+    now: Now = _utc_now,
     retries: RetryPolicy | None = None,
-    file_bytes: int = _FILE_BYTES,
+    file_bytes: int = FILE_BYTES,
 ) -> Export:
     """Back the table up below ``<prefix>/AWSDynamoDB/<ExportId>`` in *destination*, the root of *bucket*.
 
     Every segment is scanned to its end. The backup is in an export's layout and marked as a scan: it holds each item
-    as it was at some moment while the scan ran. Each call makes a new backup and consumes read capacity; nothing can be
-    taken for a backup before its manifests are written last, and what a failed call wrote is removed.
+    as it was at some moment while the scan ran. Nothing can be taken for a backup before its manifests are written
+    last.
 
-    *dynamodb* is a boto3 client; *table_name* may be an ARN; *segments* is 1 to 1,000,000, by default one for each
-    128 MB and at least 4, of which up to 16 are scanned at once; *expression_attribute_values* are DynamoDB JSON, with
-    binaries as base64 text or bytes; *on_page* is called from several threads, one at a time; *retries* bounds how long
-    one page is asked for while DynamoDB throttles or fails; *file_bytes* is the compressed size from which a segment
-    starts another data file. Raises BadCallError, TableNotFoundError, AccessError, ThrottledError and other
-    ServiceErrors, and the store's errors.
+    Without *resumption* each call makes a new backup, and what a failed call wrote is removed. With it, a call goes on
+    from the checkpoints of one that ended before its end, however it ended: no item twice, none missing, and of each
+    segment no more than one group of pages is read again.
+
+    *dynamodb* is a boto3 client; *table_name* may be an ARN; *segments* is 1 to 1,000,000, by default from the table's
+    size and the budget; the read budget is :func:`.table.read_rate`'s; *expression_attribute_values* are DynamoDB
+    JSON, with binaries as base64 text or bytes; *retries* bounds how long one page is asked for while DynamoDB
+    throttles or fails; *file_bytes* is the compressed size of a data file, about. Raises BadCallError,
+    ScanResumeError, ScanStoppedError, TableNotFoundError, AccessError, ThrottledError and other ServiceErrors, and the
+    store's errors.
     """
-    if segments is not None and not 1 <= segments <= MAX_SEGMENTS:
-        raise BadCallError(f"segments: expected 1 to {MAX_SEGMENTS}, found {segments}")
-    with service_errors(f"describing table {table_name}"):
-        table = dynamodb.describe_table(TableName=table_name)["Table"]
-    count = segments or min(max(-(-table.get("TableSizeBytes", 0) // _SEGMENT_BYTES), _FEWEST_SEGMENTS), _MOST_SEGMENTS)
-    request = {
-        "TableName": table_name,
-        "TotalSegments": count,
-        "ConsistentRead": is_consistent,
-        "ReturnConsumedCapacity": "TOTAL",
-        "FilterExpression": filter_expression,
-        "ProjectionExpression": projection_expression,
-        "ExpressionAttributeNames": dict(expression_attribute_names or {}),
-        "ExpressionAttributeValues": {
-            name: _request_value(name, value) for name, value in (expression_attribute_values or {}).items()
-        },
-    }
-    # DynamoDB refuses empty expressions.
-    request = {name: value for name, value in request.items() if value not in (None, "", {})}
-    started_at = parse_time(now())
-    writer = ExportWriter(
+    request = ScanRequest(
+        table_name=table_name,
+        index_name=index_name,
+        is_consistent=is_consistent,
+        filter_expression=filter_expression,
+        projection_expression=projection_expression,
+        names=expression_attribute_names or {},
+        values=expression_attribute_values or {},
+    )
+    settings = ScanSettings(
+        budget=ReadBudgetOptions(read_units=read_units, read_percent=read_percent, ceiling_units=ceiling_units),
+        workers=workers,
+        limits=GroupLimits(file_bytes=file_bytes),
+        retries=retries or RetryPolicy(),
+        on_page=on_page,
+        on_progress=on_progress,
+        stop=stop or threading.Event(),
+        now=now,
+    )
+    plan = plan_scan(
+        dynamodb,
         destination,
+        request,
         bucket=bucket,
         prefix=prefix,
-        table_arn=table["TableArn"],
-        table_id=table.get("TableId", ""),
-        started_at=started_at,
+        segments=segments,
+        resumption=resumption,
+        budget=settings.budget,
+        now=now,
     )
-    scan = _Scan(dynamodb, request, writer, on_page=on_page, retries=retries or RetryPolicy(), file_bytes=file_bytes)
     try:
-        scan.run(count)
-        ended_at = parse_time(now())
-        return writer.finish(
-            ended_at=ended_at,
-            scan=ScanDetails(
-                started_at=started_at,
-                ended_at=ended_at,
-                segments=count,
-                is_consistent=is_consistent,
-                consumed_units=scan.consumed_units,
-                filter_expression=filter_expression or None,
-                projection_expression=projection_expression or None,
-            ),
-        )
+        scan_shard(dynamodb, destination, plan, request, settings=settings)
+        return finish_scan(destination, plan, resumption=resumption)
     except BaseException:
-        writer.abandon()
+        if resumption is None:
+            abandon_scan(destination, plan)
         raise
 
 
-def _request_value(name: str, value: Any) -> dict[str, Any]:
-    """Return an expression's value as boto3 takes it; what is wrong with it is said without quoting it."""
-    try:
-        converted = value_to_boto(value)
-        check_item({"value": value_from_boto(converted)})
-    except (AttributeError, TypeError, ValueError, ItemError):
-        raise BadCallError(
-            f'expression_attribute_values: {name} is no DynamoDB JSON, such as {{"S": "text"}} or {{"N": "1"}}',
-            name=name,
-        ) from None
-    return converted
+def plan_scan(
+    dynamodb: Any,
+    destination: ObjectStore,
+    request: ScanRequest,
+    *,
+    bucket: str,
+    prefix: str | None = None,
+    segments: int | None = None,
+    shards: int = 1,
+    resumption: Resumption | None = None,
+    budget: ReadBudgetOptions | None = None,
+    now: Now = _utc_now,
+) -> ScanPlan:
+    """Return the plan of the scan to go on with, or of a new one, written down in *destination*.
+
+    The first thing of a scan to be called; :func:`scan_shard` follows for each of *shards*, in any process, and
+    :func:`finish_scan` once they are through. Raises ScanResumeError where *resumption* finds a scan that was started
+    as another one.
+    """
+    require_possible(segments, shards)
+    budget = budget or ReadBudgetOptions()
+    table = describe_table(dynamodb, request.table_name, request.index_name)
+    rate = _rate(dynamodb, request, budget, 1.0)()
+    prefix = prefix.strip("/") or None if prefix else None
+    root = destination.child(exports_key(prefix))
+    count = choose_segments(table, segments, rate, shards)
+    if resumption is not None and (found := find_scan(root, resumption)) is not None:
+        require_same(found, table, request, segments, shards)
+        log.info("Scan %s of %s is resumed", found.export_id, table.name)
+        return found
+    started_at = parse_time(now())
+    plan = ScanPlan(
+        export_id=f"0{int(started_at.timestamp() * 1000)}-{secrets.token_hex(4)}",
+        bucket=bucket,
+        prefix=prefix,
+        table_name=table.name,
+        table_arn=table.arn,
+        table_id=table.table_id,
+        key_schema=table.key_schema,
+        segments=count,
+        shards=shards,
+        index_name=request.index_name,
+        is_consistent=request.is_consistent,
+        filter_expression=request.filter_expression,
+        projection_expression=request.projection_expression,
+        names=dict(request.names),
+        values_digest=request.values_digest(),
+        output_format=OUTPUT_FORMAT,
+        started_at=started_at,
+        size_bytes=table.size_bytes,
+    )
+    # Before anything is read, which costs: it shows that the destination can be written to.
+    root.write(f"{plan.export_id}/{STARTED_NAME}", b"")
+    root.create(f"{plan.export_id}/{STATE_FOLDER}/{PLAN_NAME}", plan.to_json())
+    if resumption is not None:
+        plan = remember(root, resumption, plan)
+    log.info("Scan %s of %s: %d segments, read budget %s", plan.export_id, table.name, plan.segments, rate_text(rate))
+    return plan
 
 
-class _Scan:
-    def __init__(
-        self,
-        dynamodb: Any,
-        request: dict[str, Any],
-        writer: ExportWriter,
-        *,
-        on_page: Callable[[ScanPage], None] | None,
-        retries: RetryPolicy,
-        file_bytes: int,
-    ) -> None:
-        self._dynamodb = dynamodb
-        self._request = request
-        self._writer = writer
-        self._on_page = on_page
-        self._retries = retries
-        self._file_bytes = file_bytes
-        self._lock = threading.Lock()
-        self._is_stopped = threading.Event()
-        self.consumed_units = 0.0
+def scan_shard(
+    dynamodb: Any,
+    destination: ObjectStore,
+    plan: ScanPlan,
+    request: ScanRequest,
+    *,
+    shard: int = 0,
+    settings: ScanSettings | None = None,
+) -> ShardDone:
+    """Read what is missing of one shard, within its part of the budget, and return what it has come to.
 
-    def run(self, segments: int) -> None:
-        """Scan all *segments*; the first failure stops the others after the page they are at."""
-        with ThreadPoolExecutor(min(segments, _WORKERS), thread_name_prefix="ddbexport-scan") as pool:
-            futures = [pool.submit(self._scan_segment, segment) for segment in range(segments)]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-            finally:
-                # An interrupt of this thread, too, stops the threads that scan.
-                self._is_stopped.set()
-                pool.shutdown(cancel_futures=True)
+    A shard that is through already is not read again. Every process has the budget divided by the shards that are not
+    through, so that together they keep it, and the last ones have more of it.
+    """
+    settings = settings or ScanSettings()
+    if not 0 <= shard < plan.shards:
+        raise BadCallError(f"shard: expected 0 to {plan.shards - 1}, found {shard}")
+    root = destination.child(exports_key(plan.prefix))
+    folder = shard_folder(plan.export_id, shard)
+    if (done := read_done(root, folder)) is not None:
+        return done
+    table = describe_table(dynamodb, request.table_name, request.index_name)
+    require_same(plan, table, request, None, plan.shards)
+    journal = Journal(root, plan.export_id, shard, plan.shard_segments(shard))
+    rate = _rate(dynamodb, request, settings.budget, 1.0)
 
-    def _scan_segment(self, segment: int) -> None:
-        start: dict[str, Any] | None = {}
-        while start is not None and not self._is_stopped.is_set():
-            with self._writer.data_file() as file:
-                while start is not None and file.size < self._file_bytes and not self._is_stopped.is_set():
-                    start = self._scan_page(segment, start, file)
+    def shared_rate() -> float | None:
+        whole = rate()
+        return None if whole is None else whole / _shards_left(root, plan)
 
-    def _scan_page(self, segment: int, start: dict[str, Any], file: DataFileWriter) -> dict[str, Any] | None:
-        """Append the page after *start* to *file*; return where the next one starts, None after the last."""
-        page = self._ask({**self._request, "Segment": segment, **({"ExclusiveStartKey": start} if start else {})})
-        for item in page["Items"]:
-            file.add(check_item(item_from_boto(item)))
-        units = float(page.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0))
-        with self._lock:
-            self.consumed_units += units
-            if self._on_page is not None:
-                self._on_page(ScanPage(segment, len(page["Items"]), units))
-        return page.get("LastEvaluatedKey") or None
+    pacer = Pacer(
+        page_source(dynamodb),
+        shared_rate,
+        is_consistent=plan.is_consistent,
+        retries=settings.retries,
+        stop=settings.stop,
+    )
+    positions = journal.positions().values()
+    spent = sum(position.units for position in positions)
+    whole = plan.size_bytes / 4096 * (1.0 if plan.is_consistent else 0.5) / plan.shards
+    meter = Meter(
+        pacer,
+        segments=len(positions),
+        segments_done=sum(position.is_done for position in positions),
+        expected_units=max(whole - spent, 0.0) or None,
+        on_page=settings.on_page,
+        on_progress=settings.on_progress,
+    )
+    ShardScan(
+        root,
+        plan.export_id,
+        journal,
+        pacer,
+        request.parameters(plan.segments),
+        meter=meter,
+        stop=settings.stop,
+        workers=settings.workers,
+        limits=settings.limits,
+        clock=settings.retries.clock,
+    ).run()
+    return journal.finish(_done(journal, settings.now))
 
-    def _ask(self, request: dict[str, Any]) -> Any:
-        what = f"scanning table {request['TableName']}"
-        tries = self._retries.tries(what)
-        while True:
-            try:
-                with service_errors(what):
-                    return self._dynamodb.scan(**request)
-            except ServiceError as error:
-                if not is_transient(error) or not tries.pause():
-                    raise
+
+def finish_scan(destination: ObjectStore, plan: ScanPlan, *, resumption: Resumption | None = None) -> Export:
+    """Return the backup, made complete by its manifests, once every shard is through.
+
+    Repeating it writes the same again. Data files of runs that died before their checkpoint are removed.
+    """
+    root = destination.child(exports_key(plan.prefix))
+    shards = [read_done(root, shard_folder(plan.export_id, shard)) for shard in range(plan.shards)]
+    missing = [str(shard) for shard, done in enumerate(shards) if done is None]
+    if missing:
+        raise BadCallError(f"scan {plan.export_id}: shards {', '.join(missing)} are not through; scan them first")
+    done = [shard for shard in shards if shard is not None]
+    files = tuple(
+        sorted(
+            (DataFile(key=file.key, item_count=file.item_count, md5=file.md5) for one in done for file in one.files),
+            key=lambda file: file.key,
+        )
+    )
+    export = write_manifests(root, _summary(plan, done, files), files)
+    if resumption is not None:
+        finished(root, resumption, plan)
+    kept = {file.key for file in files}
+    for info in list(root.list(f"{plan.export_id}/data")):
+        if info.key not in kept:
+            root.delete(info.key)
+    return export
+
+
+def abandon_scan(destination: ObjectStore, plan: ScanPlan) -> None:
+    """Remove what was written of a scan that will not be gone on with, as far as the store lets us."""
+    root = destination.child(exports_key(plan.prefix))
+    with contextlib.suppress(StorageError):
+        for info in list(root.list(plan.export_id)):
+            root.delete(info.key)
+
+
+def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions, share: float) -> Callable[[], float | None]:
+    return read_rate(
+        dynamodb,
+        request.table_name,
+        request.index_name,
+        read_units=budget.read_units,
+        read_percent=budget.read_percent,
+        ceiling_units=budget.ceiling_units,
+        share=share,
+    )
+
+
+def _shards_left(root: ObjectStore, plan: ScanPlan) -> int:
+    """Return how many shards may still read. A shard that is through never reads again, so this only falls."""
+    if plan.shards == 1:
+        return 1
+    return max(
+        1,
+        sum(not root.exists(f"{shard_folder(plan.export_id, shard)}/done.json") for shard in range(plan.shards)),
+    )
+
+
+def _done(journal: Journal, now: Now) -> ShardDone:
+    positions = sorted(journal.positions().values(), key=lambda position: position.items)
+    items = sum(position.items for position in positions)
+    busiest = positions[-1]
+    share = busiest.items / items if items else 0.0
+    even = 1 / len(positions)
+    if items and share > 3 * even:
+        log.warning(
+            "Scan: segment %d has %.0f %% of the items, %.1f times its even share; the table's keys are skewed",
+            busiest.segment,
+            100 * share,
+            share / even,
+        )
+    files = [checkpoint.file for checkpoint in journal.checkpoints if checkpoint.file is not None]
+    return ShardDone(
+        files=files,
+        items=sum(file.item_count for file in files),
+        scanned_items=items,
+        pages=sum(position.pages for position in positions),
+        units=sum(checkpoint.units for checkpoint in journal.checkpoints),
+        response_bytes=sum(checkpoint.response_bytes for checkpoint in journal.checkpoints),
+        ended_at=iso(parse_time(now())),
+        busiest_segment=busiest.segment,
+        busiest_share=round(share, 4),
+        runs=journal.run,
+    )
+
+
+def _summary(plan: ScanPlan, done: list[ShardDone], files: tuple[DataFile, ...]) -> ExportSummary:
+    ended_at = max(parse_time(shard.ended_at) for shard in done)
+    return ExportSummary(
+        version=FULL_VERSION,
+        export_arn=f"{plan.table_arn}/scan/{plan.export_id}",
+        export_id=plan.export_id,
+        export_type=ExportType.SCAN,
+        table_arn=plan.table_arn,
+        table_id=plan.table_id,
+        table_name=plan.table_name,
+        as_of=plan.started_at,
+        from_time=None,
+        started_at=plan.started_at,
+        ended_at=max(ended_at, plan.started_at),
+        s3_bucket=plan.bucket,
+        s3_prefix=plan.prefix,
+        manifest_files_key=f"{exports_key(plan.prefix)}/{plan.export_id}/{FILES_NAME}",
+        billed_bytes=0,
+        item_count=sum(file.item_count for file in files),
+        output_format=OutputFormat.DYNAMODB_JSON,
+        scan=ScanDetails(
+            started_at=plan.started_at,
+            ended_at=max(ended_at, plan.started_at),
+            segments=plan.segments,
+            is_consistent=plan.is_consistent,
+            consumed_units=sum(shard.units for shard in done),
+            filter_expression=plan.filter_expression,
+            projection_expression=plan.projection_expression,
+            index_name=plan.index_name,
+        ),
+    )

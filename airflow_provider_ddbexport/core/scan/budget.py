@@ -10,6 +10,7 @@ Nothing here waits or reads a clock; :mod:`.pacing` does.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -23,7 +24,7 @@ _RECOVERY_S = 5.0
 
 
 class Reservation:
-    """Units set aside for one page. End it once, by :meth:`settle` or :meth:`refund`."""
+    """Units set aside for one page. End it once, by :meth:`settle` or :meth:`refuse`."""
 
     __slots__ = ("_budget", "units")
 
@@ -35,9 +36,12 @@ class Reservation:
         """Record that the page came and cost *units*."""
         self._budget._settle(self.units, units, now)
 
-    def refund(self, now: float) -> None:
-        """Record that nothing was spent: DynamoDB does not charge what it throttles."""
-        self._budget._settle(self.units, 0.0, now)
+    def refuse(self, now: float) -> None:
+        """Record that DynamoDB throttled the page: nothing was spent, and the pace is lowered.
+
+        The bucket does not get the units back: asking again is paced as asking is.
+        """
+        self._budget._settle(self.units, 0.0, now, is_refused=True)
 
 
 class ReadBudget:
@@ -60,7 +64,7 @@ class ReadBudget:
         self._reserved = 0.0
         self._window: deque[tuple[float, float]] = deque()
         self._window_units = 0.0
-        self._throttled_at = now
+        self._lowered_at = now - 1.0
         self._raised_at = now
 
     @property
@@ -89,12 +93,6 @@ class ReadBudget:
         self._tokens -= units
         self._reserved += units
         return Reservation(self, units)
-
-    def throttled(self, now: float) -> None:
-        """Lower the pace, at most once a second, because DynamoDB refused what the budget allowed."""
-        if now - self._throttled_at >= 1.0 or self.share == 1.0:
-            self.share = max(self.share * 0.7, _LEAST_SHARE)
-        self._throttled_at = self._raised_at = now
 
     def set_rate(self, rate_rcu: float | None, now: float) -> None:
         """Go on with another budget; what was spent in the window still counts."""
@@ -127,9 +125,16 @@ class ReadBudget:
         # What is in the way is under way still, or this page is larger than the window: it goes when it is alone.
         return self._window[-1][0] + WINDOW_S - now if self._window and not self._reserved else _SOON_S
 
-    def _settle(self, reserved: float, units: float, now: float) -> None:
+    def _settle(self, reserved: float, units: float, now: float, *, is_refused: bool = False) -> None:
         self._reserved = max(self._reserved - reserved, 0.0)
         self.spent += units
+        if is_refused:
+            # Once a second: the pages under way were asked for at the old pace.
+            if now - self._lowered_at >= 1.0:
+                self.share = max(self.share * 0.7, _LEAST_SHARE)
+                self._lowered_at = now
+            self._raised_at = now
+            return
         if self.rate_rcu is None:
             return
         self._tokens += reserved - units
@@ -142,67 +147,60 @@ class PageCost:
     """What pages cost, from what they did cost; decides how many items a page may hold. Not thread-safe.
 
     DynamoDB charges a page by the sum of its items' sizes, before any filter: half a unit for each 4 KB begun, a whole
-    one when consistent.
+    one when consistent. A page ends with the item that reaches 1 MB.
     """
 
     _ITEM_BYTES = 400 * 1024
     _PAGE_BYTES = 1 << 20
     _GROWTH = 8
+    _WEIGHT = 0.2
 
     def __init__(self, *, is_consistent: bool) -> None:
-        self._unit_step = 1.0 if is_consistent else 0.5
-        # A page ends with the item that reaches 1 MB.
-        self.largest_page = self._units_of(self._PAGE_BYTES + self._ITEM_BYTES)
+        self._step = 1.0 if is_consistent else 0.5
+        self._full_page = self._units_of(self._PAGE_BYTES)
         self._largest_item = self._units_of(self._ITEM_BYTES)
         self._item: float | None = None
         self._deviation = 0.0
-        self._page_units = 0.0
-        self._most_items = 0
-        self._is_full = False
+        self._most_items = 1
 
     def _units_of(self, size: int) -> float:
-        return -(-size // 4096) * self._unit_step
+        return -(-size // 4096) * self._step
 
-    @property
-    def is_known(self) -> bool:
-        """Whether a page was seen; until then one page at a time finds out."""
-        return self._item is not None
+    def _item_units(self) -> float:
+        return self._largest_item if self._item is None else min(self._item + self._deviation, self._largest_item)
 
     def limit(self, page_units: float | None) -> int | None:
-        """Return the ``Limit`` that keeps a page near *page_units*, None where any page does."""
-        if page_units is None or page_units >= self.largest_page:
+        """Return the ``Limit`` that keeps a page near *page_units*, None where any page does.
+
+        Before the first page is seen, every item counts as if it were as large as items can be.
+        """
+        item = self._item_units()
+        if page_units is None or page_units >= self._full_page + item:
             return None
-        if self._item is None:
-            return max(1, int(page_units / self._largest_item))
-        if self._is_full and self._page_units <= page_units:
-            return None
-        wanted = int(page_units / (self._item + self._deviation)) if self._item + self._deviation else 1_000_000
-        return max(1, min(wanted, self._most_items * self._GROWTH))
+        wanted = max(1, int(page_units / item)) if item else self._most_items * self._GROWTH
+        return wanted if self._item is None else min(wanted, self._most_items * self._GROWTH)
 
     def expected(self, limit: int | None) -> float:
         """Return units to reserve for a page of at most *limit* items: rather too many than too few."""
-        if self._item is None:
-            return self.largest_page if limit is None else min(limit * self._largest_item, self.largest_page)
+        full_page = self._full_page + self._item_units()
         if limit is None:
-            # The largest page seen lately, because full pages are all alike.
-            return min(self._page_units + self._unit_step, self.largest_page) if self._is_full else self.largest_page
-        return min(limit * self._item + self._deviation * max(limit, 1) ** 0.5 + self._unit_step, self.largest_page)
+            return full_page
+        if self._item is None:
+            return min(limit * self._largest_item, full_page)
+        spread = 1.5 * self._deviation * math.sqrt(limit)
+        return min(limit * self._item + spread + self._step, full_page)
 
-    def observe(self, scanned_items: int, units: float, limit: int | None) -> None:
-        """Take in what a page of *scanned_items* cost."""
+    def observe(self, scanned_items: int, units: float) -> None:
+        """Take in what a page of *scanned_items* cost. Empty pages cost something too, and tell nothing of items."""
         if not scanned_items:
-            if self._item is None:
-                self._item, self._most_items = 0.0, 1
             return
         item = units / scanned_items
         if self._item is None:
             self._item = item
-        self._deviation += 0.2 * (abs(item - self._item) - self._deviation)
-        self._item += 0.2 * (item - self._item)
+        # A page's mean deviates by the root of its items less than an item does.
+        self._deviation += self._WEIGHT * (abs(item - self._item) * math.sqrt(scanned_items) - self._deviation)
+        self._item += self._WEIGHT * (item - self._item)
         self._most_items = max(self._most_items, scanned_items)
-        if limit is None or (scanned_items < limit and units >= 0.7 * self._units_of(self._PAGE_BYTES)):
-            self._is_full = True
-        self._page_units = max(units, 0.9 * self._page_units)
 
 
 RateReader = Callable[[], float | None]

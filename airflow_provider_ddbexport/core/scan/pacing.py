@@ -76,7 +76,7 @@ class Pacer:
                 raise
             with self.lock:
                 reservation.settle(page.consumed_units * page.requests, self._retries.clock())
-                self._cost.observe(page.scanned_items, page.consumed_units, limit)
+                self._cost.observe(page.scanned_items, page.consumed_units)
             return page
 
     def consumed_rate(self) -> float:
@@ -101,9 +101,7 @@ class Pacer:
         if isinstance(error, ThrottledError):
             with self.lock:
                 self.throttles += 1
-                now = self._retries.clock()
-                reservation.refund(now)
-                self.budget.throttled(now)
+                reservation.refuse(self._retries.clock())
         else:
             # It may have been read and charged all the same.
             self._end(reservation, reservation.units if is_transient(error) else 0.0)

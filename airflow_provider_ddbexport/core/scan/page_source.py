@@ -110,7 +110,7 @@ class _ParserFactory:
 
 
 class _Consumed(msgspec.Struct):
-    CapacityUnits: float = 0.0  # noqa: N815 - as in the response
+    CapacityUnits: float = 0.0
 
 
 class _Response(msgspec.Struct):
@@ -206,8 +206,8 @@ class _StockPages:
         key = answer.get("LastEvaluatedKey")
         return Page(
             lines=lines,
-            items=answer["Count"],
-            scanned_items=answer.get("ScannedCount", answer["Count"]),
+            items=len(answer["Items"]),
+            scanned_items=answer.get("ScannedCount", len(answer["Items"])),
             response_bytes=0,
             last_key={name: value_from_boto(value) for name, value in key.items()} if key else None,
             consumed_units=float(answer.get("ConsumedCapacity", {}).get("CapacityUnits", 0.0)),
