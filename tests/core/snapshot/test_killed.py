@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import shutil
 import signal
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,8 @@ def test_an_unknown_outcome_cleans_nothing_up_and_the_next_run_finds_out(tmp_pat
 
 
 def _convert_and_die(root: Path, export_id: str, lake: Path, moment: int) -> None:
+    # Nothing tidies up after SIGKILL but pytest.
+    tempfile.tempdir = str(lake.parent)
     store = LocalStore(root)
     export: Export = read_export(store, export_id)
     convert_export(store, export, WatchedStore(LocalStore(lake), Steps(moment, kill_this_process)), rows_per_part=15)
