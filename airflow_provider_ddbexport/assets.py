@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset
 
@@ -10,6 +11,9 @@ from airflow_provider_ddbexport.core.snapshot.layout import check_table
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 def table_asset(table_name: str, region_name: str) -> Asset:
@@ -20,10 +24,11 @@ def table_asset(table_name: str, region_name: str) -> Asset:
 
 
 def snapshot_asset(lake: str, table: str) -> Asset:
-    """Return the asset of a table's snapshots, the outlet of :class:`.DynamoDBExportToParquetOperator`.
+    """Return the asset of a table's snapshots: the outlet of the last task that a snapshot has to pass.
 
-    Its URI is the table's folder in *lake*. Each published snapshot is an event, whose ``extra`` has the figures of
-    :func:`snapshot_figures`; a DAG scheduled on it finds the commit record there.
+    Its URI is the table's folder in *lake*. Each snapshot is an event, whose ``extra`` has the figures of
+    :func:`snapshot_figures`; a DAG scheduled on it finds the commit record there. Conversion, crawler and check tell
+    it alike, so that it can be the outlet of whichever comes last.
     """
     uri = f"{lake.rstrip('/')}/{check_table(table)}"
     if "://" not in uri:
@@ -47,3 +52,10 @@ def snapshot_figures(record: CommitRecord, record_uri: str) -> dict[str, Any]:
         "export_type": record.source.export_type,
         "table_arn": record.source.table_arn,
     }
+
+
+def tell_outlets(context: Context, outlets: Sequence[Any], figures: Mapping[str, Any]) -> None:
+    """Put *figures* in the event of each Asset among a task's *outlets*."""
+    for outlet in outlets:
+        if isinstance(outlet, Asset):
+            context["outlet_events"][outlet].extra.update(figures)

@@ -154,32 +154,43 @@ def to_checked_snapshot(
     convert: Mapping[str, Any] | None,
     aws: Mapping[str, Any],
 ) -> None:
-    """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export."""
-    converted = DynamoDBExportToParquetOperator(
-        **{
-            "task_id": "convert",
-            "source": f"{{{{ ti.xcom_pull(task_ids='{source.task_id}')['source'] }}}}",
-            "lake": lake,
-            "table": table,
-            "database": None if crawler else database,
-            "outlets": [snapshot_asset(lake, table)] if table and "{" not in lake + table else [],
-            **aws,
-            **(convert or {}),
-        }
-    )
-    record = f"{{{{ ti.xcom_pull(task_ids='{converted.task_id}')['record'] }}}}"
-    last: BaseOperator = converted
-    source >> last
+    """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export.
+
+    The last of them has the snapshot's asset as its outlet: what it tells of has passed all of them.
+    """
+    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [
+        (
+            DynamoDBExportToParquetOperator,
+            {
+                "task_id": "convert",
+                "source": pulled(source, "source"),
+                "lake": lake,
+                "table": table,
+                "database": None if crawler else database,
+                **aws,
+                **(convert or {}),
+            },
+        )
+    ]
+    after_conversion = {"database": database, **aws}
     if crawler:
-        last >> (
-            last := GlueSnapshotCrawlerOperator(
-                **{"task_id": "crawl", "record": record, "database": database, **aws, **crawler}
-            )
-        )
+        arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
     if check is not None:
-        last >> AthenaSnapshotCheckOperator(
-            **{"task_id": "check", "record": record, "database": database, **aws, **check}
-        )
+        arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
+    if table and "{" not in lake + table:
+        arguments[-1][1].setdefault("outlets", [snapshot_asset(lake, table)])
+    (first, given), *others = arguments
+    converted = last = first(**given)
+    source >> converted
+    for operator, given in others:
+        following = operator(**{"record": pulled(converted, "record"), **given})
+        last >> following
+        last = following
+
+
+def pulled(task: BaseOperator, key: str) -> str:
+    """Return the template of *key* in the result of *task*."""
+    return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}')['{key}'] }}}}"
 
 
 def source_assets(table_name: str, aws: Mapping[str, Any]) -> list[Any]:

@@ -17,7 +17,9 @@ from stack import CHECKOUT, AirflowStack, airflow_environment, free_port, runnin
 
 
 def port_or_free(wanted: int) -> int:
-    """Return *wanted* if nobody listens there, else a port that is free."""
+    """Return *wanted* if nobody listens there, else a port that is free; 0 wants any."""
+    if not wanted:
+        return free_port()
     with socket.socket() as probe:
         return free_port() if probe.connect_ex(("127.0.0.1", wanted)) == 0 else wanted
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,23 @@ from hypothesis import settings
 # A machine that others share is slow now and then; a failure prints what repeats it.
 settings.register_profile("repository", deadline=None, print_blob=True)
 settings.load_profile("repository")
+
+# Airflow reads its configuration when it is first imported, so this precedes every import of it. Under xdist each
+# worker is a process of its own and gets its own home.
+_HOME = Path(tempfile.mkdtemp(prefix="ddbexport-airflow-"))
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+os.environ.update(
+    {
+        "AIRFLOW_HOME": str(_HOME),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_HOME / "logs"),
+        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "False",
+        # Credentials come from the environment, as aws_default says when it is empty.
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+    }
+)
 
 REAL_EXPORTS = Path(__file__).parents[2] / "shared" / "exports"
 

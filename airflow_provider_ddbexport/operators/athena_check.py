@@ -14,13 +14,20 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_ddbexport.core.athena import QuerySettings, Tries, await_queries, read_answers, start_queries
-from airflow_provider_ddbexport.core.check import COUNTS, build_checks
+from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
+from airflow_provider_ddbexport.core.check.athena import (
+    QuerySettings,
+    Tries,
+    await_queries,
+    read_answers,
+    start_queries,
+)
+from airflow_provider_ddbexport.core.check.queries import COUNTS, build_checks
+from airflow_provider_ddbexport.core.check.verdict import Bounds, Verdict, judge
 from airflow_provider_ddbexport.core.conversation import Patience, converse
-from airflow_provider_ddbexport.core.published import Published, find_published
 from airflow_provider_ddbexport.core.service import service_errors
+from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.core.verdict import Bounds, Verdict, judge
 from airflow_provider_ddbexport.errors import CheckFailedError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import AthenaQueryLink
@@ -43,6 +50,8 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
 
     A retry takes up the queries of the try before it and runs none twice, except one that failed. Clearing the task
     runs them anew. A snapshot that does not pass fails the task at once, without retries.
+
+    With Asset ``outlets`` (see :func:`.snapshot_asset`), the asset event's ``extra`` has the snapshot's figures.
 
     XCom: ``table``, ``as_of``, ``rows``, ``previous_rows`` (None without a previous snapshot), ``rescued``,
     ``null_keys``, ``double_keys`` (None if unchecked), ``bytes_scanned``, ``checks`` (by check, ``passed`` or
@@ -147,14 +156,14 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
             if self.deferrable:
                 self._defer(patience, keys)
             converse(await_queries(self._executions, patience), self.hook.conn)
-            return self._conclude(published, keys)
+            return self._conclude(context, published, keys)
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the figures of a snapshot that passed, or raise what ended the wait or failed."""
         with permanent_errors_fail():
             waited_for = outcome_of(validate_execute_complete_event(event))
             self._executions = waited_for["executions"]
-            return self._conclude(self._published(), waited_for["keys"])
+            return self._conclude(context, self._published(), waited_for["keys"])
 
     def on_kill(self) -> None:
         """Cancel the queries, which would be billed to their end."""
@@ -207,7 +216,7 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
             timeout=timedelta(seconds=self.patience_s) + _TRIGGER_GRACE,
         )
 
-    def _conclude(self, published: Published, keys: Sequence[str]) -> dict[str, Any]:
+    def _conclude(self, context: Context, published: Published, keys: Sequence[str]) -> dict[str, Any]:
         """Return the figures if every check passed; raises CheckFailedError, QueryFailedError."""
         record, previous = published.record, published.previous()
         verdict = judge(
@@ -222,6 +231,7 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
             self.log.info("%s: %s", check, outcome)
         if verdict.failures:
             raise _failed(verdict, f"{self.database}.{self.table or record.table} as of {iso(record.as_of)}")
+        tell_outlets(context, self.outlets or (), snapshot_figures(record, self.record))
         return {
             "table": record.table,
             "as_of": iso(record.as_of),

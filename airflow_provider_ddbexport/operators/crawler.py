@@ -13,15 +13,16 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.conversation import Patience, converse
-from airflow_provider_ddbexport.core.crawl import CLOCK_SKEW, CrawlWatch, crawl_after
-from airflow_provider_ddbexport.core.crawler_configuration import (
+from airflow_provider_ddbexport.core.crawl.configuration import (
     Change,
     crawler_configuration,
     ensure_crawler,
     update_arguments,
 )
-from airflow_provider_ddbexport.core.published import Published, find_published
+from airflow_provider_ddbexport.core.crawl.watch import CLOCK_SKEW, CrawlWatch, crawl_after
+from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.links.console import GlueCrawlerLink
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -44,6 +45,8 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
 
     The other way, without a crawler, is ``database=`` of :class:`.DynamoDBExportToParquetOperator`; it is faster, free,
     and keeps snapshots in the making out of the catalog. Where it is used, do not crawl the same table.
+
+    With Asset ``outlets`` (see :func:`.snapshot_asset`), the asset event's ``extra`` has the snapshot's figures.
 
     XCom: ``crawler``, ``started_at``, ``started_by_us``, ``waited_out`` (crawls that did not count), ``runtime_s``,
     ``median_runtime_s``, ``tables_created``, ``tables_updated``, ``tables_deleted``.
@@ -96,7 +99,7 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the figures of the crawl that counts, or defer until there is one."""
         with permanent_errors_fail():
-            published = find_published(self.record, s3=S3Hook(**self._hook_parameters).conn)
+            published = self._published()
             GlueCrawlerLink.persist(
                 context=context,
                 operator=self,
@@ -119,12 +122,16 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
                 self._defer(counts_from, pending, until)
             watch = CrawlWatch(self.crawler_name, counts_from)
             conversation = crawl_after(watch, Patience(until, self.poll_interval_s), configuration=pending)
-            return self._finish(converse(conversation, self.hook.conn))
+            return self._finish(context, published, converse(conversation, self.hook.conn))
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the figures of the crawl the trigger waited for, or raise what ended the wait."""
         with permanent_errors_fail():
-            return self._finish(outcome_of(validate_execute_complete_event(event)))
+            figures = outcome_of(validate_execute_complete_event(event))
+            return self._finish(context, self._published(), figures)
+
+    def _published(self) -> Published:
+        return find_published(self.record, s3=S3Hook(**self._hook_parameters).conn)
 
     def _configuration(self, published: Published) -> dict[str, Any]:
         if not self.database:
@@ -154,6 +161,7 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
             timeout=timedelta(seconds=self.patience_s) + _TRIGGER_GRACE,
         )
 
-    def _finish(self, figures: dict[str, Any]) -> dict[str, Any]:
+    def _finish(self, context: Context, published: Published, figures: dict[str, Any]) -> dict[str, Any]:
         self.log.info("Crawled: %s", figures)
+        tell_outlets(context, self.outlets or (), snapshot_figures(published.record, self.record))
         return figures

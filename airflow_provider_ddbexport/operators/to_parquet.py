@@ -10,10 +10,9 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_ddbexport.assets import snapshot_figures
-from airflow_provider_ddbexport.core.catalog import register_snapshot, unregister_snapshot
+from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
+from airflow_provider_ddbexport.core.catalog.register import register_snapshot, unregister_snapshot
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.source import split_source
@@ -159,7 +158,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
             "Snapshot of %s as of %s: %s rows in %s parts, %s values rescued; %s",
             *(figures[name] for name in ("table", "as_of", "rows", "parts", "rescued", "record")),
         )
-        self._tell_outlets(context, figures)
+        tell_outlets(context, self.outlets or (), figures)
         return figures
 
     def _options(self) -> ColumnOptions:
@@ -217,8 +216,3 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
                 )
 
         return log
-
-    def _tell_outlets(self, context: Context, figures: dict[str, Any]) -> None:
-        for outlet in self.outlets or ():
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra.update(figures)

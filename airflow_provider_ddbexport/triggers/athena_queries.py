@@ -7,7 +7,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_ddbexport.core.athena import await_queries
+from airflow_provider_ddbexport.core.check.athena import await_queries
 from airflow_provider_ddbexport.core.conversation import Conversation, Patience
 from airflow_provider_ddbexport.triggers.conversation import ConversationTrigger
 

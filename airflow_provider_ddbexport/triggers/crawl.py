@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.glue_crawler import GlueCrawlerHook
 
 from airflow_provider_ddbexport.core.conversation import Conversation, Patience
-from airflow_provider_ddbexport.core.crawl import CrawlWatch, crawl_after
+from airflow_provider_ddbexport.core.crawl.watch import CrawlWatch, crawl_after
 from airflow_provider_ddbexport.triggers.conversation import ConversationTrigger
 
 

@@ -1,38 +1,16 @@
-"""Airflow, as little of it as operators need: a home of its own, no examples, no metadata database."""
+"""Airflow, as little of it as operators need: no metadata database."""
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import functools
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-# Airflow reads its configuration when it is first imported, so this precedes every import of it. Under xdist each
-# worker is a process of its own and gets its own home.
-_HOME = Path(tempfile.mkdtemp(prefix="ddbexport-airflow-"))
-atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
-os.environ.update(
-    {
-        "AIRFLOW_HOME": str(_HOME),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_HOME / "logs"),
-        "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "False",
-        # Credentials come from the environment, as aws_default says when it is empty.
-        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-    }
-)
 
 
 @pytest.fixture(scope="session", autouse=True)

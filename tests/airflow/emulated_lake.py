@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from airflow_provider_ddbexport.core.catalog import register_snapshot
+from airflow_provider_ddbexport.core.catalog.register import register_snapshot
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, resolve
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, Part, Source, layout
 from airflow_provider_ddbexport.core.store import open_store

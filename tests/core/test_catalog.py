@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from snapshot_records import AS_OF, commit_record, schema_of
 
-from airflow_provider_ddbexport.core.catalog import register_snapshot, unregister_snapshot
+from airflow_provider_ddbexport.core.catalog.register import register_snapshot, unregister_snapshot
 from airflow_provider_ddbexport.core.columns import Schema
 from airflow_provider_ddbexport.core.times import snapshot_timestamp
 from airflow_provider_ddbexport.errors import BadCallError, SchemaConflictError, ServiceError

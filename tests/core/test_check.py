@@ -12,9 +12,9 @@ import duckdb
 import pytest
 from snapshot_records import AS_OF, commit_record, schema_of
 
-from airflow_provider_ddbexport.core.check import COUNTS, build_checks, quote_identifier, quote_text
+from airflow_provider_ddbexport.core.check.queries import COUNTS, build_checks, quote_identifier, quote_text
+from airflow_provider_ddbexport.core.check.verdict import Answer, Bounds, Verdict, judge
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
-from airflow_provider_ddbexport.core.verdict import Answer, Bounds, Verdict, judge
 from airflow_provider_ddbexport.errors import BadCallError
 
 SCHEMA = schema_of([{"Id": {"S": "a"}, "Sort": {"N": "1"}, "Rating": {"N": "5"}}])

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_provider_ddbexport.core.conversation import Patience, aconverse, converse
-from airflow_provider_ddbexport.core.crawl import CLOCK_SKEW, CrawlWatch, crawl_after
+from airflow_provider_ddbexport.core.crawl.watch import CLOCK_SKEW, CrawlWatch, crawl_after
 from airflow_provider_ddbexport.errors import AccessError, BadCallError, CrawlFailedError, DeadlineError, ThrottledError
 
 PUBLISHED = datetime(2026, 1, 14, 12, tzinfo=UTC)

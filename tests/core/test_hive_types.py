@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from airflow_provider_ddbexport.core.hive_types import grown_type, hive_type
+from airflow_provider_ddbexport.core.catalog.hive_types import grown_type, hive_type
 from airflow_provider_ddbexport.errors import BadCallError
 
 

@@ -17,13 +17,13 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from airflow_provider_ddbexport.core.catalog_partitions import (
+from airflow_provider_ddbexport.core.catalog.partitions import (
     apply_partitions,
     registered_partitions,
     remove_partitions,
     snapshot_partitions,
 )
-from airflow_provider_ddbexport.core.catalog_table import TableAddress, check_same_table, grown_columns, table_input
+from airflow_provider_ddbexport.core.catalog.table import TableAddress, check_same_table, grown_columns, table_input
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.service import service_error, service_errors
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from airflow_provider_ddbexport.core.catalog.hive_types import grown_type, hive_type
 from airflow_provider_ddbexport.core.columns import ATTRIBUTE_KEY, partition_columns, table_columns
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.hive_types import grown_type, hive_type
 from airflow_provider_ddbexport.core.snapshot.layout import SNAPSHOT_COLUMN
 from airflow_provider_ddbexport.errors import SchemaConflictError
 

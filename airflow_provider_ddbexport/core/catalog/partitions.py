@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from airflow_provider_ddbexport.core.catalog_table import (
+from airflow_provider_ddbexport.core.catalog.table import (
     TableAddress,
     catalog_columns,
     storage_descriptor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_ddbexport.core.check import COUNTS
+from airflow_provider_ddbexport.core.check.queries import COUNTS
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError

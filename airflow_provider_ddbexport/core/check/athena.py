@@ -18,9 +18,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_ddbexport.core.check import CheckQuery
+from airflow_provider_ddbexport.core.check.queries import CheckQuery
+from airflow_provider_ddbexport.core.check.verdict import Answer
 from airflow_provider_ddbexport.core.conversation import Ask, Conversation, Patience, insist
-from airflow_provider_ddbexport.core.verdict import Answer
 from airflow_provider_ddbexport.errors import QueryFailedError
 
 _BAD = frozenset({"FAILED", "CANCELLED"})

@@ -1,0 +1,118 @@
+"""The task groups, and that every example DAG can be read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_ddbexport.assets import snapshot_asset
+from airflow_provider_ddbexport.pipelines import point_in_time_snapshot, scan_snapshot
+
+DAGS = Path(__file__).parents[2] / "dags"
+PLACES: dict[str, Any] = {"table_name": "Reviews", "bucket": "b", "lake": "s3://b/lake", "database": "d"}
+AWS: dict[str, Any] = {
+    "aws_conn_id": "other",
+    "region_name": "eu-west-1",
+    "verify": "/ca.pem",
+    "botocore_config": {"read_timeout": 5},
+}
+
+
+def chain(dag: DAG) -> list[str]:
+    """Return the ids of a DAG whose tasks follow one another."""
+    (task,) = dag.roots
+    ids = [task.task_id]
+    while task.downstream_list:
+        (task,) = task.downstream_list
+        ids.append(task.task_id)
+    assert sorted(ids) == sorted(dag.task_ids)
+    return ids
+
+
+@pytest.fixture
+def dag() -> DAG:
+    """An empty DAG."""
+    return DAG("d", schedule="@daily", start_date=datetime(2026, 1, 1))  # noqa: DTZ001 - in the DAG's time zone
+
+
+def test_a_point_in_time_snapshot_is_a_chain_of_five(dag: DAG) -> None:
+    """With a crawler and a check it is the whole way; the crawler registers, so the conversion does not."""
+    with dag:
+        point_in_time_snapshot(**PLACES, table="reviews", crawler={"crawler_name": "c"}, check={"max_growth": 0.1})
+    assert chain(dag) == [f"snapshot.{task}" for task in ("wait", "export", "convert", "crawl", "check")]
+    convert, crawl, check = (dag.get_task(f"snapshot.{task}") for task in ("convert", "crawl", "check"))
+    assert convert.database is None
+    assert convert.source == "{{ ti.xcom_pull(task_ids='snapshot.export')['source'] }}"
+    assert crawl.record == check.record == "{{ ti.xcom_pull(task_ids='snapshot.convert')['record'] }}"
+    assert (crawl.database, check.database, check.max_growth) == ("d", "d", 0.1)
+
+
+def test_without_crawler_and_check_the_conversion_registers(dag: DAG) -> None:
+    """The least there can be: nothing is crawled, nothing is checked, the catalog knows all the same."""
+    with dag:
+        point_in_time_snapshot(**PLACES, group_id="g")
+    assert chain(dag) == ["g.wait", "g.export", "g.convert"]
+    assert dag.get_task("g.convert").database == "d"
+
+
+def test_a_scan_snapshot_begins_with_a_backup(dag: DAG) -> None:
+    """It has nothing to wait for."""
+    with dag:
+        scan_snapshot(**PLACES, check={}, backup={"segments": 3})
+    assert chain(dag) == ["snapshot.backup", "snapshot.convert", "snapshot.check"]
+    assert dag.get_task("snapshot.backup").segments == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "last"), [({}, "convert"), ({"crawler": {"crawler_name": "c"}}, "crawl"), ({"check": {}}, "check")]
+)
+def test_the_event_is_the_last_tasks(dag: DAG, options: dict[str, Any], last: str) -> None:
+    """Who is scheduled on the snapshots sees only those that have passed every task."""
+    with dag:
+        point_in_time_snapshot(**PLACES, table="reviews", **options)
+    outlets = {task.task_id: task.outlets for task in dag.tasks if task.outlets}
+    assert outlets == {f"snapshot.{last}": [snapshot_asset("s3://b/lake", "reviews")]}
+
+
+def test_a_templated_lake_has_no_asset(dag: DAG) -> None:
+    """An asset's URI has to be known when the DAG is read."""
+    with dag:
+        point_in_time_snapshot(**{**PLACES, "lake": "s3://{{ var.value.bucket }}/lake"}, table="reviews")
+    assert not any(task.outlets for task in dag.tasks)
+
+
+@pytest.mark.parametrize("group", [point_in_time_snapshot, scan_snapshot])
+def test_every_aws_argument_reaches_every_task(dag: DAG, group: Any) -> None:
+    """Connection, region, certificates and client configuration are those of the whole group."""
+    with dag:
+        group(**PLACES, crawler={"crawler_name": "c"}, check={}, **AWS)
+    for task in dag.tasks:
+        assert {name: getattr(task, name) for name in AWS} == AWS, task.task_id
+    (inlet,) = next(task.inlets for task in dag.tasks if task.inlets)
+    assert inlet.uri == "dynamodb://eu-west-1/Reviews"
+
+
+@pytest.mark.parametrize("group", [point_in_time_snapshot, scan_snapshot])
+def test_an_unknown_argument_is_refused(dag: DAG, group: Any) -> None:
+    """A typing mistake is not swallowed by the arguments for AWS."""
+    with dag, pytest.raises(TypeError, match="'regoin_name'"):
+        group(**PLACES, regoin_name="eu-west-1")
+
+
+def test_every_example_dag_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow imports and serializes all of them without a warning."""
+    monkeypatch.delenv("DDBEXPORT_TABLE", raising=False)
+    bag = DagBag(DAGS)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {
+        "reviews_daily_snapshot",
+        "reviews_daily_scan",
+        "reviews_weekly_backup",
+        "reviews_history",
+        "reviews_top_authors",
+    }
