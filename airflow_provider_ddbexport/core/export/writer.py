@@ -175,7 +175,9 @@ def write_manifests(root: ObjectStore, summary: ExportSummary, files: tuple[Data
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         root.write(f"{summary.export_id}/{name}", body)
         root.write(f"{summary.export_id}/{name.removesuffix('.json')}.md5", base64.b64encode(digest))
-    return Export(source=root.uri_of(summary.export_id), summary=summary, files=files, digest=digest_of(files), checked=CHECKED)
+    return Export(
+        source=root.uri_of(summary.export_id), summary=summary, files=files, digest=digest_of(files), checked=CHECKED
+    )
 
 
 def etag_of(md5: str) -> str:
