@@ -41,7 +41,7 @@ from airflow_provider_ddbexport.core.scan.plan import (
 from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage, ScanProgress, log
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
 from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_scan, finished, remember
-from airflow_provider_ddbexport.core.scan.shard import FILE_BYTES, WORKERS, GroupLimits, ShardScan
+from airflow_provider_ddbexport.core.scan.shard import WORKERS, GroupLimits, ShardScan
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
@@ -77,6 +77,7 @@ class ScanSettings:
     Attributes:
         workers: segments read at the same time in this process; the client should have as many connections.
         limits: when pages become a data file and a checkpoint.
+        page_items: the most items of a page; None for what fits into 1 MB.
         retries: the clock, and how long one page is asked for while DynamoDB throttles or fails.
         on_page: called from several threads, one at a time.
         on_progress: called twice a second from the calling thread.
@@ -87,6 +88,7 @@ class ScanSettings:
     budget: ReadBudgetOptions = field(default_factory=ReadBudgetOptions)
     workers: int = WORKERS
     limits: GroupLimits = field(default_factory=GroupLimits)
+    page_items: int | None = None
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     on_page: Callable[[ScanPage], None] | None = None
     on_progress: Callable[[ScanProgress], None] | None = None
@@ -118,7 +120,8 @@ def scan_backup(
     stop: threading.Event | None = None,
     now: Now = _utc_now,
     retries: RetryPolicy | None = None,
-    file_bytes: int = FILE_BYTES,
+    limits: GroupLimits | None = None,
+    page_items: int | None = None,
 ) -> Export:
     """Back the table up below ``<prefix>/AWSDynamoDB/<ExportId>`` in *destination*, the root of *bucket*.
 
@@ -133,7 +136,8 @@ def scan_backup(
     *dynamodb* is a boto3 client; *table_name* may be an ARN; *segments* is 1 to 1,000,000, by default from the table's
     size and the budget; the read budget is :func:`.table.read_rate`'s; *expression_attribute_values* are DynamoDB
     JSON, with binaries as base64 text or bytes; *retries* bounds how long one page is asked for while DynamoDB
-    throttles or fails; *file_bytes* is the compressed size of a data file, about. Raises BadCallError,
+    throttles or fails; *limits* says when pages become a data file; *page_items* is the most
+    items of a page. Raises BadCallError,
     ScanResumeError, ScanStoppedError, TableNotFoundError, AccessError, ThrottledError and other ServiceErrors, and the
     store's errors.
     """
@@ -149,7 +153,8 @@ def scan_backup(
     settings = ScanSettings(
         budget=ReadBudgetOptions(read_units=read_units, read_percent=read_percent, ceiling_units=ceiling_units),
         workers=workers,
-        limits=GroupLimits(file_bytes=file_bytes),
+        limits=limits or GroupLimits(),
+        page_items=page_items,
         retries=retries or RetryPolicy(),
         on_page=on_page,
         on_progress=on_progress,
@@ -272,6 +277,7 @@ def scan_shard(
         is_consistent=plan.is_consistent,
         retries=settings.retries,
         stop=settings.stop,
+        page_items=settings.page_items,
     )
     positions = journal.positions().values()
     spent = sum(position.units for position in positions)

@@ -23,7 +23,7 @@ class PageGroup:
     Zipping is done by *zipper*, an executor of one thread, one page behind: the next page is fetched meanwhile.
 
     Attributes:
-        items, response_bytes, units: of the pages added.
+        pages, items, response_bytes, units: of the pages added.
         size: compressed bytes written so far.
         md5: base64, once closed.
     """
@@ -31,6 +31,7 @@ class PageGroup:
     def __init__(self, path: Path, zipper: Executor) -> None:
         """Create *path*."""
         self.path = path
+        self.pages = 0
         self.items = 0
         self.response_bytes = 0
         self.units = 0.0
@@ -47,6 +48,7 @@ class PageGroup:
         self._wait()
         if page.lines:
             self._behind = self._zipper.submit(self._zip, page.lines)
+        self.pages += 1
         self.items += page.items
         self.response_bytes += page.response_bytes
         self.units += page.consumed_units

@@ -41,10 +41,12 @@ class GroupLimits:
     Attributes:
         file_bytes: compressed size from which it is.
         group_s: seconds after which it is in any case.
+        pages: pages after which it is in any case; None for any number.
     """
 
     file_bytes: int = FILE_BYTES
     group_s: float = GROUP_S
+    pages: int | None = None
 
 
 def rotated(segments: Iterable[int], workers: int) -> list[int]:
@@ -173,9 +175,14 @@ class ShardScan:
             group.discard()
 
     def _is_full(self, group: PageGroup, started: float, active: int) -> bool:
-        if self._stop.is_set() or group.size >= self._limits.file_bytes:
+        limits = self._limits
+        if self._stop.is_set():
             return True
-        if self._clock() - started >= self._limits.group_s:
+        if not group.pages:
+            return False
+        if group.size >= limits.file_bytes or (limits.pages is not None and group.pages >= limits.pages):
+            return True
+        if self._clock() - started >= limits.group_s:
             return True
         # Others have nothing to do while this one has more than it can read at once.
         return bool(self._idle and active > 1 and group.response_bytes >= _GIVEN_UP_FROM_BYTES)

@@ -15,7 +15,7 @@ from fake_time import FakeTime
 from faulty_road import Fault, FaultyRoad
 
 from airflow_provider_ddbexport.core.export import Export, ExportType, read_export, read_items, verify_export
-from airflow_provider_ddbexport.core.scan import ScanPage, scan_backup
+from airflow_provider_ddbexport.core.scan import GroupLimits, ScanPage, scan_backup
 from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore, S3Store
 from airflow_provider_ddbexport.errors import (
     AccessError,
@@ -148,7 +148,13 @@ def test_a_table_of_many_pages_is_scanned_to_its_end(
     put(dynamodb, table, 25, Review={"S": noise})
     pages: list[ScanPage] = []
     backup = scan_backup(
-        dynamodb, destination, table_name=table, bucket="b", segments=1, on_page=pages.append, file_bytes=1
+        dynamodb,
+        destination,
+        table_name=table,
+        bucket="b",
+        segments=1,
+        on_page=pages.append,
+        limits=GroupLimits(limits=GroupLimits(file_bytes=1)),
     )
 
     assert len(items_of(destination, backup)) == 25

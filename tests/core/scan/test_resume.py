@@ -1,0 +1,327 @@
+"""Scans that die, and go on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_table import DiedError, MortalStore, PageTable
+
+from airflow_provider_ddbexport.core.export import read_export, read_items, verify_export
+from airflow_provider_ddbexport.core.scan import (
+    GroupLimits,
+    Resumption,
+    ScanPage,
+    ScanRequest,
+    ScanSettings,
+    finish_scan,
+    plan_scan,
+    scan_backup,
+    scan_shard,
+)
+from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    ManifestError,
+    ScanResumeError,
+    ScanStoppedError,
+)
+from airflow_provider_ddbexport.local import local_aws
+from airflow_provider_ddbexport.local.handle import LocalAws
+
+JOB = Resumption("daily Reviews", occasion="2026-01-14")
+ITEMS = 60
+
+
+def back_up(table: Any, store: ObjectStore, **changes: Any) -> Any:
+    arguments: dict[str, Any] = {
+        "table_name": "Reviews",
+        "bucket": "b",
+        "segments": 4,
+        "workers": 2,
+        "limits": GroupLimits(pages=2),
+        "resumption": JOB,
+    }
+    return scan_backup(table, store, **(arguments | changes))
+
+
+def numbers_in(store: ObjectStore, export: Any) -> Counter[int]:
+    root = store.child("AWSDynamoDB")
+    read = read_export(root, export.summary.export_id)
+    assert read.summary == export.summary
+    verify_export(root, read)
+    return Counter(int(item["Id"]["N"]) for file in read.files for item in read_items(root, read, file))
+
+
+ONCE = Counter(dict.fromkeys(range(ITEMS), 1))
+
+
+@pytest.mark.parametrize("dies_after", [False, True], ids=["before", "after"])
+def test_a_scan_that_dies_at_any_write_goes_on_without_loss_or_double(dies_after: bool) -> None:
+    """Killed before or after each single write in turn, then run again: each item once, nothing left over."""
+    writes = 0
+    while True:
+        objects: dict[str, bytes] = {}
+        table = PageTable(ITEMS)
+        dying = MortalStore(objects, writes_left=writes, dies_after=dies_after)
+        try:
+            back_up(table, dying)
+        except DiedError:
+            assert dying.is_dead
+        if not dying.is_dead:
+            break
+        again = MortalStore(objects)
+        export = back_up(table, again)
+        assert numbers_in(again, export) == ONCE, f"died at write {writes}"
+        data = {key.removeprefix("AWSDynamoDB/") for key in objects if "/data/" in key and export.source[-20:] in key}
+        assert data == {file.key for file in export.files}, "files of no checkpoint are removed"
+        writes += 1
+    assert writes > 30
+
+
+def test_a_scan_that_dies_again_and_again_gets_to_its_end() -> None:
+    """Runs that live for a few writes each read little twice: at most a group of pages of each segment a run."""
+    objects: dict[str, bytes] = {}
+    table = PageTable(600, page_items=5)
+    chance = random.Random(7)
+    deaths = 0
+    while True:
+        store = MortalStore(objects, writes_left=chance.randrange(3, 12))
+        try:
+            export = back_up(table, store)
+            break
+        except DiedError:
+            deaths += 1
+    assert deaths >= 5
+    assert numbers_in(MortalStore(objects), export) == Counter(dict.fromkeys(range(600), 1))
+    # Two workers, each with a group of two pages of five items.
+    assert table.scanned <= 600 + deaths * 2 * 2 * 5
+
+
+def test_a_run_thought_dead_neither_doubles_nor_spoils_anything() -> None:
+    """Two runs of one scan, the first still alive: it is stopped at its next checkpoint, and what it wrote is gone."""
+    objects: dict[str, bytes] = {}
+    store = MortalStore(objects)
+    table = PageTable(ITEMS)
+    result: list[Any] = []
+
+    def take_over(page: ScanPage) -> None:
+        # In the middle of the first run, before any of its pages is checkpointed.
+        if not result:
+            result.append(None)
+            result[0] = back_up(table, store)
+
+    with pytest.raises(ScanStoppedError, match="took this scan over"):
+        back_up(table, store, workers=1, on_page=take_over)
+    assert numbers_in(store, result[0]) == ONCE
+
+
+def test_a_lost_answer_costs_nothing_and_a_new_occasion_begins_anew() -> None:
+    """Asked again on the same occasion the finished scan is returned unread; on another, a new one is made."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    first = back_up(table, store)
+    assert back_up(table, store) == first
+    assert table.scanned == ITEMS
+    other = back_up(table, store, resumption=Resumption(JOB.name, occasion="2026-01-15"))
+    assert other.source != first.source
+    assert table.scanned == 2 * ITEMS
+
+
+def stopped_in_the_middle(table: PageTable, store: ObjectStore, **changes: Any) -> None:
+    stop = threading.Event()
+
+    def on_page(_: ScanPage) -> None:
+        stop.set()
+
+    with pytest.raises(ScanStoppedError, match="can be resumed"):
+        back_up(table, store, stop=stop, on_page=on_page, **changes)
+
+
+def test_a_scan_that_is_asked_to_stop_reads_nothing_twice() -> None:
+    """The pages it is at are checkpointed."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    stopped_in_the_middle(table, store)
+    assert 0 < table.scanned < ITEMS
+    assert numbers_in(store, back_up(table, store)) == ONCE
+    assert table.scanned == ITEMS
+
+
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "table id": ({"TableId": "22222222-2222-3333-4444-555555555555"}, {}, "table id"),
+    "key schema": (
+        {"KeySchema": [{"AttributeName": "Id", "KeyType": "HASH"}, {"AttributeName": "At", "KeyType": "RANGE"}]},
+        {},
+        "key schema",
+    ),
+    "segments": ({}, {"segments": 5}, "segments: started with 4, asked for 5"),
+    "filter": ({}, {"filter_expression": "attribute_exists(Rating)"}, "filter"),
+    "projection": ({}, {"projection_expression": "Id"}, "projection"),
+    "consistency": ({}, {"is_consistent": True}, "consistent reads"),
+    "expression values": ({}, {"expression_attribute_values": {":secret": {"S": "walrus"}}}, "expression values"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_scan_started_otherwise_is_not_gone_on_with(change: str) -> None:
+    """The error names the difference, never a value, and the unfinished scan stays as it is."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    stopped_in_the_middle(table, store)
+    before = dict(store.objects)
+    described, arguments, named = CHANGES[change]
+    changed = PageTable(ITEMS)
+    changed.table |= described
+    with pytest.raises(ScanResumeError, match=named) as caught:
+        back_up(changed, store, **arguments)
+    assert len(caught.value.context["differences"]) == 1
+    assert "walrus" not in str(caught.value)
+    assert store.objects == before
+    assert numbers_in(store, back_up(table, store)) == ONCE
+
+
+def test_another_format_is_refused() -> None:
+    """A plan of a later version, which writes something else, is not gone on with."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    stopped_in_the_middle(table, store)
+    (key,) = [key for key in store.objects if key.endswith("/plan.json")]
+    store.objects[key] = store.objects[key].replace(b'"DYNAMODB_JSON"', b'"PARQUET"')
+    with pytest.raises(ScanResumeError, match="format: started with PARQUET"):
+        back_up(table, store)
+
+
+def test_damaged_checkpoints_are_not_gone_on_with() -> None:
+    """A checkpoint that is missing in the middle, or is no JSON, is a ManifestError: items would be missing."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    with pytest.raises(DiedError):
+        back_up(table, MortalStore(store.objects, writes_left=16), workers=1, segments=1)
+    checkpoints = sorted(key for key in store.objects if "/run-0001/" in key)
+    assert len(checkpoints) > 2
+    missing = store.objects.pop(checkpoints[1])
+    with pytest.raises(ManifestError, match="page after page"):
+        back_up(table, store, segments=1)
+    store.objects[checkpoints[1]] = missing[:-5]
+    with pytest.raises(ManifestError, match="damaged"):
+        back_up(table, MortalStore(dict(store.objects)), segments=1)
+
+
+def test_resuming_needs_something_to_resume() -> None:
+    """policy="require" is for people who think that there is an unfinished scan; "restart" for those who want none."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    needed = Resumption(JOB.name, policy="require")
+    with pytest.raises(BadCallError, match="no unfinished scan"):
+        back_up(table, store, resumption=needed)
+    stopped_in_the_middle(table, store)
+    anew = Resumption(JOB.name, policy="restart")
+    stopped_in_the_middle(table, store, resumption=anew)
+    read = table.scanned
+    export = back_up(table, store, resumption=needed)
+    assert numbers_in(store, export) == ONCE
+    assert table.scanned < read + ITEMS
+    with pytest.raises(BadCallError, match="no unfinished scan"):
+        back_up(table, store, resumption=needed)
+
+
+def test_shards_in_several_processes_make_one_backup() -> None:
+    """Each reads its own segments; finishing before all are through names those that are missing."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+    request = ScanRequest("Reviews")
+    plan = plan_scan(table, store, request, bucket="b", segments=7, shards=3)
+    settings = ScanSettings(limits=GroupLimits(pages=1))
+    scan_shard(table, store, plan, request, shard=1, settings=settings)
+    with pytest.raises(BadCallError, match="shards 0, 2"):
+        finish_scan(store, plan)
+    for shard in (0, 1, 2):
+        scan_shard(table, store, plan, request, shard=shard, settings=ScanSettings())
+    assert table.scanned == ITEMS
+    assert numbers_in(store, finish_scan(store, plan)) == ONCE
+    with pytest.raises(BadCallError, match="0 to 2"):
+        scan_shard(table, store, plan, request, shard=3)
+
+
+# Killed for good: processes, as the kernel does it.
+
+KILLS = int(os.environ.get("DDBEXPORT_SCAN_KILLS", "10"))
+KILLED_ITEMS = 640
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Iterator[LocalAws]:
+    """A table on the embedded AWS with 640 items, numbered."""
+    with local_aws() as aws:
+        dynamodb = aws.client("dynamodb")
+        dynamodb.create_table(
+            TableName="Reviews",
+            AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "N"}],
+            KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        for start in range(0, KILLED_ITEMS, 25):
+            puts = [
+                {"PutRequest": {"Item": {"Id": {"N": str(number)}, "Review": {"S": "x" * 200}}}}
+                for number in range(start, min(start + 25, KILLED_ITEMS))
+            ]
+            dynamodb.batch_write_item(RequestItems={"Reviews": puts})
+        yield aws
+
+
+def scan_until_killed(endpoint_url: str, folder: str) -> None:
+    """The process that is killed."""
+    back_up(
+        LocalAws(endpoint_url).client("dynamodb"),
+        LocalStore(Path(folder)),
+        segments=8,
+        workers=8,
+        page_items=8,
+    )
+
+
+def test_kill_9_at_random_moments_neither_loses_nor_doubles(reviews: LocalAws, tmp_path: Path) -> None:
+    """8 segments, pages of 8 items, a checkpoint for nearly each: killed 10 times (or DDBEXPORT_SCAN_KILLS), and each
+    item is in each of the backups exactly once."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print("seed", seed)  # noqa: T201 - repeats the moments, as far as moments can be repeated
+    chance = random.Random(seed)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["test_resume", "boto3"])
+    kills = backups = killed_in_it = killed_between_checkpoints = 0
+    while kills < KILLS or killed_in_it:
+        folder = tmp_path / str(backups)
+        process = processes.Process(target=scan_until_killed, args=(reviews.endpoint_url, str(folder)))
+        process.start()
+        patience_s = chance.uniform(0.1, 1.2) if kills < KILLS else 60.0
+        if not multiprocessing.connection.wait([process.sentinel], patience_s):
+            process.kill()
+            kills += 1
+            killed_in_it += 1
+            killed_between_checkpoints += bool(list(folder.rglob("run-*/*.json"))) and not list(
+                folder.rglob("done.json")
+            )
+        process.join()
+        code = process.exitcode
+        process.close()
+        if code == 0:
+            store = LocalStore(folder)
+            export = back_up(reviews.client("dynamodb"), store, segments=8)
+            assert numbers_in(store, export) == Counter(dict.fromkeys(range(KILLED_ITEMS), 1))
+            backups += 1
+            killed_in_it = 0
+        else:
+            assert code == -9
+    print(f"{kills} kills, {killed_between_checkpoints} between checkpoints, {backups} backups")  # noqa: T201
+    assert kills >= KILLS
+    assert killed_between_checkpoints >= 1
+    assert backups >= 1
