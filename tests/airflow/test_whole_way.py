@@ -1,0 +1,145 @@
+"""The tasks of the example DAGs one after the other on the seeded table: what they find, and what they may call."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from emulated_lake import task_context
+
+from airflow_provider_ddbexport.core.times import snapshot_timestamp
+from airflow_provider_ddbexport.local import LocalAws
+from airflow_provider_ddbexport.local.reviews import BUCKET, SeededReviews, seed_reviews
+
+CHECKOUT = Path(__file__).parents[2]
+
+S3_ACTIONS = {
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "HeadBucket": "s3:ListBucket",
+    "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "DeleteObject": "s3:DeleteObject",
+}
+"""IAM's action for each call to S3, from the service authorization reference."""
+
+
+@pytest.fixture
+def reviews(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> SeededReviews:
+    """The table Reviews as the demo has it; every hook talks to the embedded AWS, and nothing there takes time."""
+    for name, value in local_aws.environment().items():
+        monkeypatch.setenv(name, value)
+    local_aws.configure(export_seconds=0, crawl_seconds=0.1, query_seconds=0, restorable_lag_seconds=0)
+    return seed_reviews(local_aws, days=3, items=60)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every action that a client of this process asks for, as IAM names it."""
+    seen: set[str] = set()
+    call = botocore.client.BaseClient._make_api_call
+
+    def recorded(client: Any, operation: str, parameters: Any) -> Any:
+        service = client.meta.service_model.service_name
+        seen.add(S3_ACTIONS[operation] if service == "s3" else f"{service}:{operation}")
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", recorded)
+    return seen
+
+
+def documented(operator: Any) -> set[str]:
+    """Return the actions that the operator's page asks for."""
+    pages = [*(CHECKOUT / "docs").glob("*/*.md")]
+    (page,) = [page for page in pages if page.read_text().startswith(f"# {type(operator).__name__}\n")]
+    found = re.search(r"```json\n(.*?)```", page.read_text(), re.DOTALL)
+    assert found
+    return {action for statement in json.loads(found[1])["Statement"] for action in statement["Action"]}
+
+
+def in_order(dag: Any) -> list[Any]:
+    """Return the tasks of a DAG whose tasks follow one another."""
+    (task,) = dag.roots
+    tasks = [task]
+    while task.downstream_list:
+        (task,) = task.downstream_list
+        tasks.append(task)
+    return tasks
+
+
+def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], dict[str, set[str]]]:
+    """Run the tasks of an example DAG; return their results, and the actions of each that its page does not name."""
+    dag = DagBag(CHECKOUT / "dags").dags[dag_id]
+    results: dict[str, Any] = {}
+    undocumented: dict[str, set[str]] = {}
+    for task in in_order(dag):
+        context = task_context()
+        context["ti"].xcom_pull = lambda task_ids: results[task_ids]
+        context |= {"logical_date": day, "dag_run": type("Run", (), {"logical_date": day})}
+        task.deferrable = False
+        task.render_template_fields(context)
+        calls.clear()
+        results[task.task_id] = json.loads(json.dumps(task.execute(context)))
+        undocumented[task.task_id] = calls - documented(task)
+    return results, undocumented
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["reviews_daily_snapshot", "reviews_history", "reviews_daily_scan", "reviews_weekly_backup"]
+)
+def test_the_documented_policies_are_enough(
+    reviews: SeededReviews, calls: set[str], monkeypatch: pytest.MonkeyPatch, dag_id: str
+) -> None:
+    """No task calls what the policy on its page does not allow."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    results, undocumented = run(dag_id, reviews.last_day, calls)
+    assert undocumented == {task_id: set() for task_id in results}
+    assert len(results) == {"reviews_daily_snapshot": 5, "reviews_history": 6, "reviews_daily_scan": 3}.get(dag_id, 1)
+
+
+def test_the_readmes_sql_names_who_has_how_many_reviews(
+    reviews: SeededReviews, local_aws: LocalAws, calls: set[str]
+) -> None:
+    """Athena's answer is what counting the items gives."""
+    results, _ = run("reviews_daily_snapshot", reviews.last_day, calls)
+    found = re.search(r"<!-- run: sql -->\n```sql\n(.*?)```", (CHECKOUT / "README.md").read_text(), re.DOTALL)
+    assert found
+    sql = found[1].replace("20260114T000000Z", snapshot_timestamp(reviews.last_day))
+
+    authors: dict[str, list[float]] = {}
+    for item in local_aws.client("dynamodb").scan(TableName="Reviews")["Items"]:
+        authors.setdefault(item["Author"]["S"], []).append(float(item["Rating"]["N"]))
+    rows = athena_rows(local_aws, sql)
+
+    assert results["snapshot.check"]["rows"] == sum(len(ratings) for ratings in authors.values())
+    assert {row[0]: int(row[1]) for row in rows} == {author: len(ratings) for author, ratings in authors.items()}
+    for author, _, rating in rows:
+        assert float(rating) == pytest.approx(sum(authors[author]) / len(authors[author]), abs=1e-6)
+
+
+def athena_rows(aws: LocalAws, sql: str) -> list[list[str]]:
+    """Return Athena's answer, without the header."""
+    athena = aws.client("athena")
+    query = athena.start_query_execution(
+        QueryString=sql,
+        QueryExecutionContext={"Database": "lake"},
+        ResultConfiguration={"OutputLocation": f"s3://{BUCKET}/athena/"},
+    )["QueryExecutionId"]
+    while (status := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"] in {
+        "QUEUED",
+        "RUNNING",
+    }:
+        pass
+    assert status["State"] == "SUCCEEDED", status
+    rows = athena.get_query_results(QueryExecutionId=query)["ResultSet"]["Rows"][1:]
+    return [[cell["VarCharValue"] for cell in row["Data"]] for row in rows]
