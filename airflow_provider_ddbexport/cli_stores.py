@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,15 @@ class StoreSettings:
 
     def _s3(self) -> Any:
         import boto3
+        from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
+        # Another S3 than Amazon's seldom has a host name for each bucket.
+        is_amazons = not (self.endpoint_url or os.getenv("AWS_ENDPOINT_URL_S3") or os.getenv("AWS_ENDPOINT_URL"))
+        config = None if is_amazons else Config(s3={"addressing_style": "path"})
         try:
             session = boto3.Session(profile_name=self.profile, region_name=self.region)
-            return session.client("s3", endpoint_url=self.endpoint_url)
+            return session.client("s3", endpoint_url=self.endpoint_url, config=config)
         except (BotoCoreError, ValueError) as error:
             raise BadCallError(f"no S3 client: {error}; see --profile, --region and --endpoint-url") from None
 

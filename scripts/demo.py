@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -137,7 +138,7 @@ def told(result: Any) -> str:
 
 def print_ledger(environment: Mapping[str, str]) -> None:
     """Print the ledger as the command line shows it, and check that every day is in it."""
-    command = [sys.executable, "-m", "airflow_provider_ddbexport.cli", "snapshots", f"s3://{BUCKET}/lake"]
+    command = [str(Path(sys.executable).with_name("ddbexport")), "snapshots", f"s3://{BUCKET}/lake"]
     table = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
     if table.returncode:
         raise DemoFailedError(f"ddbexport snapshots ended with {table.returncode}: {table.stderr}")

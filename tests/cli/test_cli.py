@@ -20,6 +20,8 @@ from snapshot_exports import AS_OF, in_order, reviews, write_export
 
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
+from airflow_provider_ddbexport.cli_stores import StoreSettings
+from airflow_provider_ddbexport.core.store import S3Store
 
 COMMAND = [sys.executable, "-c", "import sys; from airflow_provider_ddbexport.cli import main; sys.exit(main())"]
 
@@ -365,3 +367,15 @@ def test_s3_is_a_lake_as_good_as_a_folder(run: Run, source: str, s3_server: str,
     missing = run("convert", source, "s3://no-such-bucket/lake", *aws)
     assert missing.status == BAD_DATA
     assert "no-such-bucket" in missing.err
+
+
+@pytest.mark.parametrize(("environment", "style"), [({}, None), ({"AWS_ENDPOINT_URL": "http://aws:5005"}, "path")])
+def test_buckets_of_another_s3_are_part_of_the_path(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], style: str | None
+) -> None:
+    """A host such as `aws` has no names for its buckets; Amazon's own are addressed as boto3 thinks best."""
+    for name, value in {**environment, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}.items():
+        monkeypatch.setenv(name, value)
+    store = StoreSettings(region="us-east-1").open("s3://bucket/lake")
+    assert isinstance(store, S3Store)
+    assert (store._s3.meta.config.s3 or {}).get("addressing_style") == style

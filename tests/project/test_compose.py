@@ -84,6 +84,18 @@ def test_what_a_service_waits_for_exists(compose: dict[str, Any]) -> None:
                 assert "healthcheck" in services[dependency]
 
 
+def test_buckets_are_part_of_the_path(compose: dict[str, Any]) -> None:
+    """The service `aws` answers for no other host name, so clients must not make one of the bucket's."""
+    from airflow.models import Connection
+
+    interpolated = compose["services"]["scheduler"]["environment"]["AIRFLOW_CONN_AWS_DEFAULT"]
+    default = re.fullmatch(r"\$\{AIRFLOW_CONN_AWS_DEFAULT:-(.*)\}", interpolated)
+    assert default
+    connection = Connection(conn_id="aws_default", uri=default[1])
+    assert connection.conn_type == "aws"
+    assert connection.extra_dejson == {"config_kwargs": {"s3": {"addressing_style": "path"}}}
+
+
 def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
     """Nothing is reachable from another machine."""
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
