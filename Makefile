@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SOURCES := airflow_provider_ddbexport dags scripts tests
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint airflow pins clean
+.PHONY: demo test lint airflow bench-scan pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml
@@ -32,6 +32,9 @@ lint: $(STAMP)
 
 airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 	@$(BIN)/python scripts/run_airflow.py
+
+bench-scan: $(STAMP) ## scans against canned pages on loopback: ours and other clients
+	@$(BIN)/python benchmarks/bench_scan.py --json build/bench-scan.json
 
 pins: $(STAMP) ## compile requirements/dev.txt anew from pyproject.toml
 	@uv=$$(command -v uv || echo $(BIN)/uv); \

@@ -13,7 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
+from botocore.exceptions import ConnectionClosedError, HTTPClientError, ReadTimeoutError
 from isal import isal_zlib
+from urllib3.exceptions import HTTPError as UrlLibError
+from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ReadTimeoutError as UrlLibTimeoutError
 
 from airflow_provider_ddbexport.core.boto_values import item_from_boto, value_from_boto, value_to_boto
 from airflow_provider_ddbexport.core.decode import Item, check_item
@@ -85,6 +89,7 @@ def _twin(dynamodb: Any) -> Any:
     # Throttled pages are tried again by the read budget, which knows the deadline; botocore would hide them for 25 s.
     endpoint._event_emitter = copy.copy(endpoint._event_emitter)
     endpoint._event_emitter.register_first("needs-retry.dynamodb.Scan", _leave_throttling_alone)
+    endpoint.http_session = _WholeBodies(endpoint.http_session)
     # copy.copy asks the client for attributes, which it looks for in attributes it does not have yet.
     twin = object.__new__(type(dynamodb))
     twin.__dict__.update(dynamodb.__dict__, _endpoint=endpoint)
@@ -95,6 +100,33 @@ def _leave_throttling_alone(response: Any = None, **_: Any) -> bool | None:
     if response is not None and response[1].get("Error", {}).get("Code") in THROTTLING_CODES:
         return False
     return None
+
+
+class _WholeBodies:
+    """botocore's HTTP session, but bodies are read at once and not in pieces of 64 KB, which is a fifth faster."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def send(self, request: Any) -> Any:
+        """Return the response to *request*, its body read. Raises what botocore's own session raises."""
+        is_streamed, request.stream_output = request.stream_output, True
+        response = self._session.send(request)
+        if is_streamed or not hasattr(response, "_content"):
+            return response
+        try:
+            response._content = response.raw.read()
+        except UrlLibTimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
+        except ProtocolError as error:
+            raise ConnectionClosedError(error=error, request=request, endpoint_url=request.url) from error
+        except UrlLibError as error:
+            raise HTTPClientError(error=error) from error
+        return response
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
 
 
 class _ParserFactory:
@@ -166,14 +198,23 @@ def _raw_page(body: bytes, crc32: str | None) -> Page | None:
     if len(items) != response.Count:
         return None
     return Page(
-        # join() takes the items where they lie in the body.
-        lines=b"".join((_OPEN, _BETWEEN.join(items), _CLOSE)) if items else b"",
+        lines=_lines(items),
         items=response.Count,
         scanned_items=response.ScannedCount,
         response_bytes=len(body),
         last_key=response.LastEvaluatedKey or None,
         consumed_units=response.ConsumedCapacity.CapacityUnits if response.ConsumedCapacity else 0.0,
     )
+
+
+def _lines(items: list[msgspec.Raw]) -> bytes:
+    """Return the items as lines, in one copy: join() takes them where they lie in the body."""
+    if not items:
+        return b""
+    pieces: list[Any] = [*items]
+    pieces[0] = _OPEN + bytes(pieces[0])
+    pieces[-1] = bytes(pieces[-1]) + _CLOSE
+    return _BETWEEN.join(pieces)
 
 
 class _RawPages:

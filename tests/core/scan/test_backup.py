@@ -154,7 +154,7 @@ def test_a_table_of_many_pages_is_scanned_to_its_end(
         bucket="b",
         segments=1,
         on_page=pages.append,
-        limits=GroupLimits(limits=GroupLimits(file_bytes=1)),
+        limits=GroupLimits(file_bytes=1),
     )
 
     assert len(items_of(destination, backup)) == 25

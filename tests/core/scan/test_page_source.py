@@ -122,9 +122,11 @@ def answering(*answers: Answer) -> Iterator[tuple[str, list[bytes]]]:
             self.send_response(status)
             if crc32 is not None:
                 self.send_header("x-amz-crc32", str(crc32))
-            self.send_header("Content-Length", str(len(body)))
+            is_cut = body.endswith(b"CUT")
+            self.send_header("Content-Length", str(len(body) + 1_000 * is_cut))
             self.end_headers()
             self.wfile.write(body)
+            self.close_connection = is_cut
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -207,3 +209,15 @@ def test_botocore_does_not_hide_throttling(mode: str) -> None:
         with pytest.raises(AccessError):
             source.page(REQUEST, None)
         dynamodb.close()
+
+
+def test_a_body_that_is_cut_is_asked_for_again() -> None:
+    """A connection that closes in the middle of a page is botocore's to retry, as ever."""
+    status, body, crc32 = good()
+    cut = (status, body[:40] + b"CUT", crc32)
+    with answering(cut, good()) as (url, requests):
+        dynamodb = client(url)
+        page = page_source(dynamodb).page(REQUEST, None)
+        dynamodb.close()
+    assert len(requests) == 2
+    assert page.items == 2

@@ -1,0 +1,177 @@
+"""Ways to read a table, ours and others': each prepares a client and returns what scans and counts the items."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+REGION = "us-east-1"
+Scan = Callable[[], int]
+"""Scans the whole table; returns the number of items."""
+_KEYS = {"aws_access_key_id": "benchmark", "aws_secret_access_key": "benchmark"}
+
+
+def _arguments(url: str) -> dict[str, Any]:
+    from botocore.config import Config
+
+    return {"endpoint_url": url, "region_name": REGION, "config": Config(max_pool_connections=64), **_KEYS}
+
+
+def _client(url: str) -> Any:
+    import boto3
+
+    return boto3.client("dynamodb", **_arguments(url))
+
+
+def _request(segment: int, segments: int, start: Any) -> dict[str, Any]:
+    request = {
+        "TableName": "Canned",
+        "Segment": segment,
+        "TotalSegments": segments,
+        "ReturnConsumedCapacity": "TOTAL",
+    }
+    return {**request, "ExclusiveStartKey": start} if start else request
+
+
+def _in_threads(segments: int, scan_segment: Callable[[int], int]) -> int:
+    with ThreadPoolExecutor(segments) as pool:
+        return sum(pool.map(scan_segment, range(segments)))
+
+
+def ours_raw(url: str, segments: int) -> Scan:
+    """Our pages, spliced into lines and dropped: no compression."""
+    from airflow_provider_ddbexport.core.scan.page_source import page_source
+
+    source = page_source(_client(url))
+    source.page(_request(0, segments, None), None)
+
+    def scan_segment(segment: int) -> int:
+        request = _request(segment, segments, None)
+        items, start = 0, None
+        with Path("/dev/null").open("wb") as sink:
+            while True:
+                page = source.page(request, start)
+                sink.write(page.lines)
+                items += page.items
+                start = page.last_key
+                if start is None:
+                    return items
+
+    return lambda: _in_threads(segments, scan_segment)
+
+
+def ours_backup(url: str, segments: int) -> Scan:
+    """Our whole backup: gzip, data files, checkpoints, manifests, in a local folder."""
+    from airflow_provider_ddbexport.core.scan import scan_backup
+    from airflow_provider_ddbexport.core.store import LocalStore
+
+    client = _client(url)
+    client.scan(**_request(0, segments, None))
+
+    def scan() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            backup = scan_backup(
+                client,
+                LocalStore(Path(folder)),
+                table_name="Canned",
+                bucket="benchmark",
+                segments=segments,
+                workers=segments,
+            )
+            return backup.summary.item_count
+
+    return scan
+
+
+def boto3_client(url: str, segments: int) -> Scan:
+    """boto3.client, one for all threads."""
+    client = _client(url)
+    client.scan(**_request(0, segments, None))
+
+    def scan_segment(segment: int) -> int:
+        items, start = 0, None
+        while True:
+            page = client.scan(**_request(segment, segments, start))
+            items += page["Count"]
+            start = page.get("LastEvaluatedKey")
+            if not start:
+                return items
+
+    return lambda: _in_threads(segments, scan_segment)
+
+
+def boto3_resource(url: str, segments: int) -> Scan:
+    """boto3.resource, which turns values into Python's; one for each thread, as its documentation asks for."""
+    import boto3
+
+    def scan_segment(segment: int) -> int:
+        table = boto3.session.Session().resource("dynamodb", **_arguments(url)).Table("Canned")
+        items, start = 0, None
+        while True:
+            request = _request(segment, segments, start)
+            del request["TableName"]
+            page = table.scan(**request)
+            items += page["Count"]
+            start = page.get("LastEvaluatedKey")
+            if not start:
+                return items
+
+    return lambda: _in_threads(segments, scan_segment)
+
+
+def aiobotocore(url: str, segments: int) -> Scan:
+    """aiobotocore, one task for each segment."""
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import get_session
+
+    async def scan() -> int:
+        session = get_session()
+        arguments = {**_arguments(url), "config": AioConfig(max_pool_connections=64)}
+        async with session.create_client("dynamodb", **arguments) as client:
+
+            async def scan_segment(segment: int) -> int:
+                items, start = 0, None
+                while True:
+                    page = await client.scan(**_request(segment, segments, start))
+                    items += page["Count"]
+                    start = page.get("LastEvaluatedKey")
+                    if not start:
+                        return items
+
+            return sum(await asyncio.gather(*(scan_segment(segment) for segment in range(segments))))
+
+    return lambda: asyncio.run(scan())
+
+
+def awswrangler(url: str, segments: int) -> Scan:
+    """awswrangler.dynamodb.read_items, which scans in parallel by itself. Not among our dependencies."""
+    import awswrangler
+    import boto3
+
+    awswrangler.config.dynamodb_endpoint_url = url
+    session = boto3.Session(region_name=REGION, **_KEYS)
+
+    def scan() -> int:
+        return len(
+            awswrangler.dynamodb.read_items(
+                "Canned", allow_full_scan=True, use_threads=segments if segments > 1 else False, boto3_session=session
+            )
+        )
+
+    return scan
+
+
+CLIENTS: dict[str, Callable[[str, int], Scan]] = {
+    "ours": ours_raw,
+    "ours, gzip backup": ours_backup,
+    "boto3 client": boto3_client,
+    "boto3 resource": boto3_resource,
+    "aiobotocore": aiobotocore,
+    "awswrangler": awswrangler,
+}
+
+FAST = {"ours", "ours, gzip backup"}
