@@ -58,7 +58,7 @@ def airflow_environment(home: Path, aws: Mapping[str, str], *, dags: Path, port:
         "API__BASE_URL": f"http://127.0.0.1:{port}",
         "API__SECRET_KEY": secrets.token_hex(16),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=30",
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
