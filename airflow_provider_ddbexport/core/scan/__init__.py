@@ -1,4 +1,7 @@
-"""Scans of tables: backups in an export's layout, within a read budget, resumable at any point."""
+"""Scans of tables: backups in an export's layout, within a read budget, resumable at any point.
+
+Tables as Arrow record batches are in :mod:`.reader`, and SQL on them in :mod:`.sql`, which need pyarrow and DuckDB.
+"""
 
 from airflow_provider_ddbexport.core.scan.backup import (
     ReadBudgetOptions,
@@ -9,6 +12,8 @@ from airflow_provider_ddbexport.core.scan.backup import (
     scan_backup,
     scan_shard,
 )
+from airflow_provider_ddbexport.core.scan.estimate import ScanEstimate, estimate_scan
+from airflow_provider_ddbexport.core.scan.expressions import Aliases
 from airflow_provider_ddbexport.core.scan.journal import ShardDone
 from airflow_provider_ddbexport.core.scan.plan import MAX_SEGMENTS, ScanPlan
 from airflow_provider_ddbexport.core.scan.progress import ScanPage, ScanProgress
@@ -34,4 +39,8 @@ __all__ = [
     "ScanPage",
     "ScanProgress",
     "MAX_SEGMENTS",
+    # before it
+    "estimate_scan",
+    "ScanEstimate",
+    "Aliases",
 ]

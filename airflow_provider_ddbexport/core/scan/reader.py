@@ -1,0 +1,160 @@
+"""A table as Arrow record batches, for DuckDB, Polars, pandas and Spark."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, Literal
+
+import pyarrow as pa
+from isal import igzip
+
+from airflow_provider_ddbexport.core.columns import (
+    ColumnOptions,
+    Observation,
+    RowBuilder,
+    Schema,
+    part_schema,
+    resolve,
+)
+from airflow_provider_ddbexport.core.decode import decode_line
+from airflow_provider_ddbexport.core.scan.expressions import Aliases
+from airflow_provider_ddbexport.core.scan.pacing import Pacer
+from airflow_provider_ddbexport.core.scan.page_source import page_source
+from airflow_provider_ddbexport.core.scan.plan import choose_segments, require_possible
+from airflow_provider_ddbexport.core.scan.request import ScanRequest
+from airflow_provider_ddbexport.core.scan.shard import WORKERS
+from airflow_provider_ddbexport.core.scan.stream import PageStream
+from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
+from airflow_provider_ddbexport.core.store.retry import RetryPolicy
+from airflow_provider_ddbexport.errors import BadCallError
+
+SAMPLE_ITEMS = 10_000
+BATCH_ROWS = 10_000
+_BATCH_BYTES = 64 << 20
+
+
+def scan_table(
+    dynamodb: Any,
+    table_name: str,
+    *,
+    columns: str | Iterable[str] | None = None,
+    where: str | None = None,
+    index_name: str | None = None,
+    is_consistent: bool = False,
+    schema: Schema | Literal["sampled", "exact"] = "sampled",
+    options: ColumnOptions | None = None,
+    sample_items: int = SAMPLE_ITEMS,
+    batch_rows: int = BATCH_ROWS,
+    segments: int | None = None,
+    workers: int = WORKERS,
+    read_units: float | None = None,
+    read_percent: float | None = None,
+    ceiling_units: float | None = None,
+    retries: RetryPolicy | None = None,
+) -> pa.RecordBatchReader:
+    """Return a reader of all items of the table, in no order, as batches of at most *batch_rows* rows.
+
+    *columns* are attributes and paths (``Name, Details.Year``), *where* is a filter; both as
+    :mod:`.expressions` reads them, any name works. The schema follows from the first *sample_items* items, whichever
+    those are; ``exact`` reads all of them first, once, into a temporary file on the local disk. A value that fits none
+    of its columns is in ``_rescued``: nothing is lost, whatever the sample missed. It is no point in time: writes
+    while it runs may or may not be in it.
+
+    The scan costs read capacity from the first batch on, within the budget of :func:`.table.read_rate`; closing the
+    reader, or letting go of it, ends it. Raises as :func:`.scan_backup` does, at once or while it is read.
+    """
+    options = options or ColumnOptions()
+    if options.partition_by:
+        raise BadCallError("partition_by: record batches are in no folders; leave it out")
+    if isinstance(schema, str) and schema not in ("sampled", "exact"):
+        raise BadCallError(f"schema: expected sampled, exact or a Schema, found {schema!r}")
+    require_possible(segments, 1)
+    aliases = Aliases()
+    request = ScanRequest(
+        table_name=table_name,
+        index_name=index_name,
+        is_consistent=is_consistent,
+        projection_expression=None if columns is None else aliases.projection(columns),
+        filter_expression=None if where is None else aliases.filter(where),
+        names=aliases.names,
+        values=aliases.values,
+    )
+    table = describe_table(dynamodb, table_name, index_name)
+    rate = read_rate(
+        dynamodb,
+        table_name,
+        index_name,
+        read_units=read_units,
+        read_percent=read_percent,
+        ceiling_units=ceiling_units,
+    )
+    stop = threading.Event()
+    pacer = Pacer(page_source(dynamodb), rate, is_consistent=is_consistent, retries=retries or RetryPolicy(), stop=stop)
+    count = choose_segments(table, segments, rate(), 1)
+    pages = PageStream(pacer, request.parameters(count), count, workers=workers, stop=stop).pages()
+    try:
+        if isinstance(schema, Schema):
+            return _reader(pages, schema, batch_rows)
+        if schema == "exact":
+            return _exact(pages, options, batch_rows)
+        return _sampled(pages, options, sample_items, batch_rows)
+    except BaseException:
+        pages.close()
+        raise
+
+
+def _sampled(
+    pages: Generator[bytes, None, None], options: ColumnOptions, sample_items: int, batch_rows: int
+) -> pa.RecordBatchReader:
+    observation = Observation()
+    seen: list[bytes] = []
+    for page in pages:
+        seen.append(page)
+        for line in page.split(b"\n")[:-1]:
+            observation.add(decode_line(line))
+        if observation.items >= sample_items:
+            break
+    return _reader(pages, resolve(observation, options, None), batch_rows, first=seen)
+
+
+def _exact(pages: Generator[bytes, None, None], options: ColumnOptions, batch_rows: int) -> pa.RecordBatchReader:
+    observation = Observation()
+    spool = tempfile.TemporaryFile(prefix="ddbexport-")  # noqa: SIM115 - the reader closes it
+    try:
+        with igzip.IGzipFile(fileobj=spool, mode="wb", compresslevel=1) as zipped:  # type: ignore[no-untyped-call]
+            for page in pages:
+                zipped.write(page)  # type: ignore[no-untyped-call]
+                for line in page.split(b"\n")[:-1]:
+                    observation.add(decode_line(line))
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
+
+    def again() -> Generator[bytes, None, None]:
+        with spool, igzip.IGzipFile(fileobj=spool, mode="rb") as lines:  # type: ignore[no-untyped-call]
+            yield from lines
+
+    return _reader(again(), resolve(observation, options, None), batch_rows)
+
+
+def _reader(
+    pages: Generator[bytes, None, None], schema: Schema, batch_rows: int, first: Iterable[bytes] = ()
+) -> pa.RecordBatchReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        builder = RowBuilder(schema)
+        with contextlib.closing(pages):
+            for page in itertools.chain(first, pages):
+                for line in page.split(b"\n"):
+                    if line:
+                        builder.add(decode_line(line))
+                    if builder.rows >= batch_rows or builder.bytes >= _BATCH_BYTES:
+                        yield builder.finish()
+            if builder.rows:
+                yield builder.finish()
+
+    return pa.RecordBatchReader.from_batches(part_schema(schema), batches())

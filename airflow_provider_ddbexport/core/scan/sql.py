@@ -1,0 +1,90 @@
+"""SQL on live tables: what a query names is scanned once, and DuckDB answers."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_ddbexport.core.scan.reader import scan_table
+from airflow_provider_ddbexport.core.service import service_errors
+from airflow_provider_ddbexport.errors import BadCallError
+
+_MISSING = re.compile(r"Table with name (.+?) does not exist!")
+
+
+@contextmanager
+def query_tables(dynamodb: Any, sql: str, **options: Any) -> Iterator[Any]:
+    """Give DuckDB's result of *sql*, whose tables are DynamoDB tables by name, in any case.
+
+    Each table is scanned once, as :func:`.scan_table` does with *options*, into a database in a temporary folder:
+    memory does not grow with it, and a query may use it more than once. Raises BadCallError where the SQL is wrong or
+    DuckDB is not installed, and as scan_table does.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise BadCallError(
+            "SQL needs DuckDB, which is not installed: pip install 'airflow-provider-ddbexport[local]'"
+        ) from None
+
+    with tempfile.TemporaryDirectory(prefix="ddbexport-sql-") as folder:
+        connection = duckdb.connect(str(Path(folder) / "tables.duckdb"))
+        try:
+            # Otherwise a table called as one of our variables would be that variable.
+            connection.execute("set python_enable_replacements = false")
+            while (name := _missing_table(connection, sql)) is not None:
+                _load(connection, name, scan_table(dynamodb, _resolved(dynamodb, name), **options))
+            yield connection.execute(sql)
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+            raise BadCallError(f"the SQL is wrong: {str(error).splitlines()[0]}") from None
+        except duckdb.Error as error:
+            # Conversions and the like quote the value, which is an item's.
+            raise BadCallError(f"DuckDB could not answer: {type(error).__name__}; look at types and casts") from None
+        finally:
+            connection.close()
+
+
+def _missing_table(connection: Any, sql: str) -> str | None:
+    """Return a table that the query names and the database does not have; None when it has all.
+
+    DuckDB is asked because it alone knows which names are tables and which are the query's own.
+    """
+    import duckdb
+
+    try:
+        connection.execute(f"explain {sql}")
+    except duckdb.CatalogException as error:
+        if match := _MISSING.search(str(error)):
+            return match[1]
+        raise
+    return None
+
+
+def _load(connection: Any, name: str, reader: Any) -> None:
+    connection.register("_ddbexport_scan", reader)
+    quoted = name.replace('"', '""')
+    # The name is DuckDB's own reading of the query, quoted.
+    connection.execute(f'create table "{quoted}" as select * from _ddbexport_scan')  # noqa: S608
+    connection.unregister("_ddbexport_scan")
+
+
+def _resolved(dynamodb: Any, name: str) -> str:
+    """Return the DynamoDB table that *name* means: exactly that one, or the only one that differs in case."""
+    known: list[str] = []
+    request: dict[str, Any] = {}
+    with service_errors("listing tables"):
+        while True:
+            page = dynamodb.list_tables(**request)
+            known += page["TableNames"]
+            if "LastEvaluatedTableName" not in page:
+                break
+            request = {"ExclusiveStartTableName": page["LastEvaluatedTableName"]}
+    alike = [name] if name in known else [table for table in known if table.lower() == name.lower()]
+    if len(alike) != 1:
+        choice = f"one of {', '.join(alike)}" if alike else f"there is none; there are: {', '.join(known) or 'none'}"
+        raise BadCallError(f'the SQL names table "{name}": {choice}')
+    return alike[0]
