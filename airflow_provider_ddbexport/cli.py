@@ -54,6 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     from airflow_provider_ddbexport import cli_commands as commands
+    from airflow_provider_ddbexport import cli_scan
 
     shared = _shared_options()
     parser = _Parser(
@@ -95,6 +96,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--at", metavar="TIME", help="which snapshot, as `ddbexport snapshots` names it; default: newest"
     )
 
+    cli_scan.add_commands(command)
+
     local = command("local", commands.local, "Serve an embedded AWS for trying things out; end it with Ctrl-C.")
     local.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     local.add_argument("--port", type=int, default=5000, help="0 takes a free one (default %(default)s)")
@@ -106,7 +109,7 @@ def _shared_options() -> _Parser:
     """Return the options that may stand before or after the command."""
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     shared.add_argument("--json", action="store_true", help="results and errors as JSON")
-    aws = shared.add_argument_group("AWS (for s3:// addresses)")
+    aws = shared.add_argument_group("AWS (for s3:// addresses and live tables)")
     aws.add_argument("--endpoint-url", metavar="URL", help="another S3 than Amazon's, such as `ddbexport local`")
     aws.add_argument("--region", metavar="NAME")
     aws.add_argument("--profile", metavar="NAME", help="of the AWS configuration files")

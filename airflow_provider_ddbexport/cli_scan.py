@@ -1,0 +1,261 @@
+"""``ddbexport scan`` and ``ddbexport sql``: live tables from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_ddbexport.cli_show import figures, print_json, size_text
+from airflow_provider_ddbexport.cli_stores import StoreSettings
+from airflow_provider_ddbexport.errors import BadCallError
+
+if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
+    from airflow_provider_ddbexport.core.scan import ScanProgress, ScanRequest
+    from airflow_provider_ddbexport.core.store import ObjectStore
+
+_CONNECTIONS = 32
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def add_commands(command: Command) -> None:
+    """Add both commands to ``ddbexport``."""
+    scanning = command("scan", scan, "Back a live table up by a parallel scan, in the layout of an export.")
+    scanning.add_argument("table", metavar="TABLE", help="name or ARN")
+    scanning.add_argument(
+        "destination", metavar="DESTINATION", nargs="?", help="folder of backups: a path or s3://bucket/prefix"
+    )
+    _scan_options(scanning)
+    scanning.add_argument("--resume", action="store_true", help="go on with the unfinished scan of this table there")
+    scanning.add_argument("--estimate", action="store_true", help="say what it will take, and read nothing")
+    scanning.add_argument(
+        "--price-per-million", metavar="PRICE", type=_number, help="of read capacity units, for --estimate"
+    )
+
+    asking = command("sql", sql, "Answer SQL from live tables; each table it names is scanned once.")
+    asking.add_argument("query", metavar="SQL", help="DuckDB's; tables by name, such as: select count(*) from reviews")
+    _scan_options(asking)
+    asking.add_argument(
+        "--schema", choices=("sampled", "exact"), default="sampled", help="columns from a sample or from all items"
+    )
+
+
+def _scan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--segments", metavar="N", type=int, help="default: from the table's size and the budget")
+    budget = parser.add_argument_group("read budget (default: half of the provisioned capacity; on demand: none)")
+    budget.add_argument("--read-units", metavar="R", type=_number, help="read capacity units a second")
+    budget.add_argument("--read-percent", metavar="P", type=_number, help="of the capacity, read again as it changes")
+    budget.add_argument("--ceiling-units", metavar="R", type=_number, help="what 100 %% is for a table on demand")
+    parser.add_argument("--consistent", action="store_true", help="strongly consistent reads, for twice the capacity")
+    parser.add_argument("--filter", metavar="EXPRESSION", help="such as: Rating >= 4 and begins_with(Author, 'A')")
+    parser.add_argument("--projection", metavar="PATHS", help="such as: User, Book, Details.Year")
+    parser.add_argument("--index", metavar="NAME", help="scan this secondary index")
+
+
+def scan(args: argparse.Namespace) -> int:
+    """``ddbexport scan TABLE DESTINATION``."""
+    from airflow_provider_ddbexport.core.scan import Resumption, scan_backup
+
+    dynamodb = _dynamodb(args)
+    if args.estimate:
+        return _estimate(args, dynamodb)
+    if args.destination is None:
+        raise BadCallError("scan: where to? give a DESTINATION, or --estimate")
+    request = _request(args)
+    store, bucket, prefix = _destination(args)
+    backup = scan_backup(
+        dynamodb,
+        store,
+        table_name=request.table_name,
+        bucket=bucket,
+        prefix=prefix,
+        segments=args.segments,
+        is_consistent=request.is_consistent,
+        filter_expression=request.filter_expression,
+        projection_expression=request.projection_expression,
+        expression_attribute_names=request.names,
+        expression_attribute_values=request.values,
+        index_name=request.index_name,
+        read_units=args.read_units,
+        read_percent=args.read_percent,
+        ceiling_units=args.ceiling_units,
+        resumption=Resumption(f"ddbexport scan {args.table}", policy="require" if args.resume else "restart"),
+        on_progress=_live_line(args),
+    )
+    summary, details = backup.summary, backup.summary.scan
+    result = {
+        "source": backup.source,
+        "export_arn": summary.export_arn,
+        "table": summary.table_name,
+        "items": summary.item_count,
+        "files": len(backup.files),
+        "segments": details.segments if details else None,
+        "consumed_units": details.consumed_units if details else None,
+        "seconds": (summary.ended_at - summary.started_at).total_seconds(),
+        "is_point_in_time": False,
+    }
+    if _as_json(args):
+        print_json(result)
+        return 0
+    figures(
+        f"scan backup of {summary.table_name}",
+        {
+            "source": backup.source,
+            "items": f"{summary.item_count:,} in {len(backup.files):,} files",
+            "read": f"{result['consumed_units']:,.1f} capacity units, {result['segments']} segments, "
+            f"{result['seconds']:,.1f} s",
+            "note": "not a point in time: writes while it ran may or may not be in it",
+        },
+    )
+    return 0
+
+
+def sql(args: argparse.Namespace) -> int:
+    """``ddbexport sql "select …"``."""
+    from airflow_provider_ddbexport.core.scan.sql import query_tables
+
+    with query_tables(
+        _dynamodb(args),
+        args.query,
+        columns=args.projection,
+        where=args.filter,
+        index_name=args.index,
+        is_consistent=args.consistent,
+        schema=args.schema,
+        segments=args.segments,
+        read_units=args.read_units,
+        read_percent=args.read_percent,
+        ceiling_units=args.ceiling_units,
+    ) as result:
+        names = [column[0] for column in result.description]
+        rows = result.fetchall()
+    if _as_json(args):
+        import json
+
+        sys.stdout.write(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=2) + "\n")
+        return 0
+    _show(names, rows)
+    return 0
+
+
+def _show(names: list[str], rows: list[tuple[Any, ...]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    on_terminal = sys.stdout.isatty()
+    table = Table(box=box.SIMPLE_HEAD if on_terminal else None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+    Console(file=sys.stdout, width=None if on_terminal else 10_000).print(table)
+
+
+def _estimate(args: argparse.Namespace, dynamodb: Any) -> int:
+    from airflow_provider_ddbexport.core.scan import ReadBudgetOptions, estimate_scan
+
+    estimate = estimate_scan(
+        dynamodb,
+        _request(args),
+        segments=args.segments,
+        budget=ReadBudgetOptions(args.read_units, args.read_percent, args.ceiling_units),
+        price_per_million_units=args.price_per_million,
+    )
+    if _as_json(args):
+        print_json(asdict(estimate))
+        return 0
+    facts = {
+        "items": f"about {estimate.items:,}",
+        "size": f"about {size_text(estimate.size_bytes)}",
+        "capacity": f"about {estimate.read_units:,.1f} read units, in {estimate.segments} segments",
+        "time": "no read budget: as fast as it goes"
+        if estimate.minutes is None
+        else f"about {estimate.minutes:,.1f} minutes at {estimate.budget_rcu:,.1f} units a second",
+    }
+    if estimate.cost is not None:
+        facts["cost"] = f"about {estimate.cost:,.4f} at the given price"
+    facts["counted"] = "by DynamoDB, up to six hours ago; a younger table counts as empty"
+    figures(f"scan of {estimate.table_name}: estimate", facts)
+    return 0
+
+
+def _request(args: argparse.Namespace) -> ScanRequest:
+    from airflow_provider_ddbexport.core.scan import Aliases, ScanRequest
+
+    aliases = Aliases()
+    return ScanRequest(
+        table_name=args.table,
+        index_name=args.index,
+        is_consistent=args.consistent,
+        filter_expression=None if args.filter is None else aliases.filter(args.filter),
+        projection_expression=None if args.projection is None else aliases.projection(args.projection),
+        names=aliases.names,
+        values=aliases.values,
+    )
+
+
+def _destination(args: argparse.Namespace) -> tuple[ObjectStore, str, str | None]:
+    """Return the store, the bucket it is, and the prefix in it."""
+    settings = _settings(args)
+    scheme = "s3://"
+    if not args.destination.startswith(scheme):
+        return settings.open(args.destination), "local", None
+    bucket, _, prefix = args.destination.removeprefix(scheme).partition("/")
+    return settings.open(scheme + bucket), bucket, prefix.strip("/") or None
+
+
+def _live_line(args: argparse.Namespace) -> Callable[[ScanProgress], None] | None:
+    """Return what draws the progress over itself on standard error; None where that is no terminal."""
+    if _as_json(args) or not sys.stderr.isatty():
+        return None
+
+    def draw(progress: ScanProgress) -> None:
+        sys.stderr.write(f"\r\x1b[K{progress.sentence()}")
+        if progress.segments_done == progress.segments:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+    return draw
+
+
+def _dynamodb(args: argparse.Namespace) -> Any:
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    settings = _settings(args)
+    try:
+        session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
+        return session.client(
+            "dynamodb", endpoint_url=settings.endpoint_url, config=Config(max_pool_connections=_CONNECTIONS)
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise BadCallError(f"no DynamoDB client: {error}; see --profile, --region and --endpoint-url") from None
+
+
+def _settings(args: argparse.Namespace) -> StoreSettings:
+    return StoreSettings(
+        endpoint_url=getattr(args, "endpoint_url", None),
+        region=getattr(args, "region", None),
+        profile=getattr(args, "profile", None),
+        expected_bucket_owner=getattr(args, "expected_bucket_owner", None),
+    )
+
+
+def _as_json(args: argparse.Namespace) -> bool:
+    return bool(getattr(args, "json", False))
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return number

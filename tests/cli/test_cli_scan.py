@@ -1,0 +1,123 @@
+"""``ddbexport scan`` and ``ddbexport sql``, from a shell against an embedded AWS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
+from airflow_provider_ddbexport.local import local_aws
+from airflow_provider_ddbexport.local.handle import LocalAws
+
+Run = Callable[..., tuple[int, Any, str]]
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LocalAws]:
+    """Reviews with 40 items, and a bucket."""
+    with local_aws() as served:
+        dynamodb = served.client("dynamodb")
+        dynamodb.create_table(
+            TableName="Reviews",
+            AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
+            ProvisionedThroughput={"ReadCapacityUnits": 400, "WriteCapacityUnits": 400},
+        )
+        for number in range(40):
+            dynamodb.put_item(
+                TableName="Reviews", Item={"User": {"S": f"user {number}"}, "Rating": {"N": str(number % 5)}}
+            )
+        served.client("s3").create_bucket(Bucket="backups")
+        yield served
+
+
+@pytest.fixture
+def run(aws: LocalAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command; gives its status, its JSON where it has any, and what it wrote to standard error."""
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, Any, str]:
+        status = main([*arguments, "--json"])
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out else None, err
+
+    return run
+
+
+def test_a_backup_verifies_and_says_that_it_is_no_point_in_time(run: Run, tmp_path: Path) -> None:
+    """In a folder, and in S3 under a prefix."""
+    for destination in (str(tmp_path), "s3://backups/daily"):
+        status, result, _ = run("scan", "Reviews", destination, "--segments", "3", "--read-units", "500")
+        assert status == FINE
+        assert (result["items"], result["segments"], result["is_point_in_time"]) == (40, 3, False)
+        status, verified, _ = run("verify", result["source"])
+        assert (status, verified["items"], verified["export_type"]) == (FINE, 40, "SCAN")
+
+
+def test_filter_and_projection_are_written_plainly(run: Run, tmp_path: Path) -> None:
+    """User is a reserved word of DynamoDB; the literals are typed."""
+    status, result, _ = run(
+        "scan", "Reviews", str(tmp_path), "--filter", "Rating >= 3 and not User = 'user 3'", "--projection", "User"
+    )
+    assert (status, result["items"]) == (FINE, 15)
+
+
+def test_an_estimate_reads_nothing(run: Run) -> None:
+    """Items, bytes, units, minutes at the budget, which is half of the provisioned capacity, and cost at a price."""
+    status, estimate, _ = run("scan", "Reviews", "--estimate", "--price-per-million", "0.25")
+    assert status == FINE
+    assert estimate["items"] == 40
+    assert estimate["budget_rcu"] == 200.0
+    assert estimate["read_units"] == 0.5
+    assert estimate["minutes"] == pytest.approx(0.5 / 200 / 60)
+    assert estimate["cost"] == pytest.approx(0.5e-6 * 0.25)
+
+
+def test_resuming_nothing_is_a_bad_call(run: Run, tmp_path: Path) -> None:
+    """As is a backup to nowhere, a budget of nothing, and two budgets."""
+    calls = [
+        ("scan", "Reviews", str(tmp_path), "--resume"),
+        ("scan", "Reviews"),
+        ("scan", "Reviews", str(tmp_path), "--read-units", "0"),
+        ("scan", "Reviews", str(tmp_path), "--read-units", "5", "--read-percent", "5"),
+        ("scan", "Reviews", str(tmp_path), "--segments", "0"),
+        ("sql", "select * from Missing"),
+    ]
+    for call in calls:
+        status, _, err = run(*call)
+        assert status == BAD_CALL, call
+        assert json.loads(err)["error"]["message"]
+    assert not list(tmp_path.rglob("*.gz"))
+
+
+def test_a_missing_table_is_told(run: Run, tmp_path: Path) -> None:
+    """By name, with what to do."""
+    status, _, err = run("scan", "NoSuchTable", str(tmp_path))
+    assert status == BAD_DATA
+    assert json.loads(err)["error"]["type"] == "TableNotFoundError"
+
+
+def test_sql_is_answered(run: Run) -> None:
+    """From the live table, as rows of JSON values."""
+    pytest.importorskip("duckdb")
+    status, rows, _ = run("sql", "select rating, count(*) as n from reviews group by 1 order by 1")
+    assert status == FINE
+    assert rows == [{"rating": rating, "n": 8} for rating in range(5)]
+
+
+def test_answers_for_people_are_tables(
+    aws: LocalAws, run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without --json: figures and rows as text."""
+    pytest.importorskip("duckdb")
+    assert main(["sql", "select count(*) as n from reviews"]) == FINE
+    assert capsys.readouterr().out.split() == ["n", "40"]
+    assert main(["scan", "Reviews", str(tmp_path)]) == FINE
+    assert "not a point in time" in capsys.readouterr().out
+    assert main(["scan", "Reviews", "--estimate"]) == FINE
+    assert "minutes at 200.0 units" in capsys.readouterr().out
