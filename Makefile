@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := airflow_provider_ddbexport dags scripts tests
 export UV_PYTHON_DOWNLOADS := never
+# Airflow is a thousand modules, and every task and test process imports them: seconds each time if not kept compiled.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint airflow bench-scan pins clean
 .DEFAULT_GOAL := demo

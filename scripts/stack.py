@@ -53,6 +53,9 @@ def airflow_environment(home: Path, aws: Mapping[str, str], *, dags: Path, port:
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "CORE__PARALLELISM": "4",
+        # A scheduler slower than the triggerer takes a task that has been resumed for one that has vanished.
+        "CORE__DEFAULT_TASK_RETRIES": "2",
+        "CORE__DEFAULT_TASK_RETRY_DELAY": "5",
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "CORE__FERNET_KEY": "",
         "API__BASE_URL": f"http://127.0.0.1:{port}",
