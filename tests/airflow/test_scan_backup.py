@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -11,7 +12,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_ddbexport.core.export import read_export, read_items, split_source
 from airflow_provider_ddbexport.core.export.model import ExportType
 from airflow_provider_ddbexport.core.store import open_store
-from airflow_provider_ddbexport.errors import AccessError, TableNotFoundError
+from airflow_provider_ddbexport.errors import (
+    AccessError,
+    ScanResumeError,
+    ScanStoppedError,
+    TableNotFoundError,
+    ThrottledError,
+)
 from airflow_provider_ddbexport.links.console import DynamoDBExportLink
 from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
 
@@ -115,3 +122,82 @@ def test_segments_must_be_a_number_of_them(reviews: Any, run_task: Any, context:
     """The error says how many there may be."""
     with pytest.raises(AirflowFailException, match="segments: expected"):
         run_task(_backup(segments=segments), context)
+
+
+def _exports(aws: Any) -> set[str]:
+    there = aws.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    return {entry["Key"].split("/")[2] for entry in there if entry["Key"].endswith("/_started")}
+
+
+def test_a_retry_goes_on_with_the_same_backup(reviews: Any, run_task: Any, context: Any) -> None:
+    """A try that ended by throttling leaves checkpoints; the next one ends with the same folder, each item once."""
+    task = _backup(throttle_deadline_s=0.0, workers=1, segments=4)
+    reviews.fail_next("Scan", "ProvisionedThroughputExceededException", "slow", times=1)
+    with pytest.raises(ThrottledError, match="throttled"):
+        run_task(task, context)
+    (begun,) = _exports(reviews)
+    found = run_task(task, context)
+    assert found["source"].endswith(begun)
+    assert found["runs"] == 2
+    assert _items(reviews, found["source"]) == sorted(ITEMS, key=json.dumps)
+
+
+def test_a_retry_after_a_lost_answer_reads_nothing_and_a_cleared_task_begins_anew(
+    reviews: Any, run_task: Any, context: Any
+) -> None:
+    """max_tries is what tells them apart: clearing raises it."""
+    context["ti"].max_tries = 1
+    first = run_task(_backup(), context)
+    reviews.fail_next("Scan", "AccessDeniedException", "nothing may be read", times=1)
+    assert run_task(_backup(), context) == first
+    context["ti"].max_tries = 3
+    with pytest.raises(AirflowFailException):
+        run_task(_backup(), context)
+    assert run_task(_backup(), context)["source"] != first["source"]
+
+
+def test_a_killed_task_leaves_what_a_retry_goes_on_with(
+    reviews: Any, run_task: Any, context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """on_kill ends the scan after the pages it is at, checkpointed."""
+    task = _backup(workers=1, segments=9)
+
+    def killed_first(store: Any, key: str, path: Any) -> None:
+        monkeypatch.undo()
+        for name, value in reviews.environment().items():
+            monkeypatch.setenv(name, value)
+        task.on_kill()
+        store.write_file(key, path)
+
+    monkeypatch.setattr("airflow_provider_ddbexport.core.store.s3.S3Store.write_file", killed_first)
+    with pytest.raises(ScanStoppedError, match="can be resumed"):
+        run_task(task, context)
+    found = run_task(task, context)
+    assert found["runs"] == 2
+    assert _items(reviews, found["source"]) == sorted(ITEMS, key=json.dumps)
+
+
+def test_a_retry_that_asks_for_something_else_fails_at_once(reviews: Any, run_task: Any, context: Any) -> None:
+    """And names the difference."""
+    reviews.fail_next("Scan", "ProvisionedThroughputExceededException", "slow", times=1)
+    with pytest.raises(ThrottledError):
+        run_task(_backup(throttle_deadline_s=0.0, workers=1), context)
+    with pytest.raises(AirflowFailException, match="segments: started with 3, asked for 5") as caught:
+        run_task(_backup(segments=5), context)
+    assert isinstance(caught.value.__cause__, ScanResumeError)
+
+
+def test_the_budget_is_templated_and_kept_in_mind(reviews: Any, run_task: Any, context: Any) -> None:
+    """Numbers may come as text; a percentage of a table on demand needs a ceiling."""
+    task = _backup(read_units="{{ 100 * 5 }}")
+    task.render_template_fields(context)
+    assert run_task(task, context)["item_count"] == 20
+    with pytest.raises(AirflowFailException, match="state a ceiling"):
+        run_task(_backup(task_id="another", read_percent="50"), context)
+    with pytest.raises(AirflowFailException, match="read_units: expected a number"):
+        run_task(_backup(task_id="third", read_units="plenty"), context)
+
+
+def test_the_operator_survives_being_copied() -> None:
+    """As Airflow does to it before it runs."""
+    assert copy.deepcopy(_backup()).workers == 16
