@@ -69,7 +69,7 @@ class Pacer:
                 page = self._source.page(asked, start)
             except ServiceError as error:
                 self._failed(error, reservation)
-                if not (is_transient(error) or error.context.get("code") == DAMAGED_PAGE):
+                if not _may_come(error):
                     raise
                 if not tries.pause():
                     raise self._given_up(error, request["TableName"]) from error
@@ -109,7 +109,7 @@ class Pacer:
                 reservation.refuse(self._retries.clock())
         else:
             # It may have been read and charged all the same.
-            self._end(reservation, reservation.units if is_transient(error) else 0.0)
+            self._end(reservation, reservation.units if _may_come(error) else 0.0)
 
     def _end(self, reservation: Reservation, units: float) -> None:
         with self.lock:
@@ -140,6 +140,11 @@ class Pacer:
             log.info("The read budget is now %s, was %s", rate_text(rate), rate_text(before))
             with self.lock:
                 self.budget.set_rate(rate, self._retries.clock())
+
+
+def _may_come(error: ServiceError) -> bool:
+    """Whether the same page may come when it is asked for again."""
+    return is_transient(error) or error.context.get("code") == DAMAGED_PAGE
 
 
 def rate_text(rate_rcu: float | None) -> str:

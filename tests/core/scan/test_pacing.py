@@ -1,0 +1,290 @@
+"""Pages within the budget, on a clock that moves only by sleeping, and what the budget is."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from fake_time import FakeTime
+from page_table import MortalStore, PageTable
+
+from airflow_provider_ddbexport.core.scan import GroupLimits, ScanProgress, scan_backup
+from airflow_provider_ddbexport.core.scan.pacing import Pacer
+from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page
+from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
+from airflow_provider_ddbexport.core.scan.shard import rotated
+from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
+from airflow_provider_ddbexport.errors import BadCallError, ScanStoppedError, ServiceError, ThrottledError
+
+REQUEST = {"TableName": "Reviews", "Segment": 0, "TotalSegments": 1}
+
+
+class Source:
+    """Pages of 1 unit an item, as many items as asked for; or *error*, *times* times. Answering takes no time."""
+
+    def __init__(
+        self, time: FakeTime, error: ServiceError | None = None, times: int = 10**9, requests: int = 1
+    ) -> None:
+        self.time = time
+        self.error = error
+        self.times = times
+        self.requests = requests
+        self.limits: list[int | None] = []
+        self.charged: list[tuple[float, float]] = []
+
+    def page(self, request: dict[str, Any], start: Any) -> Page:
+        limit = request.get("Limit")
+        self.limits.append(limit)
+        if self.error is not None and self.times > 0:
+            self.times -= 1
+            raise self.error
+        items = limit or 100
+        self.charged.append((self.time.now, items * self.requests))
+        return Page(b"", items, items, 1000, None, float(items), self.requests)
+
+
+def pacer(source: Source, rate: Any, deadline_s: float = 60.0, **arguments: Any) -> Pacer:
+    read = rate if callable(rate) else lambda: rate
+    return Pacer(
+        source,
+        read,
+        is_consistent=False,
+        retries=source.time.policy(deadline_s),
+        stop=arguments.pop("stop", threading.Event()),
+        **arguments,
+    )
+
+
+THROTTLED = ThrottledError("slow", code="ProvisionedThroughputExceededException")
+
+
+@pytest.mark.parametrize("rate", [None, 10.0, 5_000.0])
+def test_throttling_without_end_is_a_typed_error_at_the_deadline(rate: float | None) -> None:
+    """Not later, with a budget or without one, and with what to do."""
+    source = Source(FakeTime(), THROTTLED)
+    with pytest.raises(ThrottledError, match=r"throttled one page for 45 s.*lower the read budget") as caught:
+        pacer(source, rate, deadline_s=45.0).page(REQUEST, None)
+    # What the first page waits for the budget is not throttling, and the last pause ends at the deadline.
+    assert 45.0 <= source.time.now <= 45.0 + 25.0
+    assert caught.value.context["code"] == "ProvisionedThroughputExceededException"
+    assert 3 <= len(source.limits) <= 60
+
+
+def test_pauses_after_throttling_grow_and_the_page_comes_in_the_end() -> None:
+    """Three refusals, four requests, and each pause longer than the one before."""
+    source = Source(FakeTime(), THROTTLED, times=3)
+    paced = pacer(source, None)
+    assert paced.page(REQUEST, None).items == 100
+    assert paced.throttles == 3
+    assert source.time.pauses == pytest.approx([0.2, 0.4, 0.8])
+
+
+@pytest.mark.parametrize("code", ["InternalServerError", "ReadTimeoutError", DAMAGED_PAGE])
+def test_a_page_that_may_have_been_charged_is_counted_as_charged(code: str) -> None:
+    """Nobody knows whether a failed request was read; the budget takes it for spent."""
+    source = Source(FakeTime(), ServiceError("failed", code=code), times=1)
+    paced = pacer(source, 1_000.0)
+    paced.page(REQUEST, None)
+    spent_on_the_page = source.charged[0][1]
+    assert paced.budget.spent > spent_on_the_page
+
+
+def test_requests_that_botocore_repeated_by_itself_are_charged_each() -> None:
+    """A page that took three requests may have cost three times as much."""
+    source = Source(FakeTime(), requests=3)
+    paced = pacer(source, 1_000.0)
+    page = paced.page(REQUEST, None)
+    assert paced.budget.spent == 3 * page.consumed_units
+
+
+def test_a_refusal_for_good_is_not_repeated() -> None:
+    """Validation errors and denied access come out at once."""
+    source = Source(FakeTime(), ServiceError("no", code="ValidationException"))
+    with pytest.raises(ServiceError, match="no"):
+        pacer(source, 10.0).page(REQUEST, None)
+    assert len(source.limits) == 1
+
+
+def test_a_waiting_page_ends_when_the_scan_does() -> None:
+    """A stop is seen within a second even where the budget would let nothing happen for hours."""
+    time, stop = FakeTime(), threading.Event()
+    source = Source(time)
+    paced = pacer(source, 0.001, stop=stop)
+    paced.page(REQUEST, None)
+    begun = time.now
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        time.now += seconds
+        if len(slept) == 5:
+            stop.set()
+
+    object.__setattr__(paced._retries, "sleep", sleep)
+    with pytest.raises(ScanStoppedError):
+        paced.page(REQUEST, None)
+    assert max(slept) <= 1.0
+    assert time.now - begun <= 5.0
+
+
+def test_capacity_is_read_again_as_it_changes(caplog: pytest.LogCaptureFixture) -> None:
+    """Each minute; the new budget is kept from then on and told."""
+    source = Source(FakeTime())
+    rates = [100.0]
+    paced = pacer(source, lambda: rates[0])
+    while source.time.now < 90.0:
+        paced.page(REQUEST, None)
+    rates[0] = 10.0
+    with caplog.at_level(logging.INFO):
+        while source.time.now < 240.0:
+            paced.page(REQUEST, None)
+    assert "The read budget is now 10.0 RCU/s, was 100.0 RCU/s" in caplog.text
+    before = sum(units for at, units in source.charged if 20.0 <= at < 90.0) / 70.0
+    after = sum(units for at, units in source.charged if 140.0 <= at < 240.0) / 100.0
+    assert 90.0 <= before <= 105.0
+    assert 9.0 <= after <= 10.5
+
+
+def test_capacity_that_cannot_be_read_stays_as_it_was() -> None:
+    """A failing DescribeTable does not end a scan that reads well."""
+    source = Source(FakeTime())
+    answers = iter([100.0])
+
+    def rate() -> float:
+        try:
+            return next(answers)
+        except StopIteration:
+            raise ServiceError("no answer", code="InternalServerError") from None
+
+    paced = pacer(source, rate)
+    while source.time.now < 130.0:
+        paced.page(REQUEST, None)
+    assert paced.budget.rate_rcu == 100.0
+
+
+PROVISIONED = {"BillingModeSummary": {}, "ProvisionedThroughput": {"ReadCapacityUnits": 400}}
+
+
+@pytest.mark.parametrize(
+    ("described", "asked", "rate"),
+    [
+        (PROVISIONED, {}, 200.0),
+        (PROVISIONED, {"read_percent": 10}, 40.0),
+        (PROVISIONED, {"read_units": 7}, 7.0),
+        (PROVISIONED, {"read_percent": 10, "share": 0.25}, 10.0),
+        ({}, {}, None),
+        ({}, {"read_units": 9}, 9.0),
+        ({}, {"ceiling_units": 1000}, 500.0),
+        ({}, {"ceiling_units": 1000, "read_percent": 25}, 250.0),
+        ({"OnDemandThroughput": {"MaxReadRequestUnits": 600}}, {}, 300.0),
+        ({"OnDemandThroughput": {"MaxReadRequestUnits": -1}}, {}, None),
+    ],
+)
+def test_the_budget_follows_from_the_table(
+    described: dict[str, Any], asked: dict[str, Any], rate: float | None
+) -> None:
+    """Half of what is provisioned, or what is asked for; on demand, of a ceiling, and without one there is none."""
+    table = PageTable(1)
+    table.table |= described
+    assert read_rate(table, "Reviews", **asked)() == rate
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"read_units": 0}, "more than 0"),
+        ({"read_percent": 101}, "at most 100"),
+        ({"read_units": 5, "read_percent": 5}, "one of them"),
+        ({"read_percent": 50}, "state a ceiling"),
+        ({"read_units": float("nan")}, "more than 0"),
+    ],
+)
+def test_budgets_without_a_meaning_are_refused(asked: dict[str, Any], problem: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(BadCallError, match=problem):
+        read_rate(PageTable(1), "Reviews", **asked)()
+
+
+def test_an_index_has_its_own_capacity() -> None:
+    """A global one; a local one shares the table's."""
+    table = PageTable(1)
+    table.table |= PROVISIONED | {
+        "GlobalSecondaryIndexes": [{"IndexName": "g", "ProvisionedThroughput": {"ReadCapacityUnits": 30}}],
+        "LocalSecondaryIndexes": [{"IndexName": "l"}],
+    }
+    assert describe_table(table, "Reviews", "g").provisioned_rcu == 30.0
+    assert describe_table(table, "Reviews", "l").provisioned_rcu == 400.0
+
+
+def test_segments_scanned_at_once_lie_far_apart() -> None:
+    """Neighbours are on one partition; each segment is there once."""
+    order = rotated(range(64), 8)
+    assert sorted(order) == list(range(64))
+    assert order[:8] == [0, 8, 16, 24, 32, 40, 48, 56]
+
+
+def test_progress_is_logged_every_30_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    """With rate, share of the budget, segments and the time that is left; told to the caller each time."""
+    time = FakeTime()
+    told: list[ScanProgress] = []
+    meter = Meter(
+        pacer(Source(time), 100.0),
+        segments=4,
+        segments_done=1,
+        expected_units=6_000.0,
+        on_page=None,
+        on_progress=told.append,
+        clock=time.clock,
+    )
+    with caplog.at_level(logging.INFO):
+        for second in range(61):
+            meter.page(ScanPage(0, 10, 50.0, 1_000_000), ended_segment=second == 59)
+            meter.tell()
+            time.now += 1.0
+    lines = [record.message for record in caplog.records if record.message.startswith("Scan: ")]
+    assert len(lines) == 2
+    assert "of the budget)" in lines[1]
+    assert "2 of 4 segments done" in lines[1]
+    assert "about 58 s left" in lines[1]
+    assert len(told) == 61
+    assert told[-1].rate_rcu == pytest.approx(50.0, rel=0.2)
+
+
+def test_a_scan_in_which_one_segment_has_nearly_all_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """A skewed table is worth knowing of: more segments do not make it faster."""
+
+    class Skewed(PageTable):
+        def scan(self, **request: Any) -> dict[str, Any]:
+            if request["Segment"]:
+                return {"Items": []}
+            return super().scan(**{**request, "TotalSegments": 1})
+
+    with caplog.at_level(logging.WARNING):
+        scan_backup(
+            Skewed(50), MortalStore({}), table_name="Reviews", bucket="b", segments=10, limits=GroupLimits(pages=3)
+        )
+    assert "segment 0 has 100 % of the items" in caplog.text
+
+
+def test_a_scan_keeps_its_budget_with_many_threads() -> None:
+    """Sixteen workers, one budget: by the clock that their sleeps move, no more than 105 % in any 10 s."""
+    time = FakeTime()
+    table = PageTable(2_000, page_items=1000)
+    charged: list[tuple[float, float]] = []
+    scan = table.scan
+
+    def metered(**request: Any) -> dict[str, Any]:
+        answer = scan(**request)
+        answer["ConsumedCapacity"]["CapacityUnits"] = float(len(answer["Items"])) or 0.5
+        charged.append((time.now, answer["ConsumedCapacity"]["CapacityUnits"]))
+        return answer
+
+    table.scan = metered  # type: ignore[method-assign]
+    scan_backup(
+        table, MortalStore({}), table_name="Reviews", bucket="b", segments=32, read_units=50.0, retries=time.policy()
+    )
+    assert sum(units for _, units in charged) >= 2_000
+    for start, _ in charged:
+        assert sum(units for at, units in charged if start <= at < start + 10.0) <= 1.05 * 500.0
