@@ -29,6 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators.export",
             "operators.scan_backup",
+            "operators.scan_shards",
             "operators.to_parquet",
             "operators.crawler",
             "operators.athena_check",

@@ -22,6 +22,11 @@ from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotChec
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT, DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
+from airflow_provider_ddbexport.operators.scan_shards import (
+    DynamoDBScanFinishOperator,
+    DynamoDBScanPlanOperator,
+    DynamoDBScanShardOperator,
+)
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
 
@@ -100,6 +105,7 @@ def scan_snapshot(
     group_id: str = "snapshot",
     prefix: str | None = None,
     table: str | None = None,
+    shards: int = 1,
     crawler: Mapping[str, Any] | None = None,
     check: Mapping[str, Any] | None = None,
     backup: Mapping[str, Any] | None = None,
@@ -118,25 +124,32 @@ def scan_snapshot(
     :param group_id: of the task group.
     :param prefix: of the backup in *bucket*.
     :param table: name of the snapshot's table, as for :func:`point_in_time_snapshot`.
+    :param shards: mapped tasks that read the table side by side, within one read budget. With more than one, ``plan``
+        and the mapped ``scan`` come first, and ``backup`` completes what they read.
     :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`, likewise.
     :param check: arguments of :class:`.AthenaSnapshotCheckOperator`, likewise.
-    :param backup: further arguments of :class:`.DynamoDBScanBackupOperator`.
+    :param backup: further arguments of :class:`.DynamoDBScanBackupOperator`, the read budget among them.
     :param convert: further arguments of :class:`.DynamoDBExportToParquetOperator`.
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
     with TaskGroup(group_id) as group:
-        source = DynamoDBScanBackupOperator(
-            **{
-                "task_id": "backup",
-                "table_name": table_name,
-                "s3_bucket_name": bucket,
-                "s3_prefix": prefix,
-                "inlets": source_assets(table_name, aws),
-                **aws,
-                **(backup or {}),
-            }
-        )
+        arguments: dict[str, Any] = {
+            "table_name": table_name,
+            "s3_bucket_name": bucket,
+            "s3_prefix": prefix,
+            **aws,
+            **(backup or {}),
+        }
+        inlets = arguments.pop("inlets", source_assets(table_name, aws))
+        source: BaseOperator
+        if shards == 1:
+            source = DynamoDBScanBackupOperator(**{"task_id": "backup", "inlets": inlets, **arguments})
+        else:
+            plan = DynamoDBScanPlanOperator(task_id="plan", shards=shards, inlets=inlets, **arguments)
+            scanned = DynamoDBScanShardOperator.partial(task_id="scan", **arguments).expand(shard=plan.output)
+            source = DynamoDBScanFinishOperator(task_id="backup", shards=plan.output, **arguments)
+            scanned >> source
         to_checked_snapshot(
             source, lake=lake, database=database, table=table, crawler=crawler, check=check, convert=convert, aws=aws
         )

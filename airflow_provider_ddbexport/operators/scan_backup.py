@@ -15,6 +15,7 @@ from airflow_provider_ddbexport.core.restorable_window import table_name_of
 from airflow_provider_ddbexport.core.scan import (
     ReadBudgetOptions,
     Resumption,
+    ScanPlan,
     ScanRequest,
     ScanSettings,
     ShardDone,
@@ -137,26 +138,13 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
         self.expression_attribute_values = expression_attribute_values
         self.s3_bucket_owner = s3_bucket_owner
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> Any:
         """Return the complete backup's figures."""
-        # Made here, because an operator is copied before it runs and an event cannot be.
-        self._stop = threading.Event()
         with permanent_errors_fail():
-            # A connection for each worker; more of them than botocore's ten would be made anew for each page.
-            self.botocore_config = {"max_pool_connections": self.workers + 2, **(self.botocore_config or {})}
-            DynamoDBExportLink.persist(
-                context=context,
-                operator=self,
-                region_name=self.hook.conn_region_name,
-                aws_partition=self.hook.conn_partition,
-                table_name=table_name_of(self.table_name),
-            )
-            bucket = open_store(
-                f"s3://{self.s3_bucket_name}",
-                s3=S3Hook(**self._hook_parameters).conn,
-                expected_bucket_owner=self.s3_bucket_owner or None,
-            )
-            return self._back_up(bucket, _resumption(context, self.task_id))
+            bucket = self._begin(context)
+            plan = self._plan(bucket, scan_of_task(context, self.task_id), shards=1)
+            done = self._scan(bucket, plan, 0)
+            return self._figures(finish_scan(bucket, plan), [done])
 
     def on_kill(self) -> None:
         """End the scan after the pages it is at; they are checkpointed, and another try goes on from there."""
@@ -164,9 +152,49 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
         if stop is not None:
             stop.set()
 
-    def _back_up(self, bucket: ObjectStore, resumption: Resumption) -> dict[str, Any]:
-        dynamodb = self.hook.conn
-        request = ScanRequest(
+    def _begin(self, context: Context) -> ObjectStore:
+        """Return the bucket, once everything that a template may have filled in is there."""
+        # Made here, because an operator is copied before it runs and an event cannot be.
+        self._stop = threading.Event()
+        # A connection for each worker; more of them than botocore's ten would be made anew for each page.
+        self.botocore_config = {"max_pool_connections": self.workers + 2, **(self.botocore_config or {})}
+        DynamoDBExportLink.persist(
+            context=context,
+            operator=self,
+            region_name=self.hook.conn_region_name,
+            aws_partition=self.hook.conn_partition,
+            table_name=table_name_of(self.table_name),
+        )
+        return open_store(
+            f"s3://{self.s3_bucket_name}",
+            s3=S3Hook(**self._hook_parameters).conn,
+            expected_bucket_owner=self.s3_bucket_owner or None,
+        )
+
+    def _plan(self, bucket: ObjectStore, resumption: Resumption, *, shards: int) -> ScanPlan:
+        return plan_scan(
+            self.hook.conn,
+            bucket,
+            self._request(),
+            bucket=self.s3_bucket_name,
+            prefix=self.s3_prefix or None,
+            segments=self._segments(),
+            shards=shards,
+            resumption=resumption,
+            budget=self._budget(),
+        )
+
+    def _scan(self, bucket: ObjectStore, plan: ScanPlan, shard: int) -> ShardDone:
+        settings = ScanSettings(
+            budget=self._budget(),
+            workers=self.workers,
+            retries=RetryPolicy(deadline_s=self.throttle_deadline_s),
+            stop=self._stop,
+        )
+        return scan_shard(self.hook.conn, bucket, plan, self._request(), shard=shard, settings=settings)
+
+    def _request(self) -> ScanRequest:
+        return ScanRequest(
             table_name=self.table_name,
             index_name=self.index_name,
             is_consistent=self.is_consistent,
@@ -175,30 +203,13 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
             names=self.expression_attribute_names or {},
             values=self.expression_attribute_values or {},
         )
-        budget = ReadBudgetOptions(
+
+    def _budget(self) -> ReadBudgetOptions:
+        return ReadBudgetOptions(
             read_units=_number("read_units", self.read_units),
             read_percent=_number("read_percent", self.read_percent),
             ceiling_units=_number("ceiling_units", self.ceiling_units),
         )
-        settings = ScanSettings(
-            budget=budget,
-            workers=self.workers,
-            retries=RetryPolicy(deadline_s=self.throttle_deadline_s),
-            stop=self._stop,
-        )
-        plan = plan_scan(
-            dynamodb,
-            bucket,
-            request,
-            bucket=self.s3_bucket_name,
-            prefix=self.s3_prefix or None,
-            segments=self._segments(),
-            resumption=resumption,
-            budget=budget,
-        )
-        done = scan_shard(dynamodb, bucket, plan, request, settings=settings)
-        backup = finish_scan(bucket, plan, resumption=resumption)
-        return self._figures(backup, done)
 
     def _segments(self) -> int | None:
         if self.segments is None or self.segments == "":
@@ -208,7 +219,7 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
         except ValueError:
             raise BadCallError(f"segments: expected a number from 1 to 1000000, found {self.segments!r}") from None
 
-    def _figures(self, backup: Export, done: ShardDone) -> dict[str, Any]:
+    def _figures(self, backup: Export, done: Sequence[ShardDone]) -> dict[str, Any]:
         summary, scan = backup.summary, backup.summary.scan
         self.log.info("Backed %s up: %s items, %s", self.table_name, summary.item_count, backup.source)
         return {
@@ -221,13 +232,18 @@ class DynamoDBScanBackupOperator(AwsBaseOperator[DynamoDBExportHook]):
             "consumed_units": None if scan is None else scan.consumed_units,
             "segments": None if scan is None else scan.segments,
             "files": len(backup.files),
-            "pages": done.pages,
-            "response_bytes": done.response_bytes,
+            "pages": sum(shard.pages for shard in done),
+            "response_bytes": sum(shard.response_bytes for shard in done),
             "seconds": (summary.ended_at - summary.started_at).total_seconds(),
-            "runs": done.runs,
-            "busiest_segment_share": done.busiest_share,
+            "runs": max(shard.runs for shard in done),
+            "busiest_segment_share": round(_busiest(done), 4),
             "is_point_in_time": False,
         }
+
+
+def _busiest(done: Sequence[ShardDone]) -> float:
+    items = sum(shard.scanned_items for shard in done)
+    return max(shard.busiest_share * shard.scanned_items for shard in done) / items if items else 0.0
 
 
 def _number(name: str, value: float | str | None) -> float | None:
@@ -240,7 +256,7 @@ def _number(name: str, value: float | str | None) -> float | None:
         raise BadCallError(f"{name}: expected a number above 0, found {value!r}") from None
 
 
-def _resumption(context: Context, task_id: str) -> Resumption:
+def scan_of_task(context: Context, task_id: str) -> Resumption:
     """Return what names this task's scan through all of its tries.
 
     Clearing a task raises its ``max_tries``, a retry does not: so a scan that is through is scanned anew after the

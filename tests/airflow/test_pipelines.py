@@ -68,6 +68,19 @@ def test_a_scan_snapshot_begins_with_a_backup(dag: DAG) -> None:
     assert dag.get_task("snapshot.backup").segments == 3
 
 
+def test_a_scan_snapshot_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
+    """A plan, one task for each of its shards, and what completes the backup; all with the same arguments."""
+    with dag:
+        scan_snapshot(**PLACES, shards=3, backup={"read_units": 100})
+    assert set(dag.task_ids) == {f"snapshot.{task}" for task in ("plan", "scan", "backup", "convert")}
+    plan, scan, backup = (dag.get_task(f"snapshot.{task}") for task in ("plan", "scan", "backup"))
+    assert scan.is_mapped
+    assert scan.upstream_task_ids == {plan.task_id}
+    assert backup.upstream_task_ids == {plan.task_id, scan.task_id}
+    assert (plan.shards, plan.read_units, backup.read_units) == (3, 100, 100)
+    assert scan.partial_kwargs["read_units"] == 100
+
+
 @pytest.mark.parametrize(
     ("options", "last"), [({}, "convert"), ({"crawler": {"crawler_name": "c"}}, "crawl"), ({"check": {}}, "check")]
 )

@@ -23,6 +23,11 @@ MODULES = sorted(
 CLASSES = {
     "operators.export": ["DynamoDBPointInTimeExportOperator"],
     "operators.scan_backup": ["DynamoDBScanBackupOperator"],
+    "operators.scan_shards": [
+        "DynamoDBScanPlanOperator",
+        "DynamoDBScanShardOperator",
+        "DynamoDBScanFinishOperator",
+    ],
     "operators.to_parquet": ["DynamoDBExportToParquetOperator"],
     "operators.crawler": ["GlueSnapshotCrawlerOperator"],
     "operators.athena_check": ["AthenaSnapshotCheckOperator"],

@@ -9,6 +9,7 @@ from airflow_provider_ddbexport.core.scan.backup import (
     abandon_scan,
     finish_scan,
     plan_scan,
+    read_plan,
     scan_backup,
     scan_shard,
 )
@@ -25,6 +26,7 @@ __all__ = [
     # a backup, in one call or in three
     "scan_backup",
     "plan_scan",
+    "read_plan",
     "scan_shard",
     "finish_scan",
     "abandon_scan",

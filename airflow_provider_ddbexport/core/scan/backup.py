@@ -174,7 +174,7 @@ def scan_backup(
     )
     try:
         scan_shard(dynamodb, destination, plan, request, settings=settings)
-        return finish_scan(destination, plan, resumption=resumption)
+        return finish_scan(destination, plan)
     except BaseException:
         if resumption is None:
             abandon_scan(destination, plan)
@@ -231,6 +231,7 @@ def plan_scan(
         output_format=OUTPUT_FORMAT,
         started_at=started_at,
         size_bytes=table.size_bytes,
+        pointer_key=None if resumption is None else resumption.key,
     )
     # Before anything is read, which costs: it shows that the destination can be written to.
     root.write(f"{plan.export_id}/{STARTED_NAME}", b"")
@@ -239,6 +240,13 @@ def plan_scan(
         plan = remember(root, resumption, plan)
     log.info("Scan %s of %s: %d segments, read budget %s", plan.export_id, table.name, plan.segments, rate_text(rate))
     return plan
+
+
+def read_plan(destination: ObjectStore, prefix: str | None, export_id: str) -> ScanPlan:
+    """Return the plan of a scan that was begun, for a process that has only its id."""
+    root = destination.child(exports_key(prefix.strip("/") or None if prefix else None))
+    key = f"{export_id}/{STATE_FOLDER}/{PLAN_NAME}"
+    return ScanPlan.from_json(root.read(key), root.uri_of(key))
 
 
 def scan_shard(
@@ -305,7 +313,7 @@ def scan_shard(
     return journal.finish(_done(journal, settings.now))
 
 
-def finish_scan(destination: ObjectStore, plan: ScanPlan, *, resumption: Resumption | None = None) -> Export:
+def finish_scan(destination: ObjectStore, plan: ScanPlan) -> Export:
     """Return the backup, made complete by its manifests, once every shard is through.
 
     Repeating it writes the same again. Data files of runs that died before their checkpoint are removed.
@@ -323,8 +331,7 @@ def finish_scan(destination: ObjectStore, plan: ScanPlan, *, resumption: Resumpt
         )
     )
     export = write_manifests(root, _summary(plan, done, files), files)
-    if resumption is not None:
-        finished(root, resumption, plan)
+    finished(root, plan)
     kept = {file.key for file in files}
     for info in list(root.list(f"{plan.export_id}/data")):
         if info.key not in kept:

@@ -32,6 +32,7 @@ class ScanPlan:
         shards: how many processes share the segments: segment % shards is the process.
         values_digest: of the expressions' values, which are not written down.
         size_bytes: of the table when the scan began, for the time that is left.
+        pointer_key: where it is noted under which name the scan is found; None where it cannot be resumed.
     """
 
     export_id: str
@@ -52,6 +53,7 @@ class ScanPlan:
     output_format: str
     started_at: datetime
     size_bytes: int
+    pointer_key: str | None = None
 
     def to_json(self) -> bytes:
         """Return the plan as one line of JSON."""

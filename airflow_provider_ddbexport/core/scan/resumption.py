@@ -40,19 +40,24 @@ class Resumption:
 
 class _Pointer(msgspec.Struct, rename="camel"):
     export_id: str
-    finished_on: str | None = None
+    occasion: str
+    is_finished: bool = False
 
 
 def find_scan(root: ObjectStore, resumption: Resumption) -> ScanPlan | None:
     """Return the plan of the scan to go on with, None where a new one is to begin."""
     if resumption.policy == "restart":
         return None
-    pointer = _read(root, resumption)
+    pointer = _read(root, resumption.key)
     if pointer is not None and _is_open(pointer, resumption):
         key = f"{pointer.export_id}/{STATE_FOLDER}/{PLAN_NAME}"
         # Somebody may have removed the unfinished backup.
         with contextlib.suppress(ObjectNotFoundError):
-            return ScanPlan.from_json(root.read(key), root.uri_of(key))
+            plan = ScanPlan.from_json(root.read(key), root.uri_of(key))
+            if pointer.occasion != _text(resumption):
+                pointer.occasion = _text(resumption)
+                root.write(resumption.key, msgspec.json.encode(pointer))
+            return plan
     if resumption.policy == "require":
         raise BadCallError(f"{root.uri}: there is no unfinished scan to resume; start one")
     return None
@@ -60,8 +65,8 @@ def find_scan(root: ObjectStore, resumption: Resumption) -> ScanPlan | None:
 
 def remember(root: ObjectStore, resumption: Resumption, plan: ScanPlan) -> ScanPlan:
     """Make *plan* the one that is found next time; return it, or the one another process was faster with."""
-    body = msgspec.json.encode(_Pointer(export_id=plan.export_id))
-    if resumption.policy != "restart" and _read(root, resumption) is None:
+    body = msgspec.json.encode(_Pointer(export_id=plan.export_id, occasion=_text(resumption)))
+    if resumption.policy != "restart" and _read(root, resumption.key) is None:
         try:
             root.create(resumption.key, body)
         except ObjectExistsError:
@@ -71,29 +76,32 @@ def remember(root: ObjectStore, resumption: Resumption, plan: ScanPlan) -> ScanP
     return plan
 
 
-def finished(root: ObjectStore, resumption: Resumption, plan: ScanPlan) -> None:
-    """Note that *plan* is through."""
-    root.write(
-        resumption.key,
-        msgspec.json.encode(_Pointer(export_id=plan.export_id, finished_on=_text(resumption))),
-    )
+def finished(root: ObjectStore, plan: ScanPlan) -> None:
+    """Note that *plan* is through, if it is still the one that is found."""
+    if plan.pointer_key is None:
+        return
+    pointer = _read(root, plan.pointer_key)
+    if pointer is not None and pointer.export_id == plan.export_id and not pointer.is_finished:
+        pointer.is_finished = True
+        root.write(plan.pointer_key, msgspec.json.encode(pointer))
 
 
 def _is_open(pointer: _Pointer, resumption: Resumption) -> bool:
-    if pointer.finished_on is None:
+    if not pointer.is_finished:
         return True
-    return resumption.policy != "require" and pointer.finished_on == _text(resumption)
+    return resumption.policy != "require" and pointer.occasion == _text(resumption)
 
 
 def _text(resumption: Resumption) -> str:
     return hashlib.sha256(resumption.occasion.encode()).hexdigest()[:16]
 
 
-def _read(root: ObjectStore, resumption: Resumption) -> _Pointer | None:
+def _read(root: ObjectStore, key: str) -> _Pointer | None:
     try:
-        return msgspec.json.decode(root.read(resumption.key), type=_Pointer)
+        return msgspec.json.decode(root.read(key), type=_Pointer)
     except ObjectNotFoundError:
         return None
     except msgspec.MsgspecError as error:
-        uri = root.uri_of(resumption.key)
-        raise ManifestError(f"{uri}: expected the name of a scan: {error}; delete it and start a new scan") from None
+        raise ManifestError(
+            f"{root.uri_of(key)}: expected the name of a scan: {error}; delete it and start a new scan"
+        ) from None
