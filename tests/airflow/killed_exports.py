@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, AwsGenericHook
-from conftest import first_event, rebuild_trigger
 
 from airflow_provider_ddbexport.core.exactly_once import start_once
 from airflow_provider_ddbexport.core.export_ledger import ExportLedger
@@ -51,8 +50,17 @@ class Tries:
         kills: the kill points that did kill.
     """
 
-    def __init__(self, aws: Any, monkeypatch: pytest.MonkeyPatch, make_context: Callable[..., dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        aws: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        make_context: Callable[..., dict[str, Any]],
+        rebuilt: Callable[[Any], Any],
+        event_of: Callable[[Any], Any],
+    ) -> None:
         self.aws = aws
+        self._rebuilt = rebuilt
+        self._event_of = event_of
         self.kills: list[str] = []
         self._monkeypatch = monkeypatch
         self._make_context = make_context
@@ -60,10 +68,16 @@ class Tries:
         monkeypatch.setitem(start_once.__kwdefaults__, "now", aws.clock.now)
         monkeypatch.setitem(wait_for_export.__kwdefaults__, "sleep", lambda _: aws.configure(export_seconds=0))
 
-    def killed(self, operator: Any, at: str) -> None:
-        """Run a try of *operator* that is killed at the point *at*."""
+    def no_sleep(self) -> None:
+        """Let pauses between two calls pass at once, by the stopwatch that bounds them too."""
+        seconds = [0.0]
+        self._monkeypatch.setitem(start_once.__kwdefaults__, "sleep", lambda s: seconds.append(seconds.pop() + s))
+        self._monkeypatch.setitem(start_once.__kwdefaults__, "monotonic", lambda: seconds[0])
+
+    def killed(self, operator: Any, at: str, *, skip: int = 0) -> None:
+        """Run a try of *operator* that is killed at the point *at*, when it comes there after *skip* times."""
         with self._monkeypatch.context() as patching:
-            self._arm(patching, operator, at)
+            self._arm(patching, operator, at, skip)
             with pytest.raises(Killed):
                 operator.execute(self._make_context())
         assert self.kills[-1] == at
@@ -86,20 +100,18 @@ class Tries:
             try:
                 found = step()
             except TaskDeferred as deferred:
-                path, arguments = deferred.trigger.serialize()
-                stored = json.dumps(arguments)
                 for _ in range(restarts):
-                    asyncio.run(_cancelled(rebuild_trigger(path, json.loads(stored))))
+                    asyncio.run(_cancelled(self._rebuilt(deferred.trigger)))
                     self.aws.clock.advance(delay)
                 restarts = 0
                 self.aws.configure(export_seconds=0)
-                event = json.loads(json.dumps(first_event(rebuild_trigger(path, json.loads(stored)))))
+                event = json.loads(json.dumps(self._event_of(self._rebuilt(deferred.trigger))))
                 step = _resumption(operator, deferred.method_name, event, context)
             else:
                 assert restarts == 0, "the task was not deferred"
                 return found
 
-    def _arm(self, patching: pytest.MonkeyPatch, operator: Any, at: str) -> None:
+    def _arm(self, patching: pytest.MonkeyPatch, operator: Any, at: str, skip: int) -> None:
         def die(*_: Any, **__: Any) -> Any:
             self.kills.append(at)
             raise Killed
@@ -116,7 +128,14 @@ class Tries:
 
             patching.setitem(start_once.__kwdefaults__, "sleep", die_with_it_started)
         else:
-            patching.setattr(ExportLedger, "record", die)
+            record = ExportLedger.record
+            left = [skip]
+
+            def die_in_turn(*arguments: Any) -> Any:
+                left[0] -= 1
+                return record(*arguments) if left[0] >= 0 else die()
+
+            patching.setattr(ExportLedger, "record", die_in_turn)
 
 
 async def _cancelled(trigger: Any) -> None:
