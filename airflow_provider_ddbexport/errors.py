@@ -11,7 +11,8 @@
     │   ├── ManifestError                 missing, truncated, unknown version, a key outside the export
     │   ├── DataFileError                 missing, wrong md5, cut, wrong count
     │   │   └── ItemError                 a line that is no item; has a line number and a byte offset
-    │   └── SnapshotDamagedError          a published part is not what its commit record says
+    │   ├── SnapshotDamagedError          a published part is not what its commit record says
+    │   └── ExportChainError              exports that do not follow each other; context has ``state``
     ├── ServiceError                  AWS said no
     │   ├── TableNotFoundError
     │   ├── PointInTimeRecoveryError      PITR is off for the table
@@ -22,6 +23,7 @@
     │   ├── CrawlFailedError
     │   ├── QueryFailedError
     │   └── ThrottledError                throttled up to the deadline
+    ├── ExportLedgerError             an entry of the export ledger cannot be read; nothing was asked for
     ├── StorageError                  reading or writing objects
     │   ├── ObjectNotFoundError
     │   ├── ObjectExistsError             a conditional create lost
@@ -101,6 +103,10 @@ class SnapshotDamagedError(BadDataError):
     """A published part is missing or differs from its commit record."""
 
 
+class ExportChainError(BadDataError):
+    """A full export and increments do not follow each other; context has ``state`` and, where it has any, times."""
+
+
 class ServiceError(DdbExportError):
     """An AWS service refused or failed; context has ``code``, the service's own error code, where there is one."""
 
@@ -139,6 +145,10 @@ class QueryFailedError(ServiceError):
 
 class ThrottledError(ServiceError):
     """The service throttled every try up to the deadline."""
+
+
+class ExportLedgerError(DdbExportError):
+    """An entry of the export ledger is damaged or of a later format; nothing was asked for."""
 
 
 class StorageError(DdbExportError):

@@ -28,6 +28,8 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": _modules(
             "operators.export",
+            "operators.incremental_export",
+            "operators.point_in_time_recovery",
             "operators.scan_backup",
             "operators.scan_shards",
             "operators.to_parquet",
@@ -39,6 +41,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": _modules(
             "triggers.export",
             "triggers.restorable_time",
+            "triggers.turn",
             "triggers.snapshot",
             "triggers.crawl",
             "triggers.athena_queries",

@@ -1,15 +1,10 @@
-"""Point-in-time exports: asked for once, however often the asking is repeated.
+"""Point-in-time exports that were started: what the service says about them, and waiting for their end.
 
-The ClientToken is what makes it so. DynamoDB answers a token it has seen during the last 8 hours with the export that
-token started, so a token that is a function of what is asked for turns "try again" into "attach".
+:mod:`.exactly_once` starts them.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,28 +13,14 @@ from enum import StrEnum
 from posixpath import dirname
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from airflow_provider_ddbexport.core.export.model import OutputFormat
-from airflow_provider_ddbexport.core.restorable_window import outside_window, restorable_window, table_name_of
-from airflow_provider_ddbexport.core.service import is_transient, service_error, service_errors
-from airflow_provider_ddbexport.core.times import iso, parse_time
-from airflow_provider_ddbexport.errors import (
-    BadCallError,
-    DeadlineError,
-    ExportFailedError,
-    RestorableWindowError,
-    ServiceError,
-)
+from airflow_provider_ddbexport.core.service import is_transient, service_errors
+from airflow_provider_ddbexport.errors import DeadlineError, ExportFailedError, ServiceError
 
 PATIENCE_S = 24 * 3600.0
 """Default deadline of a wait for an export, seconds. Small tables take minutes; AWS promises nothing."""
 
 POLL_S = 30.0
 """Default time between two looks at an export, seconds."""
-
-MAX_FAILED_BEFORE = 8
-"""How many FAILED exports of one request :func:`start_export` steps over before it gives up."""
 
 
 class ExportStatus(StrEnum):
@@ -51,63 +32,15 @@ class ExportStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """A full export to ask for; equal requests are one export.
+class TableIdentity:
+    """A table, told from one of the same name that was deleted before it.
 
     Attributes:
-        table_arn: of the table, as :func:`table_arn` finds it.
-        export_time: the instant to export; aware, whole seconds, because the wire carries no fractions of them.
-        bucket: destination, a bucket's name.
-        prefix: destination, kept as written; None for the bucket's root.
-        output_format: of the data files.
-        sse_algorithm: ``AES256`` or ``KMS``; None for the bucket's default.
-        kms_key_id: with ``KMS``.
-        bucket_owner: account of the bucket; needed when it is another one than the table's.
+        table_id: TableId.
     """
 
-    table_arn: str
-    export_time: datetime
-    bucket: str
-    prefix: str | None = None
-    output_format: OutputFormat = OutputFormat.DYNAMODB_JSON
-    sse_algorithm: str | None = None
-    kms_key_id: str | None = None
-    bucket_owner: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check what DynamoDB would only refuse later, or not at all. Raises :class:`BadCallError`."""
-        if not self.table_arn.startswith("arn:") or ":table/" not in self.table_arn:
-            raise BadCallError(
-                f"table: expected an ARN such as arn:aws:dynamodb:eu-west-1:123456789012:table/Reviews, "
-                f"found {self.table_arn!r}"
-            )
-        if self.export_time.tzinfo is None or self.export_time.microsecond:
-            raise BadCallError(f"export_time: expected an aware time in whole seconds, found {self.export_time!r}")
-        if not self.bucket or "/" in self.bucket or ":" in self.bucket:
-            raise BadCallError(
-                f"bucket: expected a bucket's name, found {self.bucket!r}; a folder goes into the prefix"
-            )
-        if self.sse_algorithm not in {None, "AES256", "KMS"}:
-            raise BadCallError(f"sse_algorithm: expected AES256 or KMS, found {self.sse_algorithm!r}")
-        if self.kms_key_id is not None and self.sse_algorithm != "KMS":
-            raise BadCallError("kms_key_id: a key is used only with sse_algorithm='KMS'; set both or neither")
-
-    def parameters(self) -> dict[str, Any]:
-        """Return the call's parameters, without the token."""
-        optional = {
-            "S3BucketOwner": self.bucket_owner,
-            "S3Prefix": self.prefix or None,
-            "S3SseAlgorithm": self.sse_algorithm,
-            "S3SseKmsKeyId": self.kms_key_id,
-        }
-        return {
-            "TableArn": self.table_arn,
-            "ExportTime": self.export_time,
-            "S3Bucket": self.bucket,
-            "ExportFormat": self.output_format.value,
-            "ExportType": "FULL_EXPORT",
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+    arn: str
+    table_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +52,7 @@ class ExportDescription:
         manifest_key: of manifest-summary.json or manifest-files.json, relative to the bucket; None until COMPLETED.
         item_count, billed_bytes: None until COMPLETED.
         failure_code, failure_message: of a FAILED export.
+        from_time: start of an incremental export's window; None for a full export.
     """
 
     export_arn: str
@@ -132,6 +66,7 @@ class ExportDescription:
     billed_bytes: int | None
     failure_code: str | None
     failure_message: str | None
+    from_time: datetime | None = None
 
     @property
     def export_id(self) -> str:
@@ -139,73 +74,14 @@ class ExportDescription:
         return self.export_arn.rpartition("/")[2]
 
 
-def table_arn(dynamodb: Any, table: str) -> str:
-    """Return the ARN of *table*, a name or already an ARN (which is returned unasked).
+def table_identity(dynamodb: Any, table: str) -> TableIdentity:
+    """Return what *table*, a name or an ARN, is now. Raises TableNotFoundError, AccessError.
 
-    Raises TableNotFoundError, AccessError. Needs dynamodb:DescribeTable for a name.
+    Needs dynamodb:DescribeTable.
     """
-    if table.startswith("arn:"):
-        return table
     with service_errors(f"finding table {table}"):
-        return str(dynamodb.describe_table(TableName=table)["Table"]["TableArn"])
-
-
-def export_instant(value: str | datetime) -> datetime:
-    """Return *value* as the whole second at or before it. Raises InvalidTimeError when it is no time."""
-    return parse_time(value, what="export_time").replace(microsecond=0)
-
-
-def client_token(request: ExportRequest, *, failed_before: int = 0) -> str:
-    """Return the token that stands for *request*: the same for equal requests, on every machine.
-
-    *failed_before* counts the exports of this request that FAILED: DynamoDB keeps answering a token with its failed
-    export, so another try needs another token.
-    """
-    facts = {**request.parameters(), "ExportTime": iso(request.export_time), "FailedBefore": failed_before}
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return f"ddbexport-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-
-def start_export(
-    dynamodb: Any,
-    request: ExportRequest,
-    *,
-    deadline_s: float = 300.0,
-    sleep: Callable[[float], None] = time.sleep,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> str:
-    """Return the ARN of the one export of *request*, started now or attached to.
-
-    Repeating it within 8 hours bills nothing more. Where the request's export has FAILED already, a new one is
-    started, once for all who repeat this. Throttling and the service's own failures are retried with the same token
-    for *deadline_s* seconds. Raises TableNotFoundError, PointInTimeRecoveryError, RestorableWindowError (context has
-    ``export_time``, ``earliest``, ``latest``), ExportConflictError, AccessError, ThrottledError, ServiceError.
-    """
-    what = f"exporting {request.table_arn} as of {iso(request.export_time)} to {destination(request)}"
-    give_up_at = monotonic() + deadline_s
-    for failed_before in range(MAX_FAILED_BEFORE):
-        parameters = {**request.parameters(), "ClientToken": client_token(request, failed_before=failed_before)}
-        answer = _call_with_patience(
-            functools.partial(dynamodb.export_table_to_point_in_time, **parameters),
-            what=what,
-            explain=lambda error: _with_window(error, dynamodb, request),
-            give_up_at=give_up_at,
-            sleep=sleep,
-            monotonic=monotonic,
-        )
-        description = answer["ExportDescription"]
-        if description["ExportStatus"] != ExportStatus.FAILED:
-            return str(description["ExportArn"])
-    raise ServiceError(
-        f"{what}: {MAX_FAILED_BEFORE} exports of exactly this request have failed during the last 8 hours; "
-        f"find out why before asking again (the last one is {description['ExportArn']})",
-        code=description.get("FailureCode"),
-    )
-
-
-def destination(request: ExportRequest) -> str:
-    """Return where *request* writes, as ``s3://bucket/prefix``."""
-    return f"s3://{request.bucket}/{request.prefix}" if request.prefix else f"s3://{request.bucket}"
+        found = dynamodb.describe_table(TableName=table)["Table"]
+    return TableIdentity(str(found["TableArn"]), str(found.get("TableId") or ""))
 
 
 def describe(dynamodb: Any, export_arn: str) -> ExportDescription:
@@ -214,6 +90,7 @@ def describe(dynamodb: Any, export_arn: str) -> ExportDescription:
         answer = dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
     window = answer.get("IncrementalExportSpecification") or {}
     moment = answer.get("ExportTime") or window.get("ExportToTime")
+    from_time = window.get("ExportFromTime")
     return ExportDescription(
         export_arn=str(answer["ExportArn"]),
         status=ExportStatus(answer["ExportStatus"]),
@@ -226,6 +103,7 @@ def describe(dynamodb: Any, export_arn: str) -> ExportDescription:
         billed_bytes=answer.get("BilledSizeBytes"),
         failure_code=answer.get("FailureCode"),
         failure_message=answer.get("FailureMessage"),
+        from_time=None if from_time is None else from_time.astimezone(UTC),
     )
 
 
@@ -234,6 +112,7 @@ def wait_for_export(
     export_arn: str,
     *,
     deadline_s: float = PATIENCE_S,
+    waited_s: float | None = None,
     poll_s: float = POLL_S,
     on_look: Callable[[ExportDescription], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
@@ -241,7 +120,8 @@ def wait_for_export(
 ) -> ExportDescription:
     """Return the COMPLETED export; look every *poll_s* seconds, for *deadline_s* at most.
 
-    Throttling, the service's own failures and a lost connection are waited out up to the same deadline. Raises
+    Throttling, the service's own failures and a lost connection are waited out up to the same deadline. *waited_s* is
+    what the error at the deadline calls the wait, where it began before this one. Raises
     ExportFailedError, DeadlineError (the export goes on), AccessError, ServiceError.
     """
     give_up_at = monotonic() + deadline_s
@@ -255,7 +135,7 @@ def wait_for_export(
             if on_look is not None:
                 on_look(description)
             if description.status is not ExportStatus.IN_PROGRESS or monotonic() >= give_up_at:
-                return completed(description, waited_s=deadline_s)
+                return completed(description, waited_s=deadline_s if waited_s is None else waited_s)
         sleep(min(poll_s, max(0.0, give_up_at - monotonic())))
 
 
@@ -302,37 +182,3 @@ _FAILURE_ADVICE = {
 
 PERMANENT_FAILURE_CODES = frozenset(_FAILURE_ADVICE)
 """FailureCodes that another export would meet as well, until somebody changes something."""
-
-
-def _with_window(error: ServiceError, dynamodb: Any, request: ExportRequest) -> ServiceError:
-    """Return *error*, with the restorable window's ends if that is what it is about."""
-    if not isinstance(error, RestorableWindowError):
-        return error
-    try:
-        window = restorable_window(dynamodb, table_name_of(request.table_arn))
-    except ServiceError:
-        # Looking is a courtesy, and another permission than exporting: the refusal stands without it.
-        return RestorableWindowError(str(error), **error.context, export_time=iso(request.export_time))
-    return outside_window(request.export_time, window, what=f"exporting {request.table_arn}")
-
-
-def _call_with_patience(
-    call: Callable[[], Any],
-    *,
-    what: str,
-    explain: Callable[[ServiceError], ServiceError],
-    give_up_at: float,
-    sleep: Callable[[float], None],
-    monotonic: Callable[[], float],
-) -> Any:
-    pause_s = 1.0
-    while True:
-        try:
-            return call()
-        except (ClientError, BotoCoreError) as cause:
-            error = explain(service_error(cause, what=what))
-            if not is_transient(error) or monotonic() + pause_s > give_up_at:
-                raise error from cause
-        # Jitter, because a backfill's tasks are throttled together.
-        sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
-        pause_s = min(pause_s * 2, 30.0)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_ddbexport.core.service import ADVICE, service_errors
+from airflow_provider_ddbexport.core.service import ADVICE, is_transient, service_errors
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import PointInTimeRecoveryError, RestorableWindowError
+from airflow_provider_ddbexport.errors import PointInTimeRecoveryError, RestorableWindowError, ServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,33 @@ def outside_window(request_time: datetime, window: RestorableWindow, *, what: st
         latest=window.latest and iso(window.latest),
         is_past=window.is_past(request_time),
     )
+
+
+def wait_until_restorable(
+    dynamodb: Any,
+    table: str,
+    moment: datetime,
+    *,
+    deadline_s: float,
+    poll_s: float = 30.0,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> RestorableWindow:
+    """Return the window that holds *moment*; look every *poll_s* seconds, for *deadline_s* at most.
+
+    Raises RestorableWindowError when the window has moved on beyond it, or has not reached it at the deadline;
+    PointInTimeRecoveryError, TableNotFoundError, AccessError.
+    """
+    give_up_at = monotonic() + deadline_s
+    while True:
+        try:
+            window = restorable_window(dynamodb, table)
+        except ServiceError as error:
+            if not is_transient(error) or monotonic() >= give_up_at:
+                raise
+        else:
+            if window.is_past(moment) or (window.is_before(moment) and monotonic() >= give_up_at):
+                raise outside_window(moment, window, what=looking_at(table))
+            if not window.is_before(moment):
+                return window
+        sleep(min(poll_s, max(0.0, give_up_at - monotonic())))

@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
 from airflow_provider_ddbexport.core import point_in_time
-from airflow_provider_ddbexport.core.point_in_time import ExportDescription, ExportRequest
+from airflow_provider_ddbexport.core.exactly_once import start_once
+from airflow_provider_ddbexport.core.export_ledger import ExportLedger, ledger_uri
+from airflow_provider_ddbexport.core.export_request import ExportRequest
+from airflow_provider_ddbexport.core.point_in_time import ExportDescription, TableIdentity
 from airflow_provider_ddbexport.core.restorable_window import RestorableWindow, restorable_window
+from airflow_provider_ddbexport.core.store import open_store
 
 WAITERS = Path(__file__).parents[1] / "waiters" / "dynamodb.json"
 
@@ -31,13 +36,31 @@ class DynamoDBExportHook(AwsBaseHook):
         """The waiter models of this package, in place of the amazon provider's, which give up after 30 minutes."""
         return WAITERS
 
-    def table_arn(self, table_name: str) -> str:
-        """Return the ARN of *table_name*, a name or already an ARN. Raises TableNotFoundError, AccessError."""
-        return point_in_time.table_arn(self.conn, table_name)
+    def table_identity(self, table_name: str) -> TableIdentity:
+        """Return what *table_name*, a name or an ARN, is now. Raises TableNotFoundError, AccessError."""
+        return point_in_time.table_identity(self.conn, table_name)
 
-    def start_export(self, request: ExportRequest) -> str:
-        """Return the ARN of the one export of *request*; see :func:`.core.point_in_time.start_export`."""
-        return point_in_time.start_export(self.conn, request)
+    def start_export(self, request: ExportRequest, *, ledger: str | None = None, **patience: Any) -> str:
+        """Return the ARN of the one export of *request*; see :func:`.core.exactly_once.start_once`.
+
+        *ledger* is where the export ledger is kept, ``s3://``; the destination by default. It is written as the export
+        is: to the same owner's bucket, under the same key.
+        """
+        options = {"AES256": {"ServerSideEncryption": "AES256"}, "KMS": {"ServerSideEncryption": "aws:kms"}}
+        encryption = dict(options.get(request.sse_algorithm or "", {}))
+        if request.kms_key_id:
+            encryption["SSEKMSKeyId"] = request.kms_key_id
+        s3 = S3Hook(
+            aws_conn_id=self.aws_conn_id, region_name=self._region_name, verify=self._verify, config=self._config
+        )
+        store = open_store(
+            ledger or ledger_uri(request),
+            s3=s3.conn,
+            # A ledger of the author's own may be in another account's bucket than the export.
+            expected_bucket_owner=None if ledger else request.bucket_owner,
+            write_options=None if ledger else encryption,
+        )
+        return start_once(self.conn, ExportLedger(store), request, **patience)
 
     def describe_export(self, export_arn: str) -> ExportDescription:
         """Return what the service says about the export now."""

@@ -11,7 +11,7 @@ from airflow_provider_ddbexport.core.point_in_time import ExportStatus, complete
 from airflow_provider_ddbexport.core.restorable_window import table_name_of
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import DynamoDBExportLink
-from airflow_provider_ddbexport.operators.export import export_figures
+from airflow_provider_ddbexport.operators.exporting import export_figures
 from airflow_provider_ddbexport.sensors.waking import WakingSensor
 from airflow_provider_ddbexport.triggers.export import DynamoDBExportTrigger
 

@@ -20,6 +20,10 @@ _NO_END = 2**31 - 1
 """Attempts are not what ends the wait: the deadline does, which a restart of the triggerer does not set back."""
 
 
+GOES_ON = "export %s goes on and is billed: there is no call that cancels it; trying again attaches to it"
+"""What to log, with the ARN, when a task is killed."""
+
+
 class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
     """Fires once when the export has ended, or at the deadline.
 
@@ -28,6 +32,7 @@ class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
 
     :param export_arn: the export to wait for.
     :param deadline: ISO 8601 text with an offset; the wait ends then.
+    :param carried: returned with the event, for the task to go on with; JSON values.
     :param waiter_delay: seconds between two looks.
     :param waiter_max_attempts: looks at most; unlimited by default, the deadline ends the wait.
     :param aws_conn_id: The Airflow connection used for AWS credentials.
@@ -43,6 +48,7 @@ class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
         *,
         export_arn: str,
         deadline: str,
+        carried: dict[str, Any] | None = None,
         waiter_delay: float = POLL_S,
         waiter_max_attempts: int = _NO_END,
         aws_conn_id: str | None = "aws_default",
@@ -51,7 +57,7 @@ class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
         botocore_config: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
-            serialized_fields={"export_arn": export_arn, "deadline": deadline},
+            serialized_fields={"export_arn": export_arn, "deadline": deadline, "carried": carried},
             waiter_name="export_completed",
             waiter_args={"ExportArn": export_arn},
             failure_message="The export failed",
@@ -72,10 +78,16 @@ class DynamoDBExportTrigger(AwsBaseWaiterTrigger):
         )
         self.export_arn = export_arn
         self.deadline = deadline
+        self.carried = carried
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
-        yield await self._outcome()
+        event = await self._outcome()
+        yield TriggerEvent({**(self.carried or {}), **event.payload})  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Say what goes on, when somebody ends or clears the deferred task (from Airflow 3.3 on)."""
+        self.log.warning(GOES_ON, self.export_arn)
 
     async def _outcome(self) -> TriggerEvent:
         hook = self.hook()

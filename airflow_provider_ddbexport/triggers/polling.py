@@ -22,6 +22,7 @@ class PollingTrigger(BaseTrigger):
 
     :param deadline: ISO 8601 text with an offset; the wait ends then, however often the triggerer was restarted.
     :param poll_interval_s: seconds between two looks.
+    :param carried: returned with the event, for the task to go on with; JSON values.
     :param aws_conn_id: The Airflow connection used for AWS credentials.
     :param region_name: The AWS region.
     :param verify: Whether or not to verify SSL certificates, or the path of a CA bundle.
@@ -33,6 +34,7 @@ class PollingTrigger(BaseTrigger):
         *,
         deadline: str,
         poll_interval_s: float,
+        carried: dict[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
@@ -41,6 +43,7 @@ class PollingTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.deadline = deadline
         self.poll_interval_s = poll_interval_s
+        self.carried = carried
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -60,6 +63,7 @@ class PollingTrigger(BaseTrigger):
             **self.own_fields(),
             "deadline": self.deadline,
             "poll_interval_s": self.poll_interval_s,
+            "carried": self.carried,
             "aws_conn_id": self.aws_conn_id,
             "region_name": self.region_name,
             "verify": self.verify,
@@ -78,7 +82,7 @@ class PollingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the one event."""
-        yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
+        yield TriggerEvent({**(self.carried or {}), **await self._outcome()})  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, str]:
         deadline = datetime.fromisoformat(self.deadline)

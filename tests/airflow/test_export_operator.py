@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ddbexport.core.point_in_time import start_export, wait_for_export
+from airflow_provider_ddbexport.core.exactly_once import start_once
+from airflow_provider_ddbexport.core.point_in_time import wait_for_export
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import (
     AccessError,
@@ -165,7 +166,7 @@ def test_a_lost_answer_leaves_one_export(
 ) -> None:
     """The call took effect, its answer did not arrive: the operator asks again and gets the same export."""
     pauses: list[float] = []
-    monkeypatch.setitem(start_export.__kwdefaults__, "sleep", pauses.append)
+    monkeypatch.setitem(start_once.__kwdefaults__, "sleep", pauses.append)
     reviews.fail_next("ExportTableToPointInTime", "InternalServerError", status=500, after=True)
     found = run(export(), context)
     assert len(pauses) == 1, "the fault did not happen"
@@ -211,9 +212,11 @@ def test_a_failure_of_the_services_own_is_left_to_the_retries(
 def test_a_missing_bucket_ends_the_task_for_good(
     reviews: Any, export: Any, run: Any, context: Any, deferrable: bool
 ) -> None:
-    """DynamoDB finds out after the call."""
-    with pytest.raises(AirflowFailException, match=r"S3NoSuchBucket.*create the bucket"):
+    """The ledger finds out before the call; where it is kept elsewhere, DynamoDB does after it."""
+    with pytest.raises(AirflowFailException, match=r"s3://nowhere/.*no such bucket"):
         run(export(s3_bucket_name="nowhere", deferrable=deferrable), context)
+    with pytest.raises(AirflowFailException, match=r"S3NoSuchBucket.*create the bucket"):
+        run(export(s3_bucket_name="nowhere", ledger=f"s3://{BUCKET}/ledger", deferrable=deferrable), context)
 
 
 @BOTH_WAYS

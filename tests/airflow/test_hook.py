@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import WaiterError
 
-from airflow_provider_ddbexport.core.point_in_time import ExportRequest, ExportStatus, export_instant
+from airflow_provider_ddbexport.core.export_request import ExportRequest, export_instant
+from airflow_provider_ddbexport.core.point_in_time import ExportStatus
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 
 
@@ -30,8 +31,10 @@ def request_now(aws: Any) -> ExportRequest:
     )
     aws.clock.set(now)
     aws.configure(export_seconds=0)
-    arn = DynamoDBExportHook().table_arn("Reviews")
-    return ExportRequest(table_arn=arn, export_time=export_instant(now - timedelta(minutes=10)), bucket="exports")
+    table = DynamoDBExportHook().table_identity("Reviews")
+    return ExportRequest(
+        table.arn, table_id=table.table_id, export_time=export_instant(now - timedelta(minutes=10)), bucket="exports"
+    )
 
 
 def test_the_hook_starts_and_describes_exports(request_now: ExportRequest) -> None:

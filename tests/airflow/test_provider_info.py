@@ -22,6 +22,8 @@ MODULES = sorted(
 )
 CLASSES = {
     "operators.export": ["DynamoDBPointInTimeExportOperator"],
+    "operators.incremental_export": ["DynamoDBIncrementalExportOperator"],
+    "operators.point_in_time_recovery": ["DynamoDBEnablePointInTimeRecoveryOperator"],
     "operators.scan_backup": ["DynamoDBScanBackupOperator"],
     "operators.scan_shards": [
         "DynamoDBScanPlanOperator",

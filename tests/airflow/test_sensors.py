@@ -11,7 +11,6 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.point_in_time import ExportRequest, export_instant, start_export
 from airflow_provider_ddbexport.core.restorable_window import restorable_window
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part, Source
@@ -54,9 +53,16 @@ def reviews(aws: Any) -> Any:
 @pytest.fixture
 def started(reviews: Any) -> str:
     """The ARN of an export that goes on until it is told to end."""
-    moment = export_instant(reviews.clock.now() - timedelta(minutes=10))
-    arn = f"arn:aws:dynamodb:us-east-1:{reviews.account_id}:table/Reviews"
-    return start_export(reviews.client("dynamodb"), ExportRequest(arn, moment, BUCKET))
+    return _start_export(reviews, timedelta(minutes=10))
+
+
+def _start_export(aws: Any, ago: timedelta) -> str:
+    answer = aws.client("dynamodb").export_table_to_point_in_time(
+        TableArn=f"arn:aws:dynamodb:us-east-1:{aws.account_id}:table/Reviews",
+        ExportTime=aws.clock.now() - ago,
+        S3Bucket=BUCKET,
+    )
+    return str(answer["ExportDescription"]["ExportArn"])
 
 
 @pytest.fixture
@@ -130,9 +136,7 @@ def test_a_failed_export_fails_its_sensor(
     run_task.on_deferral = lambda: reviews.configure(export_seconds=0)
     if not deferrable:
         reviews.configure(export_seconds=0)
-    moment = export_instant(reviews.clock.now() - timedelta(minutes=20))
-    arn = started.partition("/export/")[0]
-    failing = start_export(reviews.client("dynamodb"), ExportRequest(arn, moment, BUCKET))
+    failing = _start_export(reviews, timedelta(minutes=20))
     with pytest.raises(AirflowFailException, match="S3AccessDenied: no PutObject") as caught:
         run_task(DynamoDBExportSensor(**PATIENT, export_arn=failing, deferrable=deferrable), context)
     assert isinstance(caught.value.__cause__, ExportFailedError)

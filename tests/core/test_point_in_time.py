@@ -10,21 +10,20 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
+from airflow_provider_ddbexport.core.exactly_once import MAX_FAILED, start_once
 from airflow_provider_ddbexport.core.export.model import OutputFormat
+from airflow_provider_ddbexport.core.export_ledger import ExportLedger, ledger_uri
+from airflow_provider_ddbexport.core.export_request import ExportRequest, ExportView, client_token, export_instant
 from airflow_provider_ddbexport.core.point_in_time import (
-    MAX_FAILED_BEFORE,
     ExportDescription,
-    ExportRequest,
     ExportStatus,
-    client_token,
     describe,
-    export_instant,
     export_source_uri,
-    start_export,
-    table_arn,
+    table_identity,
     wait_for_export,
 )
 from airflow_provider_ddbexport.core.restorable_window import RestorableWindow, restorable_window
+from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import (
     AccessError,
@@ -90,16 +89,29 @@ def dynamodb(local_aws: Any) -> Any:
 
 
 @pytest.fixture
+def start_export(local_aws: Any) -> Callable[..., str]:
+    """start_once with the ledger at the destination and by the clock of the embedded AWS."""
+    s3 = local_aws.client("s3")
+
+    def start(dynamodb: Any, request: ExportRequest, *, ledger: str | None = None, **patience: Any) -> str:
+        store = open_store(ledger or ledger_uri(request), s3=s3)
+        return start_once(dynamodb, ExportLedger(store), request, now=local_aws.clock.now, **patience)
+
+    return start
+
+
+@pytest.fixture
 def request_now(dynamodb: Any, local_aws: Any) -> ExportRequest:
     """An export of Reviews as of ten minutes ago."""
     moment = export_instant(local_aws.clock.now() - timedelta(minutes=10))
-    return ExportRequest(table_arn=table_arn(dynamodb, "Reviews"), export_time=moment, bucket=BUCKET, prefix="daily")
+    table = table_identity(dynamodb, "Reviews")
+    return ExportRequest(table.arn, moment, BUCKET, prefix="daily", table_id=table.table_id)
 
 
 def test_equal_requests_have_the_same_token() -> None:
     """The token depends on nothing but the request: not on the process, nor on how the time was written."""
     same = replace(REQUEST, export_time=REQUEST.export_time.astimezone(timezone(timedelta(hours=2))))
-    assert client_token(REQUEST) == client_token(same) == "ddbexport-c4f098dd8954938aa646f1ce2fd0278d"
+    assert client_token(REQUEST) == client_token(same) == "ddbexport-a4d7912d5827623fbc9b6f7421a03c66"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +125,11 @@ def test_equal_requests_have_the_same_token() -> None:
         {"sse_algorithm": "AES256"},
         {"sse_algorithm": "KMS", "kms_key_id": "key"},
         {"bucket_owner": "210987654321"},
+        {"table_id": "another"},
+        {"generation": "2"},
+        {"filter_specification": {"FilterExpression": "a = :a"}},
+        {"from_time": REQUEST.export_time - timedelta(hours=1)},
+        {"from_time": REQUEST.export_time - timedelta(hours=1), "view": ExportView.NEW_IMAGE},
     ],
 )
 def test_each_fact_of_a_request_changes_the_token(change: dict[str, Any]) -> None:
@@ -130,6 +147,10 @@ def test_each_fact_of_a_request_changes_the_token(change: dict[str, Any]) -> Non
         ({"bucket": ""}, "bucket's name"),
         ({"sse_algorithm": "aes"}, "AES256 or KMS"),
         ({"kms_key_id": "key"}, "sse_algorithm='KMS'"),
+        ({"filter_specification": {"Filter": "x"}}, "found 'Filter'"),
+        ({"from_time": REQUEST.export_time - timedelta(minutes=14)}, "15 minutes to 24 hours"),
+        ({"from_time": REQUEST.export_time - timedelta(hours=25)}, "15 minutes to 24 hours"),
+        ({"from_time": datetime(2026, 1, 14)}, "aware"),  # noqa: DTZ001 - the mistake
     ],
 )
 def test_a_request_that_cannot_be_meant_is_refused_before_any_call(change: dict[str, Any], said: str) -> None:
@@ -150,7 +171,9 @@ def test_an_instant_is_a_whole_second() -> None:
     assert iso(export_instant("2026-01-14 10:18:50.999+02:00")) == "2026-01-14T08:18:50Z"
 
 
-def test_an_export_ends_with_its_figures(dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time) -> None:
+def test_an_export_ends_with_its_figures(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
+) -> None:
     """Started, waited for and described: status, counts, the folder where its manifest lies."""
     arn = start_export(dynamodb, request_now)
     time.on_sleep = lambda: local_aws.clock.advance(timedelta(minutes=1))
@@ -169,14 +192,18 @@ def test_an_export_ends_with_its_figures(dynamodb: Any, request_now: ExportReque
     assert local_aws.client("s3").head_object(Bucket=BUCKET, Key=key)
 
 
-def test_asking_twice_is_one_export(dynamodb: Any, request_now: ExportRequest, local_aws: Any) -> None:
+def test_asking_twice_is_one_export(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
+) -> None:
     """The second asking attaches: same ARN, one export paid for."""
     first = start_export(dynamodb, request_now)
     assert start_export(dynamodb, request_now) == first
     assert [billed["export_arn"] for billed in local_aws.exports_billed()] == [first]
 
 
-def test_a_lost_answer_is_one_export(dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time) -> None:
+def test_a_lost_answer_is_one_export(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
+) -> None:
     """The call took effect but its answer was lost: asked again with the same token, nothing more is paid for."""
     local_aws.fail_next("ExportTableToPointInTime", "InternalServerError", status=500, times=2, after=True)
     arn = start_export(dynamodb, request_now, sleep=time.sleep, monotonic=time.monotonic)
@@ -184,7 +211,9 @@ def test_a_lost_answer_is_one_export(dynamodb: Any, request_now: ExportRequest, 
     assert [billed["export_arn"] for billed in local_aws.exports_billed()] == [arn]
 
 
-def test_throttling_is_waited_out(dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time) -> None:
+def test_throttling_is_waited_out(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
+) -> None:
     """A throttled call is made again after pauses that grow."""
     local_aws.fail_next("ExportTableToPointInTime", "LimitExceededException", times=4)
     start_export(dynamodb, request_now, sleep=time.sleep, monotonic=time.monotonic)
@@ -193,7 +222,7 @@ def test_throttling_is_waited_out(dynamodb: Any, request_now: ExportRequest, loc
 
 
 def test_throttling_without_end_ends_at_the_deadline(
-    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
 ) -> None:
     """No retry goes on for ever, and nothing was paid for."""
     local_aws.fail_next("ExportTableToPointInTime", "LimitExceededException", times=1000)
@@ -204,7 +233,7 @@ def test_throttling_without_end_ends_at_the_deadline(
 
 
 def test_a_failed_export_is_told_with_its_code_and_message(
-    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
 ) -> None:
     """What DynamoDB says about the failure is in the error, and so is what to do."""
     local_aws.configure(fail_next_export=("S3AccessDenied", "no PutObject"), export_seconds=0)
@@ -215,17 +244,17 @@ def test_a_failed_export_is_told_with_its_code_and_message(
 
 
 def test_a_missing_bucket_is_an_export_that_failed(
-    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
 ) -> None:
     """DynamoDB finds out after the call."""
     local_aws.configure(export_seconds=0)
-    arn = start_export(dynamodb, replace(request_now, bucket="nowhere"))
+    arn = start_export(dynamodb, replace(request_now, bucket="nowhere"), ledger=f"s3://{BUCKET}/ledger")
     with pytest.raises(ExportFailedError, match=r"S3NoSuchBucket.*create the bucket"):
         wait_for_export(dynamodb, arn, sleep=time.sleep, monotonic=time.monotonic)
 
 
 def test_after_a_failed_export_a_new_one_is_started_once(
-    dynamodb: Any, request_now: ExportRequest, local_aws: Any
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
 ) -> None:
     """DynamoDB answers a token with its failed export for hours; the next asking gets another, and so do all after."""
     local_aws.configure(fail_next_export=("S3AccessDenied", "no"), export_seconds=0)
@@ -237,16 +266,20 @@ def test_after_a_failed_export_a_new_one_is_started_once(
     assert [billed["export_arn"] for billed in local_aws.exports_billed()] == [second]
 
 
-def test_a_request_that_keeps_failing_is_given_up(dynamodb: Any, request_now: ExportRequest, local_aws: Any) -> None:
+def test_a_request_that_keeps_failing_is_given_up(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
+) -> None:
     """Not even failed exports are started without end."""
     local_aws.configure(denied_buckets=[BUCKET], export_seconds=0, export_burst=1000)
-    for _ in range(MAX_FAILED_BEFORE):
+    for _ in range(MAX_FAILED):
         assert describe(dynamodb, start_export(dynamodb, request_now)).status is ExportStatus.FAILED
-    with pytest.raises(ServiceError, match=f"{MAX_FAILED_BEFORE} exports of exactly this request"):
+    with pytest.raises(ServiceError, match=f"{MAX_FAILED} exports of exactly this request"):
         start_export(dynamodb, request_now)
 
 
-def test_a_wait_has_an_end(dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time) -> None:
+def test_a_wait_has_an_end(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
+) -> None:
     """At the deadline the export goes on, and the error says how to come back to it."""
     local_aws.configure(export_seconds=86400)
     arn = start_export(dynamodb, request_now)
@@ -255,7 +288,9 @@ def test_a_wait_has_an_end(dynamodb: Any, request_now: ExportRequest, local_aws:
     assert time.naps == [30.0, 30.0, 30.0, pytest.approx(10.0)]
 
 
-def test_a_wait_outlives_what_passes(dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time) -> None:
+def test_a_wait_outlives_what_passes(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, time: Time, start_export: Any
+) -> None:
     """Failures of the service's own while looking do not end the wait."""
     local_aws.configure(export_seconds=0)
     arn = start_export(dynamodb, request_now)
@@ -266,7 +301,7 @@ def test_a_wait_outlives_what_passes(dynamodb: Any, request_now: ExportRequest, 
 
 
 def test_a_table_without_point_in_time_recovery_cannot_be_exported(
-    dynamodb: Any, request_now: ExportRequest, local_aws: Any
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
 ) -> None:
     """The error says how to turn it on."""
     dynamodb.update_continuous_backups(
@@ -278,7 +313,9 @@ def test_a_table_without_point_in_time_recovery_cannot_be_exported(
         restorable_window(dynamodb, "Reviews")
 
 
-def test_a_time_too_early_names_the_window(dynamodb: Any, request_now: ExportRequest, local_aws: Any) -> None:
+def test_a_time_too_early_names_the_window(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
+) -> None:
     """The error holds the window's ends, and says that the history is gone."""
     early = replace(request_now, export_time=request_now.export_time - timedelta(days=40))
     window = restorable_window(dynamodb, "Reviews")
@@ -291,7 +328,9 @@ def test_a_time_too_early_names_the_window(dynamodb: Any, request_now: ExportReq
     assert local_aws.exports_billed() == []
 
 
-def test_a_time_in_the_future_names_the_window(dynamodb: Any, request_now: ExportRequest, local_aws: Any) -> None:
+def test_a_time_in_the_future_names_the_window(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
+) -> None:
     """The error says what waits for it."""
     late = replace(request_now, export_time=request_now.export_time + timedelta(days=1))
     with pytest.raises(RestorableWindowError, match=r"cannot be exported yet.*DynamoDBRestorableTimeSensor") as caught:
@@ -300,7 +339,9 @@ def test_a_time_in_the_future_names_the_window(dynamodb: Any, request_now: Expor
     assert local_aws.exports_billed() == []
 
 
-def test_a_refused_time_stands_without_the_window(dynamodb: Any, request_now: ExportRequest, local_aws: Any) -> None:
+def test_a_refused_time_stands_without_the_window(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
+) -> None:
     """Who may export but not look at the window still learns that the time was wrong."""
     local_aws.fail_next("DescribeContinuousBackups", "AccessDeniedException")
     late = replace(request_now, export_time=request_now.export_time + timedelta(days=1))
@@ -308,17 +349,19 @@ def test_a_refused_time_stands_without_the_window(dynamodb: Any, request_now: Ex
         start_export(dynamodb, late)
 
 
-def test_a_missing_table_is_named(dynamodb: Any, request_now: ExportRequest) -> None:
+def test_a_missing_table_is_named(dynamodb: Any, request_now: ExportRequest, start_export: Any) -> None:
     """By its name, by its ARN, and when its window is asked for."""
     with pytest.raises(TableNotFoundError, match="Nobody"):
-        table_arn(dynamodb, "Nobody")
+        table_identity(dynamodb, "Nobody")
     with pytest.raises(TableNotFoundError, match="Nobody"):
         start_export(dynamodb, replace(request_now, table_arn=request_now.table_arn.replace("Reviews", "Nobody")))
     with pytest.raises(TableNotFoundError, match="Nobody"):
         restorable_window(dynamodb, "Nobody")
 
 
-def test_denied_access_is_told_with_what_was_tried(dynamodb: Any, request_now: ExportRequest, local_aws: Any) -> None:
+def test_denied_access_is_told_with_what_was_tried(
+    dynamodb: Any, request_now: ExportRequest, local_aws: Any, start_export: Any
+) -> None:
     """And is not tried again."""
     local_aws.fail_next("ExportTableToPointInTime", "AccessDeniedException", "not authorized")
     with pytest.raises(AccessError, match=r"exporting arn:.*Reviews as of .*not authorized"):

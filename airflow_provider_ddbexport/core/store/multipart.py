@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +26,18 @@ class Caller(Protocol):
     def __call__(self, request: Callable[[], Any], what: str, /) -> Any: ...
 
 
-def upload_parts(s3: Any, where: dict[str, Any], path: Path, call: Caller, *, part_bytes: int = _PART_BYTES) -> None:
+def upload_parts(
+    s3: Any,
+    where: dict[str, Any],
+    path: Path,
+    call: Caller,
+    *,
+    part_bytes: int = _PART_BYTES,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Make the object at *where* (Bucket, Key, ExpectedBucketOwner) hold *path*'s bytes, whole or not at all.
+
+    *options* are further arguments of CreateMultipartUpload.
 
     Whatever goes wrong, also an interrupt, the upload is aborted, so that no invisible parts stay to be paid for.
     Holds one part in memory.
@@ -35,7 +45,8 @@ def upload_parts(s3: Any, where: dict[str, Any], path: Path, call: Caller, *, pa
     size = path.stat().st_size
     step = max(part_bytes, -(-size // _MOST_PARTS))
     mark = uuid.uuid4().hex
-    upload = call(lambda: s3.create_multipart_upload(**where, Metadata={_MARK: mark}), "starting to write")["UploadId"]
+    begin = {**where, **(options or {}), "Metadata": {_MARK: mark}}
+    upload = call(lambda: s3.create_multipart_upload(**begin), "starting to write")["UploadId"]
     try:
         parts: list[dict[str, Any]] = []
         with path.open("rb") as file:

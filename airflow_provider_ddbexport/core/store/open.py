@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ def open_store(
     s3: Any | None = None,
     deadline_s: float = 300.0,
     expected_bucket_owner: str | None = None,
+    write_options: Mapping[str, Any] | None = None,
 ) -> ObjectStore:
     """Return the store at *uri*, a local folder's path or ``s3://bucket/folder``. Reads and writes nothing yet.
 
     *s3* is a boto3 S3 client, needed for ``s3://``; *deadline_s* bounds the retries of each operation;
-    *expected_bucket_owner* is an account ID that S3 checks each request against. Raises BadCallError.
+    *expected_bucket_owner* is an account ID that S3 checks each request against; *write_options* are further arguments
+    of S3's writes, such as ``ServerSideEncryption``. Raises BadCallError.
     """
     text = os.fspath(uri)
     if text.startswith(S3_SCHEME):
@@ -34,7 +37,12 @@ def open_store(
 
         bucket, prefix = split_s3(text)
         return S3Store(
-            s3, bucket, prefix, retries=RetryPolicy(deadline_s=deadline_s), expected_bucket_owner=expected_bucket_owner
+            s3,
+            bucket,
+            prefix,
+            retries=RetryPolicy(deadline_s=deadline_s),
+            expected_bucket_owner=expected_bucket_owner,
+            write_options=write_options,
         )
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text) or not text:
         raise BadCallError(f"{text!r}: expected a local path or s3://<bucket>/<folder>", uri=text)

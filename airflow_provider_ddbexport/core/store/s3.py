@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,13 +48,18 @@ class S3Store:
         *,
         retries: RetryPolicy | None = None,
         expected_bucket_owner: str | None = None,
+        write_options: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take a boto3 S3 client; *prefix* is without ``/`` at its start, and "" for the whole bucket."""
+        """Take a boto3 S3 client; *prefix* is without ``/`` at its start, and "" for the whole bucket.
+
+        *write_options* are further arguments of PutObject and CreateMultipartUpload, such as ``ServerSideEncryption``.
+        """
         self._s3 = s3
         self._bucket = bucket
         self._prefix = prefix
         self._retries = retries or RetryPolicy()
         self._owner = expected_bucket_owner
+        self._write_options = dict(write_options or {})
         self._where: dict[str, Any] = {"Bucket": bucket}
         if expected_bucket_owner:
             self._where["ExpectedBucketOwner"] = expected_bucket_owner
@@ -72,7 +77,14 @@ class S3Store:
         """Return the store whose root is *folder* under this one."""
         trimmed = checked_folder(folder)
         prefix = self._key(trimmed) if trimmed else self._prefix
-        return S3Store(self._s3, self._bucket, prefix, retries=self._retries, expected_bucket_owner=self._owner)
+        return S3Store(
+            self._s3,
+            self._bucket,
+            prefix,
+            retries=self._retries,
+            expected_bucket_owner=self._owner,
+            write_options=self._write_options,
+        )
 
     def read(self, key: str) -> bytes:
         """Return all of *key*."""
@@ -119,7 +131,10 @@ class S3Store:
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* (at most 5 GB)."""
         self._call(
-            lambda: self._s3.put_object(**self._where, Key=self._key(key), Body=body), "writing", key, writing=True
+            lambda: self._s3.put_object(**self._where, Key=self._key(key), Body=body, **self._write_options),
+            "writing",
+            key,
+            writing=True,
         )
 
     def write_file(self, key: str, path: Path) -> None:
@@ -132,6 +147,7 @@ class S3Store:
             {**self._where, "Key": self._key(key)},
             path,
             lambda request, what: self._call(request, what, key, writing=True),
+            options=self._write_options,
         )
 
     def create(self, key: str, body: bytes) -> None:
@@ -141,7 +157,9 @@ class S3Store:
         is_unsure = False
         while True:
             try:
-                self._s3.put_object(**self._where, Key=self._key(key), Body=body, IfNoneMatch="*")
+                self._s3.put_object(
+                    **self._where, Key=self._key(key), Body=body, IfNoneMatch="*", **self._write_options
+                )
                 return
             except S3_FAILURES as error:
                 if is_precondition_failed(error):

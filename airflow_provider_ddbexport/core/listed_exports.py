@@ -1,0 +1,92 @@
+"""Exports found by asking DynamoDB which there are: of one token, or of one request.
+
+ListExports names those of the last 90 days, in pages of 25, by ARN, status and type; the ARN holds when the export was
+started, so that only those that can be meant are described.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow_provider_ddbexport.core.export_request import ExportRequest
+from airflow_provider_ddbexport.core.point_in_time import ExportStatus
+from airflow_provider_ddbexport.core.service import service_errors
+
+_CLOCKS_DIFFER = timedelta(minutes=15)
+"""Of a worker and of AWS."""
+
+
+def export_with_token(dynamodb: Any, request: ExportRequest, token: str, *, since: datetime) -> str | None:
+    """Return the export that *token* started at *since* or later, whatever became of it; None if there is none.
+
+    Needs dynamodb:ListExports and dynamodb:DescribeExport. Raises AccessError, ThrottledError, ServiceError.
+    """
+    found = [
+        description
+        for description in _described(dynamodb, request, since=since - _CLOCKS_DIFFER, with_failed=True)
+        if description.get("ClientToken") == token
+    ]
+    return _first(found)
+
+
+def exports_alike(dynamodb: Any, request: ExportRequest) -> str | None:
+    """Return an export of exactly *request*, by whomever, that did not fail; None if there is none.
+
+    An export cannot be older than the time it shows. Needs and raises what :func:`export_with_token` does.
+    """
+    since = request.export_time - _CLOCKS_DIFFER
+    found = [d for d in _described(dynamodb, request, since=since, with_failed=False) if _is_of(request, d)]
+    return _first(found)
+
+
+def started_at(export_arn: str) -> datetime | None:
+    """Return when the export was started, which its ARN tells; None for an ARN of another form."""
+    millis = export_arn.rpartition("/")[2].partition("-")[0]
+    if not (millis.isascii() and millis.isdigit() and len(millis) <= 14):
+        return None
+    return datetime.fromtimestamp(int(millis) / 1000, UTC)
+
+
+def _first(found: list[dict[str, Any]]) -> str | None:
+    """Return the one to use: one that did not fail, the oldest of those."""
+    found.sort(key=lambda d: (d["ExportStatus"] == ExportStatus.FAILED, str(d["ExportArn"])))
+    return str(found[0]["ExportArn"]) if found else None
+
+
+def _described(
+    dynamodb: Any, request: ExportRequest, *, since: datetime, with_failed: bool
+) -> Iterator[dict[str, Any]]:
+    wanted = request.parameters()["ExportType"]
+    for summary in _listed(dynamodb, request.table_arn):
+        export_arn = str(summary["ExportArn"])
+        started = started_at(export_arn)
+        if (
+            summary.get("ExportType", wanted) == wanted
+            and (with_failed or summary["ExportStatus"] != ExportStatus.FAILED)
+            and (started is None or started >= since)
+        ):
+            with service_errors(f"looking at export {export_arn}"):
+                yield dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
+
+
+def _listed(dynamodb: Any, table_arn: str) -> Iterator[dict[str, Any]]:
+    page: dict[str, Any] = {}
+    while True:
+        with service_errors(f"listing the exports of {table_arn}"):
+            answer = dynamodb.list_exports(TableArn=table_arn, **page)
+        yield from answer.get("ExportSummaries", ())
+        if not answer.get("NextToken"):
+            return
+        page = {"NextToken": answer["NextToken"]}
+
+
+def _is_of(request: ExportRequest, description: dict[str, Any]) -> bool:
+    asked = {"S3SseAlgorithm": "AES256", **request.parameters()}
+    found = {"S3SseAlgorithm": "AES256", "ExportType": "FULL_EXPORT", **description}
+    if request.table_id and found.get("TableId") != request.table_id:
+        return False
+    # Of an increment the service tells ExportTime too, or not; the window is what counts.
+    members = {*asked, "S3BucketOwner", "S3Prefix", "S3SseKmsKeyId", "FilterSpecification"}
+    return all((asked.get(name) or None) == (found.get(name) or None) for name in members)
