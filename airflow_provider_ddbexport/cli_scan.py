@@ -13,6 +13,7 @@ from airflow_provider_ddbexport.cli_stores import StoreSettings
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
+    from airflow_provider_ddbexport.core.export import Export
     from airflow_provider_ddbexport.core.scan import ScanProgress, ScanRequest
     from airflow_provider_ddbexport.core.store import ObjectStore
 
@@ -57,34 +58,17 @@ def _scan_options(parser: argparse.ArgumentParser) -> None:
 
 def scan(args: argparse.Namespace) -> int:
     """``ddbexport scan TABLE DESTINATION``."""
-    from airflow_provider_ddbexport.core.scan import Resumption, scan_backup
-
     dynamodb = _dynamodb(args)
     if args.estimate:
         return _estimate(args, dynamodb)
     if args.destination is None:
         raise BadCallError("scan: where to? give a DESTINATION, or --estimate")
-    request = _request(args)
-    store, bucket, prefix = _destination(args)
-    backup = scan_backup(
-        dynamodb,
-        store,
-        table_name=request.table_name,
-        bucket=bucket,
-        prefix=prefix,
-        segments=args.segments,
-        is_consistent=request.is_consistent,
-        filter_expression=request.filter_expression,
-        projection_expression=request.projection_expression,
-        expression_attribute_names=request.names,
-        expression_attribute_values=request.values,
-        index_name=request.index_name,
-        read_units=args.read_units,
-        read_percent=args.read_percent,
-        ceiling_units=args.ceiling_units,
-        resumption=Resumption(f"ddbexport scan {args.table}", policy="require" if args.resume else "restart"),
-        on_progress=_live_line(args),
-    )
+    try:
+        backup = _back_up(args, dynamodb)
+    except KeyboardInterrupt:
+        if not _as_json(args):
+            sys.stderr.write("\nddbexport: what was read is kept; the same command with --resume goes on with it\n")
+        raise
     summary, details = backup.summary, backup.summary.scan
     result = {
         "source": backup.source,
@@ -111,6 +95,32 @@ def scan(args: argparse.Namespace) -> int:
         },
     )
     return 0
+
+
+def _back_up(args: argparse.Namespace, dynamodb: Any) -> Export:
+    from airflow_provider_ddbexport.core.scan import Resumption, scan_backup
+
+    request = _request(args)
+    store, bucket, prefix = _destination(args)
+    return scan_backup(
+        dynamodb,
+        store,
+        table_name=request.table_name,
+        bucket=bucket,
+        prefix=prefix,
+        segments=args.segments,
+        is_consistent=request.is_consistent,
+        filter_expression=request.filter_expression,
+        projection_expression=request.projection_expression,
+        expression_attribute_names=request.names,
+        expression_attribute_values=request.values,
+        index_name=request.index_name,
+        read_units=args.read_units,
+        read_percent=args.read_percent,
+        ceiling_units=args.ceiling_units,
+        resumption=Resumption(f"ddbexport scan {args.table}", policy="require" if args.resume else "restart"),
+        on_progress=_live_line(args),
+    )
 
 
 def sql(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
+from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
 from airflow_provider_ddbexport.local import local_aws
 from airflow_provider_ddbexport.local.handle import LocalAws
 
@@ -121,3 +121,23 @@ def test_answers_for_people_are_tables(
     assert "not a point in time" in capsys.readouterr().out
     assert main(["scan", "Reviews", "--estimate"]) == FINE
     assert "minutes at 200.0 units" in capsys.readouterr().out
+
+
+def test_an_interrupted_scan_goes_on_with_resume(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C keeps what was read and says how to go on; without --resume another backup begins."""
+    from airflow_provider_ddbexport.core.scan.progress import Meter
+
+    def interrupt(meter: Meter) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Meter, "tell", interrupt)
+        assert main(["scan", "Reviews", str(tmp_path)]) == INTERRUPTED
+    assert "--resume" in capsys.readouterr().err
+    (begun,) = [path.parent.name for path in tmp_path.rglob("_started")]
+    status, result, _ = run("scan", "Reviews", str(tmp_path), "--resume")
+    assert (status, result["items"]) == (FINE, 40)
+    assert result["source"].endswith(begun)
+    assert not run("scan", "Reviews", str(tmp_path))[1]["source"].endswith(begun)

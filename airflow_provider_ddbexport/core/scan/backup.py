@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_ddbexport.core.export.manifest import FILES_NAME, STARTED_NAME, exports_key
-from airflow_provider_ddbexport.core.export.model import (
-    DataFile,
-    Export,
-    ExportSummary,
-    ExportType,
-    OutputFormat,
-    ScanDetails,
-)
-from airflow_provider_ddbexport.core.export.summary import FULL_VERSION
-from airflow_provider_ddbexport.core.export.writer import write_manifests
+from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME, exports_key
+from airflow_provider_ddbexport.core.export.model import Export
+from airflow_provider_ddbexport.core.scan.finish import abandon_scan, finish_scan
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
     STATE_FOLDER,
@@ -30,7 +19,7 @@ from airflow_provider_ddbexport.core.scan.journal import (
     shard_folder,
 )
 from airflow_provider_ddbexport.core.scan.pacing import Pacer, rate_text
-from airflow_provider_ddbexport.core.scan.page_source import page_source
+from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
 from airflow_provider_ddbexport.core.scan.plan import (
     OUTPUT_FORMAT,
     ScanPlan,
@@ -40,60 +29,14 @@ from airflow_provider_ddbexport.core.scan.plan import (
 )
 from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage, ScanProgress, log
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
-from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_scan, finished, remember
+from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_scan, remember
+from airflow_provider_ddbexport.core.scan.settings import Now, ReadBudgetOptions, ScanSettings, utc_now
 from airflow_provider_ddbexport.core.scan.shard import WORKERS, GroupLimits, ShardScan
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
 from airflow_provider_ddbexport.core.times import iso, parse_time
-from airflow_provider_ddbexport.errors import BadCallError, StorageError
-
-Now = Callable[[], datetime]
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBudgetOptions:
-    """How much read capacity a scan may use; see :func:`.table.read_rate`.
-
-    Attributes:
-        read_units: units a second.
-        read_percent: of the provisioned capacity, or of the ceiling on demand.
-        ceiling_units: what 100 % is for a table on demand.
-    """
-
-    read_units: float | None = None
-    read_percent: float | None = None
-    ceiling_units: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSettings:
-    """How a scan is run; none of it changes what is written.
-
-    Attributes:
-        workers: segments read at the same time in this process; the client should have as many connections.
-        limits: when pages become a data file and a checkpoint.
-        page_items: the most items of a page; None for what fits into 1 MB.
-        retries: the clock, and how long one page is asked for while DynamoDB throttles or fails.
-        on_page: called from several threads, one at a time.
-        on_progress: called twice a second from the calling thread.
-        stop: when set, the scan ends after the pages it is at, checkpointed; it is set when the scan ends, too.
-        now: for the times written down.
-    """
-
-    budget: ReadBudgetOptions = field(default_factory=ReadBudgetOptions)
-    workers: int = WORKERS
-    limits: GroupLimits = field(default_factory=GroupLimits)
-    page_items: int | None = None
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
-    on_page: Callable[[ScanPage], None] | None = None
-    on_progress: Callable[[ScanProgress], None] | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-    now: Now = _utc_now
+from airflow_provider_ddbexport.errors import BadCallError
 
 
 def scan_backup(
@@ -118,7 +61,7 @@ def scan_backup(
     on_page: Callable[[ScanPage], None] | None = None,
     on_progress: Callable[[ScanProgress], None] | None = None,
     stop: threading.Event | None = None,
-    now: Now = _utc_now,
+    now: Now = utc_now,
     retries: RetryPolicy | None = None,
     limits: GroupLimits | None = None,
     page_items: int | None = None,
@@ -192,7 +135,7 @@ def plan_scan(
     shards: int = 1,
     resumption: Resumption | None = None,
     budget: ReadBudgetOptions | None = None,
-    now: Now = _utc_now,
+    now: Now = utc_now,
 ) -> ScanPlan:
     """Return the plan of the scan to go on with, or of a new one, written down in *destination*.
 
@@ -306,45 +249,11 @@ def scan_shard(
         request.parameters(plan.segments),
         meter=meter,
         stop=settings.stop,
-        workers=settings.workers,
+        workers=usable_workers(dynamodb, settings.workers),
         limits=settings.limits,
         clock=settings.retries.clock,
     ).run()
     return journal.finish(_done(journal, settings.now))
-
-
-def finish_scan(destination: ObjectStore, plan: ScanPlan) -> Export:
-    """Return the backup, made complete by its manifests, once every shard is through.
-
-    Repeating it writes the same again. Data files of runs that died before their checkpoint are removed.
-    """
-    root = destination.child(exports_key(plan.prefix))
-    shards = [read_done(root, shard_folder(plan.export_id, shard)) for shard in range(plan.shards)]
-    missing = [str(shard) for shard, done in enumerate(shards) if done is None]
-    if missing:
-        raise BadCallError(f"scan {plan.export_id}: shards {', '.join(missing)} are not through; scan them first")
-    done = [shard for shard in shards if shard is not None]
-    files = tuple(
-        sorted(
-            (DataFile(key=file.key, item_count=file.item_count, md5=file.md5) for one in done for file in one.files),
-            key=lambda file: file.key,
-        )
-    )
-    export = write_manifests(root, _summary(plan, done, files), files)
-    finished(root, plan)
-    kept = {file.key for file in files}
-    for info in list(root.list(f"{plan.export_id}/data")):
-        if info.key not in kept:
-            root.delete(info.key)
-    return export
-
-
-def abandon_scan(destination: ObjectStore, plan: ScanPlan) -> None:
-    """Remove what was written of a scan that will not be gone on with, as far as the store lets us."""
-    root = destination.child(exports_key(plan.prefix))
-    with contextlib.suppress(StorageError):
-        for info in list(root.list(plan.export_id)):
-            root.delete(info.key)
 
 
 def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions, share: float) -> Callable[[], float | None]:
@@ -394,37 +303,4 @@ def _done(journal: Journal, now: Now) -> ShardDone:
         busiest_segment=busiest.segment,
         busiest_share=round(share, 4),
         runs=journal.run,
-    )
-
-
-def _summary(plan: ScanPlan, done: list[ShardDone], files: tuple[DataFile, ...]) -> ExportSummary:
-    ended_at = max(parse_time(shard.ended_at) for shard in done)
-    return ExportSummary(
-        version=FULL_VERSION,
-        export_arn=f"{plan.table_arn}/scan/{plan.export_id}",
-        export_id=plan.export_id,
-        export_type=ExportType.SCAN,
-        table_arn=plan.table_arn,
-        table_id=plan.table_id,
-        table_name=plan.table_name,
-        as_of=plan.started_at,
-        from_time=None,
-        started_at=plan.started_at,
-        ended_at=max(ended_at, plan.started_at),
-        s3_bucket=plan.bucket,
-        s3_prefix=plan.prefix,
-        manifest_files_key=f"{exports_key(plan.prefix)}/{plan.export_id}/{FILES_NAME}",
-        billed_bytes=0,
-        item_count=sum(file.item_count for file in files),
-        output_format=OutputFormat.DYNAMODB_JSON,
-        scan=ScanDetails(
-            started_at=plan.started_at,
-            ended_at=max(ended_at, plan.started_at),
-            segments=plan.segments,
-            is_consistent=plan.is_consistent,
-            consumed_units=sum(shard.units for shard in done),
-            filter_expression=plan.filter_expression,
-            projection_expression=plan.projection_expression,
-            index_name=plan.index_name,
-        ),
     )

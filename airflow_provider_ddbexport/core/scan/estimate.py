@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_ddbexport.core.scan.backup import ReadBudgetOptions
 from airflow_provider_ddbexport.core.scan.plan import choose_segments, require_possible
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
+from airflow_provider_ddbexport.core.scan.settings import ReadBudgetOptions
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 
 

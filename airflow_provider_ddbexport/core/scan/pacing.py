@@ -11,7 +11,7 @@ from airflow_provider_ddbexport.core.scan.budget import PageCost, RateReader, Re
 from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page, PageSource
 from airflow_provider_ddbexport.core.service import is_transient
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
-from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError, ThrottledError
+from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError, StorageError, ThrottledError
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Pacer:
             before = self.budget.rate_rcu
         try:
             rate = self._read_rate()
-        except ServiceError as error:
+        except (ServiceError, StorageError) as error:
             log.warning("The read budget stays as it is: %s", error)
             return
         if rate != before:

@@ -82,6 +82,20 @@ def page_source(dynamodb: Any) -> PageSource:
     return _StockPages(dynamodb)
 
 
+def usable_workers(dynamodb: Any, workers: int) -> int:
+    """Return how many of *workers* the client has connections for; one without would make one for each page."""
+    config = getattr(getattr(dynamodb, "meta", None), "config", None)
+    connections = getattr(config, "max_pool_connections", workers)
+    if connections < workers:
+        log.info(
+            "%d of %d workers are used: the client has no more connections (Config(max_pool_connections=%d))",
+            connections,
+            workers,
+            workers,
+        )
+    return max(1, min(workers, connections))
+
+
 def _twin(dynamodb: Any) -> Any:
     """Return a client that shares everything with *dynamodb* but its response parser and its retries of throttling."""
     endpoint = copy.copy(dynamodb._endpoint)

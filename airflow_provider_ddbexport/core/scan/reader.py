@@ -23,7 +23,7 @@ from airflow_provider_ddbexport.core.columns import (
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.scan.expressions import Aliases
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
-from airflow_provider_ddbexport.core.scan.page_source import page_source
+from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
 from airflow_provider_ddbexport.core.scan.plan import choose_segments, require_possible
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
 from airflow_provider_ddbexport.core.scan.shard import WORKERS
@@ -95,7 +95,9 @@ def scan_table(
     stop = threading.Event()
     pacer = Pacer(page_source(dynamodb), rate, is_consistent=is_consistent, retries=retries or RetryPolicy(), stop=stop)
     count = choose_segments(table, segments, rate(), 1)
-    pages = PageStream(pacer, request.parameters(count), count, workers=workers, stop=stop).pages()
+    pages = PageStream(
+        pacer, request.parameters(count), count, workers=usable_workers(dynamodb, workers), stop=stop
+    ).pages()
     try:
         if isinstance(schema, Schema):
             return _reader(pages, schema, batch_rows)

@@ -278,50 +278,64 @@ def reviews() -> Iterator[LocalAws]:
         yield aws
 
 
-def scan_until_killed(endpoint_url: str, folder: str) -> None:
-    """The process that is killed."""
+def scan_until_killed(endpoint_url: str, folder: str, begun: multiprocessing.connection.Connection) -> None:
+    """The process that is killed; it says so when it has read a page."""
+    said = threading.Lock()
+
+    def on_page(_: ScanPage) -> None:
+        if said.acquire(blocking=False):
+            begun.send(None)
+
     back_up(
         LocalAws(endpoint_url).client("dynamodb"),
         LocalStore(Path(folder)),
         segments=8,
         workers=8,
         page_items=8,
+        on_page=on_page,
     )
 
 
 def test_kill_9_at_random_moments_neither_loses_nor_doubles(reviews: LocalAws, tmp_path: Path) -> None:
-    """8 segments, pages of 8 items, a checkpoint for nearly each: killed 10 times (or DDBEXPORT_SCAN_KILLS), and each
-    item is in each of the backups exactly once."""
+    """8 segments, pages of 8 items, a checkpoint for every two: killed 10 times (or DDBEXPORT_SCAN_KILLS), mostly
+    while it reads, and each item is in each of the backups exactly once."""
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)  # noqa: T201 - repeats the moments, as far as moments can be repeated
     chance = random.Random(seed)
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["test_resume", "boto3"])
-    kills = backups = killed_in_it = killed_between_checkpoints = 0
-    while kills < KILLS or killed_in_it:
+    kills = kills_while_reading = backups = kills_of_this = 0
+    while kills < KILLS or kills_of_this:
         folder = tmp_path / str(backups)
-        process = processes.Process(target=scan_until_killed, args=(reviews.endpoint_url, str(folder)))
+        ours, theirs = processes.Pipe(duplex=False)
+        process = processes.Process(target=scan_until_killed, args=(reviews.endpoint_url, str(folder), theirs))
         process.start()
-        patience_s = chance.uniform(0.1, 1.2) if kills < KILLS else 60.0
-        if not multiprocessing.connection.wait([process.sentinel], patience_s):
-            process.kill()
-            kills += 1
-            killed_in_it += 1
-            killed_between_checkpoints += bool(list(folder.rglob("run-*/*.json"))) and not list(
-                folder.rglob("done.json")
-            )
-        process.join()
+        theirs.close()
+        if kills < KILLS:
+            is_reading = False
+            if chance.random() < 0.8:
+                # Readable when it has read a page, and at its end.
+                multiprocessing.connection.wait([ours], 60.0)
+                is_reading = True
+            ended = multiprocessing.connection.wait([process.sentinel], chance.uniform(0.0, 0.3))
+            if not ended:
+                process.kill()
+                kills += 1
+                kills_of_this += 1
+                kills_while_reading += is_reading
+        process.join(120.0)
         code = process.exitcode
         process.close()
+        ours.close()
         if code == 0:
             store = LocalStore(folder)
             export = back_up(reviews.client("dynamodb"), store, segments=8)
             assert numbers_in(store, export) == Counter(dict.fromkeys(range(KILLED_ITEMS), 1))
             backups += 1
-            killed_in_it = 0
+            kills_of_this = 0
         else:
             assert code == -9
-    print(f"{kills} kills, {killed_between_checkpoints} between checkpoints, {backups} backups")  # noqa: T201
+    print(f"{kills} kills, {kills_while_reading} while reading, {backups} backups")  # noqa: T201
     assert kills >= KILLS
-    assert killed_between_checkpoints >= 1
+    assert kills_while_reading >= 1
     assert backups >= 1
