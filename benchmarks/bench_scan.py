@@ -49,13 +49,28 @@ def measure(name: str, segments: int, url: str, *, pages: int, page_bytes: int, 
     }
 
 
-def run(name: str, segments: int, latency_ms: int, scale: float, repeat: int) -> dict[str, Any]:
+def wait_for_idle(patience_s: float) -> None:
+    """Return when others have left the processors alone for a second, or after *patience_s*; Linux only."""
+    stat = Path("/proc/stat")
+    ends = time.monotonic() + patience_s
+    while stat.exists() and time.monotonic() < ends:
+        before = [int(field) for field in stat.read_text().split("\n", 1)[0].split()[1:]]
+        time.sleep(1.0)
+        spent = [int(f) - b for f, b in zip(stat.read_text().split("\n", 1)[0].split()[1:], before, strict=True)]
+        if spent[3] >= 0.9 * sum(spent):
+            return
+
+
+def run(
+    name: str, segments: int, latency_ms: int, *, scale: float, repeat: int, idle_within_s: float
+) -> dict[str, Any]:
     """Run one case in a process of its own, *repeat* times; the fastest counts."""
     pages = max(segments, round(PAGES[name in FAST] * scale) // segments * segments)
     table = CannedTable(pages=pages // segments, latency_s=latency_ms / 1000)
     best: dict[str, Any] = {}
     for _ in range(repeat):
         with canned_pages(table) as (url, items):
+            wait_for_idle(idle_within_s)
             sizes = {"pages": pages, "page_bytes": table.page_bytes, "items": items}
             case = [name, segments, url, sizes]
             # The interpreter and this file: nothing of it comes from outside.
@@ -120,6 +135,9 @@ def main() -> int:
     parser.add_argument("--latencies-ms", nargs="*", type=int, default=list(LATENCIES_MS))
     parser.add_argument("--scale", type=float, default=1.0, help="times the usual number of pages")
     parser.add_argument("--repeat", type=int, default=2, help="runs of each case; the fastest counts")
+    parser.add_argument(
+        "--idle-within-s", type=float, default=0.0, help="wait so long at most for an idle machine before each run"
+    )
     parser.add_argument("--json", type=Path, help="where to write the figures")
     arguments = parser.parse_args()
     if arguments.case:
@@ -133,7 +151,16 @@ def main() -> int:
             continue
         for latency_ms in arguments.latencies_ms:
             for segments in arguments.segments:
-                results.append(run(name, segments, latency_ms, arguments.scale, arguments.repeat))
+                results.append(
+                    run(
+                        name,
+                        segments,
+                        latency_ms,
+                        scale=arguments.scale,
+                        repeat=arguments.repeat,
+                        idle_within_s=arguments.idle_within_s,
+                    )
+                )
                 print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     figures = {
         "python": platform.python_version(),
