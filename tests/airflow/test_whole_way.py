@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,7 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
         context = task_context()
         context["ti"].xcom_pull = lambda task_ids: results[task_ids]
         context |= {"logical_date": day, "dag_run": type("Run", (), {"logical_date": day})}
+        context |= {"data_interval_start": day - timedelta(days=1), "data_interval_end": day}
         task.deferrable = False
         task.render_template_fields(context)
         calls.clear()
@@ -95,7 +96,14 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
 
 
 @pytest.mark.parametrize(
-    "dag_id", ["reviews_daily_snapshot", "reviews_history", "reviews_daily_scan", "reviews_weekly_backup"]
+    "dag_id",
+    [
+        "reviews_daily_snapshot",
+        "reviews_daily_increment",
+        "reviews_history",
+        "reviews_daily_scan",
+        "reviews_weekly_backup",
+    ],
 )
 def test_the_documented_policies_are_enough(
     reviews: SeededReviews, calls: set[str], monkeypatch: pytest.MonkeyPatch, dag_id: str
@@ -104,7 +112,13 @@ def test_the_documented_policies_are_enough(
     monkeypatch.setattr("time.sleep", lambda _: None)
     results, undocumented = run(dag_id, reviews.last_day, calls)
     assert undocumented == {task_id: set() for task_id in results}
-    assert len(results) == {"reviews_daily_snapshot": 5, "reviews_history": 6, "reviews_daily_scan": 3}.get(dag_id, 1)
+    tasks = {
+        "reviews_daily_snapshot": 5,
+        "reviews_daily_increment": 2,
+        "reviews_history": 6,
+        "reviews_daily_scan": 3,
+    }
+    assert len(results) == tasks.get(dag_id, 1)
 
 
 def test_the_readmes_sql_names_who_has_how_many_reviews(
