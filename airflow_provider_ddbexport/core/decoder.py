@@ -34,6 +34,9 @@ DECODER_VARIABLE = "DDBEXPORT_DECODER"
 Decode = Callable[[bytes], Item]
 """From a line to its item; raises ItemError with a reason."""
 
+Lines = bytes
+"""Whole lines; only the last may lack its line break."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +53,7 @@ class RefusedLineError(Exception):
 class LineObserver(Protocol):
     """Takes in blocks of lines."""
 
-    def take(self, lines: bytes) -> None:
+    def take(self, lines: Lines) -> None:
         """Observe whole *lines*; raises RefusedLineError."""
 
     def observation(self) -> Observation:
@@ -63,14 +66,14 @@ def line_observer(decode: Decode) -> LineObserver:
     return _ReferenceObserver(decode) if kernel is None else _CompiledObserver(kernel)
 
 
-def check_lines(decode: Decode) -> Callable[[bytes], None]:
+def check_lines(decode: Decode) -> Callable[[Lines], None]:
     """Return what raises RefusedLineError unless each of a block's lines is an item that *decode* reads."""
     kernel = _kernel_for(decode)
     if kernel is None:
         return lambda lines: [None for _ in decoded(lines, decode)].clear()
     checker = kernel.Checker()
 
-    def check(lines: bytes) -> None:
+    def check(lines: Lines) -> None:
         start = 0
         while start < len(lines):
             _, start = checker.check(lines, start)
@@ -80,7 +83,7 @@ def check_lines(decode: Decode) -> Callable[[bytes], None]:
     return check
 
 
-def decoded(lines: bytes, decode: Decode) -> Iterator[Item]:
+def decoded(lines: Lines, decode: Decode) -> Iterator[Item]:
     """Yield the items of whole *lines*; raises RefusedLineError."""
     offset = 0
     *whole, rest = lines.split(b"\n")
@@ -122,7 +125,7 @@ def _load() -> ModuleType | None:
         return None
 
 
-def _reference(lines: bytes, start: int) -> tuple[Item, int]:
+def _reference(lines: Lines, start: int) -> tuple[Item, int]:
     """Return the item of the line at *start*, and where the next one is."""
     end = lines.find(b"\n", start)
     end = len(lines) if end < 0 else end
@@ -141,7 +144,7 @@ class _ReferenceObserver:
         self._decode = decode
         self._observation = Observation()
 
-    def take(self, lines: bytes) -> None:
+    def take(self, lines: Lines) -> None:
         add = self._observation.add
         for item in decoded(lines, self._decode):
             add(item)
@@ -155,7 +158,7 @@ class _CompiledObserver:
         self._raw = kernel.Observer(observe.MAX_MEMBERS, 2 * observe.MAX_ATTRIBUTES)
         self._seen = Observation()
 
-    def take(self, lines: bytes) -> None:
+    def take(self, lines: Lines) -> None:
         raw = self._raw
         start = 0
         while start < len(lines):
@@ -224,7 +227,13 @@ class LineBuilder:
         """Values rescued so far, over all batches, by path."""
         return Counter(self._raw.rescued())
 
-    def add_lines(self, lines: bytes, start: int, *, most_rows: int, most_bytes: int) -> int:
+    def add(self, item: Item) -> None:
+        """Append one row."""
+        self._raw.add(msgspec.json.encode({"Item": item}), 0, 1 << 62, 1 << 62, checked=True)
+        if self._raw.is_irregular:
+            raise AssertionError("the decoders disagree about an item")
+
+    def add_lines(self, lines: Lines, start: int, *, most_rows: int, most_bytes: int) -> int:
         """Append lines from offset *start* until there are *most_rows* or *most_bytes* or no more lines.
 
         Returns the offset of the next line, at or beyond the end if there is none. Raises RefusedLineError.
@@ -234,9 +243,7 @@ class LineBuilder:
             start = raw.add(lines, start, most_rows, most_bytes)
             if raw.is_irregular:
                 item, start = _reference(lines, start)
-                raw.add(msgspec.json.encode({"Item": item}), 0, most_rows, most_bytes, checked=True)
-                if raw.is_irregular:
-                    raise AssertionError("the decoders disagree")
+                self.add(item)
             if raw.rows >= most_rows or raw.bytes >= most_bytes:
                 break
         return start
@@ -288,7 +295,7 @@ def _column(column: Column, path: str, place: int = -1) -> _Spec:
     return place, kind, column.kind.value, precision, scale, path, children
 
 
-def _number(arrow: pa.DataType | None) -> tuple[str, int, int]:
+def _number(arrow: Any) -> tuple[str, int, int]:
     if pa.types.is_decimal(arrow):
         return "decimal", arrow.precision, arrow.scale
     if pa.types.is_int64(arrow):
