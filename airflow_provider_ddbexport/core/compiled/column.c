@@ -58,7 +58,8 @@ int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_cou
     b->exact = exact;
     b->rescued.kind = MAP;
     b->rescued_keys.kind = b->rescued_values.kind = TEXT;
-    return b->leaves != NULL;
+    /* So that text of no length has an address as well. */
+    return b->leaves != NULL && buffer_room(&b->misfit_text, 1) && buffer_room(&b->scratch, 1);
 }
 
 void builder_free(builder *b) {
