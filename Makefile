@@ -8,10 +8,13 @@ export UV_PYTHON_DOWNLOADS := never
 # Airflow is a thousand modules, and every task and test process imports them: seconds each time if not kept compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint airflow bench-scan pins clean
+KERNEL := airflow_provider_ddbexport/core/compiled
+SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
+
+.PHONY: demo test lint fuzz asan bench airflow bench-scan pins clean
 .DEFAULT_GOAL := demo
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
@@ -31,6 +34,22 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(STAMP) ## damaged lines to both decoders for SECONDS (60), compared; and generated exports, many more than in test
+	$(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),60)
+	DDBEXPORT_DECODER_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest -q tests/core/test_decoder.py
+
+asan: $(STAMP) ## the same damage for SECONDS (600) to the compiled decoder under AddressSanitizer; needs gcc
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .local/asan/tools 'cython>=3.1' setuptools
+	PYTHONPATH=.local/asan/tools CFLAGS='$(SANITIZED)' LDFLAGS='-fsanitize=address,undefined' \
+	  $(BIN)/python -c 'import setuptools; setuptools.setup()' \
+	  --quiet build_ext --force --build-temp .local/asan/objects --build-lib .local/asan
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	  $(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),600) --kernel .local/asan/$(KERNEL)/_kernel.*.so
+
+bench: $(STAMP) ## conversion against its peers, on generated exports; SCALE=1 is about 500 MB of JSON
+	@$(BIN)/python benchmarks/bench_convert.py --scale $(or $(SCALE),0.1) --json build/bench-convert.json
 
 airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 	@$(BIN)/python scripts/run_airflow.py

@@ -63,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 fine, 1 the data is bad, 2 the call is bad.",
         parents=[shared],
     )
-    parser.add_argument("--version", action="version", version=f"ddbexport {airflow_provider_ddbexport.__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and which decoder is in use")
     parser.set_defaults(run=lambda _args: parser.error("which command?"))
     subparsers = parser.add_subparsers(metavar="COMMAND", title="commands", parser_class=_Parser)
 
@@ -103,6 +103,16 @@ def build_parser() -> argparse.ArgumentParser:
     local.add_argument("--port", type=int, default=5000, help="0 takes a free one (default %(default)s)")
     local.add_argument("--seed", action="store_true", help="begin with a Reviews table and a month of its history")
     return parser
+
+
+class _Version(argparse.Action):
+    """Told only when asked, because it takes loading the decoder."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from airflow_provider_ddbexport.core import decoder
+
+        print(f"ddbexport {airflow_provider_ddbexport.__version__}, {decoder.describe()}")
+        parser.exit()
 
 
 def _shared_options() -> _Parser:

@@ -21,6 +21,7 @@ from snapshot_exports import AS_OF, in_order, reviews, write_export
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
 from airflow_provider_ddbexport.cli_stores import StoreSettings
+from airflow_provider_ddbexport.core.decoder import describe
 from airflow_provider_ddbexport.core.store import S3Store
 
 COMMAND = [sys.executable, "-c", "import sys; from airflow_provider_ddbexport.cli import main; sys.exit(main())"]
@@ -258,11 +259,11 @@ def test_help_names_every_command_without_loading_the_engine() -> None:
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    """--version prints the package's."""
+    """--version prints the package's, and which decoder is in use."""
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"ddbexport {airflow_provider_ddbexport.__version__}\n"
+    assert capsys.readouterr().out == f"ddbexport {airflow_provider_ddbexport.__version__}, {describe()}\n"
 
 
 def test_local_serves_what_it_is_told_to(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

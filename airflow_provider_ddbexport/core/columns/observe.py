@@ -164,6 +164,14 @@ class Observation:
         if len(attributes) > 2 * MAX_ATTRIBUTES:
             self._drop_longest_names()
 
+    @classmethod
+    def of(cls, items: int, attributes: dict[str, Shape]) -> Observation:
+        """Return the observation of *items* items that was made elsewhere."""
+        observation = cls()
+        observation.items = items
+        observation._attributes = attributes
+        return observation
+
     def merge(self, other: Observation) -> None:
         """Take in all items of *other*, which stays as it is."""
         self.items += other.items

@@ -6,11 +6,13 @@ import base64
 import gzip
 import hashlib
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from isal import igzip, igzip_lib
 
+from airflow_provider_ddbexport.core.decoder import RefusedLineError
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import DataFileError, ItemError, ObjectNotFoundError
@@ -24,14 +26,14 @@ MAX_LINE_BYTES = 32 << 20
 """No item is that long: at most 400 KB as DynamoDB counts, six times that with every character escaped, twice that in
 the two images of a change, and some for the types around each value."""
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18
 # isal's stubs take this class for an instance.
 _IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]
 _GZIP_ERRORS = (gzip.BadGzipFile, _IsalError, EOFError)
 
 
-class DataFileReader(Generic[T]):
-    """What the lines of one data file decode to, in the file's order.
+class _VerifyingReader(ABC, Generic[T]):
+    """What the lines of one data file become, in the file's order.
 
     An iterator. Holds one block and one line in memory. What it yields is not verified before it has ended without an
     error: MD5 and item count are known only then. Raises DataFileError, ItemError, or the store's errors.
@@ -41,13 +43,13 @@ class DataFileReader(Generic[T]):
         compressed_bytes: bytes read so far.
     """
 
-    def __init__(self, root: ObjectStore, export: Export, file: DataFile, decode: Callable[[bytes], T]) -> None:
+    def __init__(self, root: ObjectStore, export: Export, file: DataFile) -> None:
         self._root = root
         self._export = export
         self._file = file
-        self._decode = decode
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._values = self._read()
+        self._offset = 0
         self.count = 0
         self.compressed_bytes = 0
 
@@ -89,22 +91,18 @@ class DataFileReader(Generic[T]):
             raise _MissingError from None
 
     def _decoded(self, blocks: Iterator[bytes]) -> Iterator[T]:
-        offset = 0
         try:
-            for line in _lines(blocks):
-                try:
-                    value = self._decode(line)
-                except ItemError as error:
-                    raise self._item_error(str(error.context.get("reason") or error), offset) from None
-                self.count += 1
-                offset += len(line) + 1
-                yield value
+            yield from self._values_of(_whole_lines(blocks))
         except _LineTooLongError:
-            raise self._item_error(f"no end of line within {MAX_LINE_BYTES} bytes", offset) from None
+            raise self._item_error(f"no end of line within {MAX_LINE_BYTES} bytes", self._offset) from None
         except _GZIP_ERRORS:
             raise self._error(
                 f"its gzip stream is cut or broken after {self.count} items; the export is damaged, start a new one"
             ) from None
+
+    @abstractmethod
+    def _values_of(self, blocks: Iterator[bytes]) -> Iterator[T]:
+        """Yield what *blocks* of whole lines become; keep count and offset up to date."""
 
     def _require_md5(self) -> None:
         found = base64.b64encode(self._md5.digest()).decode()
@@ -134,6 +132,49 @@ class DataFileReader(Generic[T]):
         files = self._export.files
         position = f"{files.index(self._file) + 1} of {len(files)} " if self._file in files else ""
         return f"data file {position}{self._root.uri_of(self._file.key)}"
+
+
+class DataFileReader(_VerifyingReader[T]):
+    """What each line of one data file decodes to."""
+
+    def __init__(self, root: ObjectStore, export: Export, file: DataFile, decode: Callable[[bytes], T]) -> None:
+        super().__init__(root, export, file)
+        self._decode = decode
+
+    def _values_of(self, blocks: Iterator[bytes]) -> Iterator[T]:
+        for lines in blocks:
+            *whole, rest = lines.split(b"\n")
+            for line in [*whole, rest] if rest else whole:
+                try:
+                    value = self._decode(line)
+                except ItemError as error:
+                    raise self._item_error(str(error.context.get("reason") or error), self._offset) from None
+                self.count += 1
+                self._offset += len(line) + 1
+                yield value
+
+
+class BlockReader(_VerifyingReader[int]):
+    """The lines of one data file, given to *take* block by block; yields how many lines each block had.
+
+    *take* raises RefusedLineError for a line that is no item, which becomes the ItemError that DataFileReader raises.
+    """
+
+    def __init__(self, root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], object]) -> None:
+        super().__init__(root, export, file)
+        self._take = take
+
+    def _values_of(self, blocks: Iterator[bytes]) -> Iterator[int]:
+        for lines in blocks:
+            try:
+                self._take(lines)
+            except RefusedLineError as refused:
+                self.count += lines.count(b"\n", 0, refused.offset)
+                raise self._item_error(refused.reason, self._offset + refused.offset) from None
+            count = lines.count(b"\n") + (not lines.endswith(b"\n"))
+            self.count += count
+            self._offset += len(lines)
+            yield count
 
 
 class _MissingError(Exception):
@@ -169,11 +210,15 @@ def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield block
 
 
-def _lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from whole
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield rest + block[:end]
+            rest = block[end:]
+        else:
+            rest += block
         if len(rest) > MAX_LINE_BYTES:
             raise _LineTooLongError
     if rest:

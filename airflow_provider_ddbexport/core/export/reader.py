@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_provider_ddbexport.core.decode import Item, decode_line
-from airflow_provider_ddbexport.core.export.lines import DataFileReader
+from airflow_provider_ddbexport.core.export.lines import BlockReader, DataFileReader
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, ExportType, OutputFormat
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import BadCallError
@@ -19,12 +19,25 @@ def read_items(root: ObjectStore, export: Export, file: DataFile) -> DataFileRea
     DataFileError for a file that is missing, cut or otherwise not what the manifest says, and ItemError, with line and
     offset, for a line that is no item.
     """
+    _refuse_changes(export)
+    return DataFileReader(root, export, file, item_decoder(export.summary.output_format))
+
+
+def read_lines(root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], object]) -> BlockReader:
+    """Return what gives the lines of *file* to *take*, in blocks, while it is iterated; otherwise as read_items.
+
+    *take* is one that :mod:`..decoder` gives for the :func:`item_decoder` of the export's format.
+    """
+    _refuse_changes(export)
+    return BlockReader(root, export, file, take)
+
+
+def _refuse_changes(export: Export) -> None:
     if export.summary.export_type is ExportType.INCREMENTAL:
         raise BadCallError(
             f"{export.source}: an incremental export holds changes, not items; give a full export or a scan",
             uri=export.source,
         )
-    return DataFileReader(root, export, file, item_decoder(export.summary.output_format))
 
 
 def item_decoder(output_format: OutputFormat) -> Callable[[bytes], Item]:

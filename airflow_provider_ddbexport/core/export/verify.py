@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from airflow_provider_ddbexport.core.export.changes import read_changes
-from airflow_provider_ddbexport.core.export.lines import DataFileReader
+from airflow_provider_ddbexport.core.decoder import check_lines
+from airflow_provider_ddbexport.core.export.changes import Change, read_changes
+from airflow_provider_ddbexport.core.export.lines import BlockReader, DataFileReader
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, ExportType
-from airflow_provider_ddbexport.core.export.reader import read_items
+from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ManifestError
 
@@ -41,10 +41,9 @@ def verify_export(
     *on_file* is called after each file with it and its compressed bytes. The first thing that is wrong raises
     DataFileError, ItemError or ManifestError. Reads only; repeating it is safe.
     """
-    read = read_changes if export.summary.export_type is ExportType.INCREMENTAL else read_items
     items = compressed = 0
     for file in export.files:
-        reader: DataFileReader[Any] = read(root, export, file)
+        reader = _reader(root, export, file)
         for _ in reader:
             pass
         items += reader.count
@@ -60,3 +59,9 @@ def verify_export(
     return Verification(
         files=len(export.files), items=items, bytes=compressed, checked=(*export.checked, *CHECKED_BY_READING)
     )
+
+
+def _reader(root: ObjectStore, export: Export, file: DataFile) -> DataFileReader[Change] | BlockReader:
+    if export.summary.export_type is ExportType.INCREMENTAL:
+        return read_changes(root, export, file)
+    return read_lines(root, export, file, check_lines(item_decoder(export.summary.output_format)))

@@ -7,15 +7,15 @@ resolved. The second writes the parts. In between and afterwards nothing of the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
-from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.decoder import line_observer
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
-from airflow_provider_ddbexport.core.export.reader import read_items
+from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
@@ -41,7 +41,6 @@ from airflow_provider_ddbexport.core.snapshot.workers import Crew, Reopen, Store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import PublishRaceError
 
-_TICK_ITEMS = 2000
 _RACES = 5
 """Lost to other runs before giving up; each means that the table gained columns while parts were written."""
 
@@ -168,8 +167,7 @@ def convert_shard(
         PartsWriter(plan, shard, lake.child(plan.table), Path(folder)) as parts,
     ):
         for file in shard.files:
-            for item in _ticking(root, plan.export, file, tick):
-                parts.add(item)
+            _read(root, plan.export, file, parts.take, tick)
         return parts.finish()
 
 
@@ -224,18 +222,9 @@ class _Observe:
     export: Export
 
     def __call__(self, stores: Stores, file: DataFile, tick: Tick | None) -> tuple[Observation, int]:
-        observation = Observation()
-        size = 0
-
-        def sized(items: int, read: int) -> None:
-            nonlocal size
-            size += read
-            if tick is not None:
-                tick(items, read)
-
-        for item in _ticking(stores.root, self.export, file, sized):
-            observation.add(item)
-        return observation, size
+        observer = line_observer(item_decoder(self.export.summary.output_format))
+        size = _read(stores.root, self.export, file, observer.take, tick)
+        return observer.observation(), size
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,19 +267,17 @@ class _Counter:
             self._progress(Progress(self._stage, items, self._total, size))
 
 
-def _ticking(root: ObjectStore, export: Export, file: DataFile, tick: Tick | None) -> Iterator[Item]:
-    """Yield the items of *file*, verified at its end, and tell *tick* now and then and at the end."""
-    reader = read_items(root, export, file)
-    if tick is None:
-        yield from reader
-        return
-    told_items = told_bytes = 0
-    for item in reader:
-        yield item
-        if reader.count - told_items >= _TICK_ITEMS:
-            tick(reader.count - told_items, reader.compressed_bytes - told_bytes)
-            told_items, told_bytes = reader.count, reader.compressed_bytes
-    tick(reader.count - told_items, reader.compressed_bytes - told_bytes)
+def _read(root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], object], tick: Tick | None) -> int:
+    """Give the lines of *file* to *take*, verify it, and return its compressed bytes; tell *tick* after each block."""
+    reader = read_lines(root, export, file, take)
+    told_bytes = 0
+    for items in reader:
+        if tick is not None:
+            tick(items, reader.compressed_bytes - told_bytes)
+            told_bytes = reader.compressed_bytes
+    if tick is not None:
+        tick(0, reader.compressed_bytes - told_bytes)
+    return reader.compressed_bytes
 
 
 def _target(

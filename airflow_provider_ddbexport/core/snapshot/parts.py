@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, partition_keys, partition_under
 from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.decoder import LineBuilder, decoded, line_builder
+from airflow_provider_ddbexport.core.export.reader import item_decoder
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
@@ -36,7 +38,7 @@ class _OpenPart:
     """One part under way: rows wait in the builder, row groups go to a local file."""
 
     path: Path
-    builder: RowBuilder
+    builder: RowBuilder | LineBuilder
     sink: pa.NativeFile
     parquet: pq.ParquetWriter
     rows: int = 0
@@ -64,6 +66,7 @@ class PartsWriter:
         self._shard = shard
         self._store = store
         self._folder = folder
+        self._decode = item_decoder(plan.export.summary.output_format)
         self._arrow = part_schema(plan.schema)
         self._keys = partition_keys(plan.schema)
         self._digest = plan.parts_digest
@@ -85,17 +88,31 @@ class PartsWriter:
             part.close()
         self._open.clear()
 
-    def add(self, item: Item) -> None:
-        """Add one row."""
+    def take(self, lines: bytes) -> None:
+        """Add a row for each of whole *lines*. Raises RefusedLineError."""
+        start = 0
+        while start < len(lines):
+            part = None if self._keys else self._part(())
+            if part is None or isinstance(part.builder, RowBuilder):
+                for item in decoded(lines, self._decode):
+                    self._add(item)
+                return
+            most_rows = min(self._plan.rows_per_part - part.rows, ROW_GROUP_ROWS)
+            start = part.builder.add_lines(lines, start, most_rows=most_rows, most_bytes=self._row_group_bytes)
+            self._after_rows((), part)
+
+    def _add(self, item: Item) -> None:
         partition = partition_under(item, self._keys) if self._keys else ()
-        part = self._open.get(partition)
-        if part is None:
-            part = self._start(partition)
-        builder = part.builder
-        builder.add(item)
-        if part.rows + builder.rows >= self._plan.rows_per_part:
+        part = self._part(partition)
+        part.builder.add(item)
+        self._after_rows(partition, part)
+
+    def _after_rows(self, partition: _Partition, part: _OpenPart) -> None:
+        """Write what is enough for a row group or a part."""
+        rows = part.builder.rows
+        if part.rows + rows >= self._plan.rows_per_part:
             self._finish(partition)
-        elif builder.rows >= ROW_GROUP_ROWS:
+        elif rows >= ROW_GROUP_ROWS:
             self._flush(partition, part)
         self._rows_until_look -= 1
         if self._rows_until_look <= 0:
@@ -113,6 +130,9 @@ class PartsWriter:
         self._parts.sort(key=lambda entry: (entry[0], entry[1].key))
         return tuple(part for _, part in self._parts)
 
+    def _part(self, partition: _Partition) -> _OpenPart:
+        return self._open.get(partition) or self._start(partition)
+
     def _start(self, partition: _Partition) -> _OpenPart:
         if len(self._open) >= OPEN_PARTS:
             # The one that has waited longest: dictionaries keep the order in which parts were started.
@@ -121,7 +141,8 @@ class PartsWriter:
         self._files += 1
         sink = pa.OSFile(str(path), "wb")
         parquet = pq.ParquetWriter(sink, self._arrow, compression="zstd")
-        part = _OpenPart(path, RowBuilder(self._plan.schema), sink, parquet)
+        builder = line_builder(self._decode, self._plan.schema) or RowBuilder(self._plan.schema)
+        part = _OpenPart(path, builder, sink, parquet)
         self._open[partition] = part
         return part
 

@@ -1,0 +1,354 @@
+# cython: language_level=3, binding=False
+"""The Cython face of the C beside it. No Python object is made for an item: lines go in, shapes and arrays come out."""
+
+import os
+
+from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+
+import pyarrow as pa
+
+from airflow_provider_ddbexport.core.columns.numbers import fit
+
+# The one place where a double is decided by Python, for the few numbers with more than 15 digits or far exponents.
+_double = fit(pa.float64())
+
+
+cdef extern from "kernel.h" nogil:
+    enum status:
+        OK
+        IRREGULAR
+        NO_MEMORY
+        TOO_LARGE
+
+    uint64_t hash_seed
+
+    ctypedef struct node:
+        pass
+
+    ctypedef struct tape:
+        pass
+
+    status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end)
+    void tape_free(tape *t)
+
+    ctypedef struct entry:
+        uint8_t *name
+        void *value
+        uint32_t size
+
+    ctypedef struct names:
+        entry *entries
+        uint32_t count
+
+    ctypedef struct span:
+        int32_t is_known, whole_digits, scale, is_int64
+
+    ctypedef struct shape:
+        int64_t *counts
+        int64_t empty_maps
+        span numbers, set_numbers
+        int has_members
+        names members
+        shape *map_values
+        shape *elements
+
+    ctypedef struct observer:
+        int64_t items
+        names attributes
+        uint32_t max_members
+
+    status observe_item(observer *o, const tape *t)
+    void observer_clear(observer *o)
+
+    enum column_kind:
+        TEXT, NUMBER_INT64, NUMBER_DOUBLE, NUMBER_DECIMAL, NUMBER_TEXT, BINARY, BOOLEAN, LIST, STRUCT, MAP
+        FLAT, JSON
+
+    enum kind:
+        M, L, SS, NS, BS, KINDS
+
+    ctypedef struct column:
+        pass
+
+    ctypedef int (*exact_double)(const uint8_t *text, size_t size, double *value) noexcept nogil
+
+    ctypedef struct builder:
+        column *root
+        column **leaves
+        int64_t rows, bytes
+        names counted
+
+    column *column_new(column_kind kind, kind type, int precision, int scale, const uint8_t *label, size_t label_size)
+    int column_add_child(column *parent, const uint8_t *name, size_t size, column *child)
+    void column_free(column *c)
+    int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact)
+    void builder_free(builder *b)
+    status build_item(builder *b, const tape *t)
+
+    struct ArrowArray:
+        void (*release)(ArrowArray *) noexcept nogil
+
+    status builder_finish(builder *b, ArrowArray *out)
+
+
+# Before the first table of names, and never again.
+cdef bytes _seed = os.urandom(8)
+cdef int _place
+for _place in range(8):
+    (<uint8_t *>&hash_seed)[_place] = _seed[_place]
+
+MOST_BYTES = (1 << 31) - 16
+"""Of lines handed over at once."""
+
+
+cdef _refuse(status reason):
+    if reason == NO_MEMORY:
+        raise MemoryError
+    raise OverflowError("more than 2 GiB in one column of one batch")
+
+
+cdef _check(bytes lines, Py_ssize_t start):
+    if not 0 <= start <= len(lines) <= MOST_BYTES:
+        raise ValueError("lines")
+
+
+cdef class Lines:
+    """What both readers of lines have: a tape, and where they stopped."""
+
+    cdef tape _tape
+    cdef readonly bint is_irregular
+    """The line that the last call stopped at has to be looked at by the reference decoder."""
+
+    def __dealloc__(self):
+        tape_free(&self._tape)
+
+
+cdef class Checker(Lines):
+    """Checks lines and keeps nothing."""
+
+    def check(self, bytes lines not None, Py_ssize_t start):
+        """Return how many lines were items, and the offset of the first that is not, or behind the last."""
+        _check(lines, start)
+        cdef const uint8_t *first = lines
+        cdef const uint8_t *limit = first + len(lines)
+        cdef const uint8_t *at = first + start
+        cdef const uint8_t *end = at
+        cdef int64_t count = 0
+        cdef status reason = OK
+        with nogil:
+            while at < limit:
+                reason = parse_line(&self._tape, at, limit, 0, &end)
+                if reason != OK:
+                    break
+                count += 1
+                at = end + 1
+        self.is_irregular = reason == IRREGULAR
+        if reason != OK and reason != IRREGULAR:
+            _refuse(reason)
+        return count, at - first
+
+
+cdef class Observer(Lines):
+    """Observes lines."""
+
+    cdef observer _observer
+    cdef uint32_t _most_attributes
+
+    def __cinit__(self, uint32_t max_members, uint32_t most_attributes):
+        self._observer.max_members = max_members
+        self._most_attributes = most_attributes
+
+    def __dealloc__(self):
+        observer_clear(&self._observer)
+
+    @property
+    def is_full(self):
+        """Whether there are more attributes than it should hold; time for :meth:`drain`."""
+        return self._observer.attributes.count > self._most_attributes
+
+    def add(self, bytes lines not None, Py_ssize_t start):
+        """Take in lines from offset *start* until one is irregular or it is full; return how many and where it is."""
+        _check(lines, start)
+        cdef const uint8_t *first = lines
+        cdef const uint8_t *limit = first + len(lines)
+        cdef const uint8_t *at = first + start
+        cdef const uint8_t *end = at
+        cdef int64_t count = 0
+        cdef status reason = OK
+        with nogil:
+            while at < limit and self._observer.attributes.count <= self._most_attributes:
+                reason = parse_line(&self._tape, at, limit, 0, &end)
+                if reason == OK:
+                    reason = observe_item(&self._observer, &self._tape)
+                if reason != OK:
+                    break
+                count += 1
+                at = end + 1
+        self.is_irregular = reason == IRREGULAR
+        if reason != OK and reason != IRREGULAR:
+            _refuse(reason)
+        return count, at - first
+
+    def drain(self):
+        """Return the items and the raw shapes by attribute, and start anew."""
+        cdef int64_t items = self._observer.items
+        shapes = _raw_members(&self._observer.attributes)
+        observer_clear(&self._observer)
+        return items, shapes
+
+
+cdef dict _raw_members(const names *members):
+    cdef uint32_t i
+    cdef dict raw = {}
+    for i in range(members.count):
+        name = members.entries[i].name[:members.entries[i].size].decode("utf-8")
+        raw[name] = _raw_shape(<const shape *>members.entries[i].value)
+    return raw
+
+
+cdef tuple _raw_span(const span *s):
+    return (s.whole_digits, s.scale, bool(s.is_int64)) if s.is_known else None
+
+
+cdef tuple _raw_shape(const shape *s):
+    cdef int kind
+    return (
+        [s.counts[kind] for kind in range(<int>KINDS)],
+        s.empty_maps,
+        _raw_span(&s.numbers),
+        _raw_span(&s.set_numbers),
+        _raw_members(&s.members) if s.has_members else None,
+        None if s.map_values == NULL else _raw_shape(s.map_values),
+        None if s.elements == NULL else _raw_shape(s.elements),
+    )
+
+
+cdef int _exact_double(const uint8_t *text, size_t size, double *value) noexcept with gil:
+    # ASCII digits that were checked, so that nothing here can fail.
+    number = _double(text[:size].decode("ascii"))
+    if number is None:
+        return 0
+    value[0] = number
+    return 1
+
+
+_COLUMN_KINDS = {
+    "text": TEXT, "int64": NUMBER_INT64, "double": NUMBER_DOUBLE, "decimal": NUMBER_DECIMAL, "digits": NUMBER_TEXT,
+    "binary": BINARY, "boolean": BOOLEAN, "list": LIST, "struct": STRUCT, "map": MAP, "flat": FLAT,
+    "json": JSON,
+}
+_TYPES = {"L": L, "SS": SS, "NS": NS, "BS": BS}
+
+cdef class Builder(Lines):
+    """Builds columns of lines.
+
+    A column is ``(place, kind, type, precision, scale, label, children)``: place is its index among the arrays or -1,
+    children are ``(attribute, column)``.
+    """
+
+    cdef builder _builder
+    cdef uint32_t _leaves
+
+    def __cinit__(self, root not None, uint32_t leaves, uint32_t max_counted):
+        cdef column *made
+        self._leaves = leaves
+        if not builder_init(&self._builder, NULL, leaves, max_counted, _exact_double):
+            raise MemoryError
+        made = self._column(root)
+        self._builder.root = made
+        for i in range(leaves):
+            if self._builder.leaves[i] == NULL:
+                raise ValueError("a leaf is missing")
+
+    cdef column *_column(self, spec) except NULL:
+        place, kind_name, type_name, precision, scale, label, children = spec
+        cdef bytes text = label.encode()
+        cdef bytes name
+        cdef column_kind kind = _COLUMN_KINDS[kind_name]
+        cdef column *child
+        cdef column *made = column_new(
+            kind, _TYPES.get(type_name, M), precision, scale, <const uint8_t *><const char *>text, len(text)
+        )
+        if made == NULL:
+            raise MemoryError
+        try:
+            for attribute, inner in children:
+                name = attribute.encode()
+                child = self._column(inner)
+                if not column_add_child(made, <const uint8_t *><const char *>name, len(name), child):
+                    column_free(child)
+                    raise MemoryError
+            if place >= 0:
+                if place >= self._leaves:
+                    raise ValueError("no such leaf")
+                self._builder.leaves[<uint32_t>place] = made
+        except:
+            column_free(made)
+            raise
+        return made
+
+    def __dealloc__(self):
+        builder_free(&self._builder)
+
+    @property
+    def rows(self):
+        """Rows since the last :meth:`finish`."""
+        return self._builder.rows
+
+    @property
+    def bytes(self):
+        """Estimate of their size."""
+        return self._builder.bytes
+
+    def rescued(self):
+        """Return how many values were rescued, by path, over all batches."""
+        cdef uint32_t i
+        cdef const entry *counted
+        found = {}
+        for i in range(self._builder.counted.count):
+            counted = &self._builder.counted.entries[i]
+            found[counted.name[:counted.size].decode("utf-8")] = (<const int64_t *>counted.value)[0]
+        return found
+
+    def add(self, bytes lines not None, Py_ssize_t start, int64_t most_rows, int64_t most_bytes, bint checked=False):
+        """Append lines from offset *start* until there are *most_rows* or *most_bytes*, or one is irregular.
+
+        Return the offset of the next line. *checked* lines come from the reference decoder.
+        """
+        _check(lines, start)
+        cdef const uint8_t *first = lines
+        cdef const uint8_t *limit = first + len(lines)
+        cdef const uint8_t *at = first + start
+        cdef const uint8_t *end = at
+        cdef status reason = OK
+        with nogil:
+            while at < limit:
+                reason = parse_line(&self._tape, at, limit, checked, &end)
+                if reason == OK:
+                    reason = build_item(&self._builder, &self._tape)
+                if reason != OK:
+                    break
+                at = end + 1
+                if self._builder.rows >= most_rows or self._builder.bytes >= most_bytes:
+                    break
+        self.is_irregular = reason == IRREGULAR
+        if reason != OK and reason != IRREGULAR:
+            _refuse(reason)
+        return at - first
+
+    def finish(self, schema):
+        """Return the rows as a record batch of *schema*, and start anew."""
+        cdef ArrowArray array
+        cdef status reason
+        memset(&array, 0, sizeof(array))
+        with nogil:
+            reason = builder_finish(&self._builder, &array)
+        if reason != OK:
+            _refuse(reason)
+        try:
+            # It moves what is in the array, so that nothing is left to release when it succeeds.
+            return pa.RecordBatch._import_from_c(<uintptr_t>&array, schema)
+        finally:
+            if array.release != NULL:
+                array.release(&array)

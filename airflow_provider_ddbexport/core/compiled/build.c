@@ -1,0 +1,400 @@
+/* Items to rows: the same as columns/writers.py and columns/build.py.
+ *
+ * put() returns the estimate of the bytes it kept, which decides where row groups end, so it is the reference's to the
+ * byte; -1 when it failed.
+ */
+#include <stdlib.h>
+
+#include "kernel.h"
+
+typedef struct {
+    size_t path, path_size, text, text_size; /* in misfit_text */
+} misfit;
+
+static int64_t fail(builder *b, enum status status) {
+    b->failed = status;
+    return -1;
+}
+
+static int enter(builder *b, const uint8_t *name, uint32_t size, uint32_t index) {
+    if (b->depth == BATCH_STEPS) return 0;
+    b->steps[b->depth++] = (step){name, size, index};
+    return 1;
+}
+
+static int write_index(buffer *to, uint32_t index) {
+    uint8_t digits[10];
+    int count = 0;
+    do digits[count++] = (uint8_t)('0' + index % 10);
+    while (index /= 10);
+    if (!buffer_room(to, (size_t)count)) return 0;
+    while (count) to->at[to->size++] = digits[--count];
+    return 1;
+}
+
+static int count_misfit(builder *b, const uint8_t *label, size_t size) {
+    static const uint8_t rest[] = "*";
+    if (size > UINT32_MAX) return 0;
+    uint32_t hash = hash_of(label, size);
+    entry *found = names_find(&b->counted, label, (uint32_t)size, hash);
+    if (found == NULL && b->counted.count >= b->max_counted) {
+        label = rest;
+        size = 1;
+        hash = hash_of(label, size);
+        found = names_find(&b->counted, label, 1, hash);
+    }
+    if (found == NULL) {
+        int64_t *count = calloc(1, sizeof *count);
+        if (count == NULL) return 0;
+        found = names_add(&b->counted, label, (uint32_t)size, hash, count);
+        if (found == NULL) {
+            free(count);
+            return 0;
+        }
+    }
+    ++*(int64_t *)found->value;
+    return 1;
+}
+
+/* Rescues the value at `at`. It is counted under `label` and the names among the steps from `base` on. Returns 0, for
+ * its bytes are counted with those of the row. */
+static int64_t rescue(builder *b, const node *nodes, uint32_t at, const column *label, uint32_t base) {
+    misfit m;
+    buffer *text = &b->misfit_text;
+    m.path = text->size;
+    for (uint32_t i = 0; i < b->depth; i++) {
+        if (i && !buffer_add(text, "/", 1)) return fail(b, NO_MEMORY);
+        const step *s = &b->steps[i];
+        if (!(s->name != NULL ? write_step(text, s->name, s->size) : write_index(text, s->index)))
+            return fail(b, NO_MEMORY);
+    }
+    m.path_size = text->size - m.path;
+    m.text = text->size;
+    if (!write_json(text, nodes, at, 0)) return fail(b, NO_MEMORY);
+    m.text_size = text->size - m.text;
+    if (!buffer_add(&b->misfits, &m, sizeof m)) return fail(b, NO_MEMORY);
+
+    /* The root has no label; the path of an attribute is its name. */
+    b->scratch.size = 0;
+    int is_root = label == b->root;
+    if (!is_root && !buffer_add(&b->scratch, label->label, label->label_size)) return fail(b, NO_MEMORY);
+    for (uint32_t i = base; i < b->depth; i++) {
+        const step *s = &b->steps[i];
+        if (s->name == NULL) continue;
+        if (!(is_root && i == base) && !buffer_add(&b->scratch, "/", 1)) return fail(b, NO_MEMORY);
+        if (!write_step(&b->scratch, s->name, s->size)) return fail(b, NO_MEMORY);
+    }
+    return count_misfit(b, b->scratch.at, b->scratch.size) ? 0 : fail(b, NO_MEMORY);
+}
+
+static int misfit_order(const misfit *one, const misfit *other, const uint8_t *text) {
+    int order = compare_text(text + one->path, one->path_size, text + other->path, other->path_size);
+    return order ? order : compare_text(text + one->text, one->text_size, text + other->text, other->text_size);
+}
+
+static void sift(misfit *heap, size_t at, size_t count, const uint8_t *text) {
+    for (;;) {
+        size_t child = 2 * at + 1;
+        if (child >= count) return;
+        if (child + 1 < count && misfit_order(&heap[child], &heap[child + 1], text) < 0) child++;
+        if (misfit_order(&heap[at], &heap[child], text) >= 0) return;
+        misfit swapped = heap[at];
+        heap[at] = heap[child];
+        heap[child] = swapped;
+        at = child;
+    }
+}
+
+/* By path. A heap, because qsort() cannot be told where the text is, and an item can have 100,000 of them. */
+static void sort_misfits(misfit *misfits, size_t count, const uint8_t *text) {
+    for (size_t i = count / 2; i-- > 0;) sift(misfits, i, count, text);
+    for (size_t end = count; end > 1; end--) {
+        misfit last = misfits[end - 1];
+        misfits[end - 1] = misfits[0];
+        misfits[0] = last;
+        sift(misfits, 0, end - 1, text);
+    }
+}
+
+/* A value that is there: `row` is the first behind all rows so far, or behind some nulls. */
+static int mark(column *c, int64_t row) {
+    if (row < c->rows || !column_pad(c, row)) return 0;
+    size_t byte = (size_t)row / 8;
+    if (byte == c->validity.size) {
+        if (!buffer_room(&c->validity, 1)) return 0;
+        c->validity.at[c->validity.size++] = 0;
+    }
+    c->validity.at[byte] |= (uint8_t)(1 << row % 8);
+    c->rows = row + 1;
+    return 1;
+}
+
+static int end_at(column *c, size_t end) {
+    int32_t offset = (int32_t)end, zero = 0;
+    if (c->offsets.size == 0 && !buffer_add(&c->offsets, &zero, sizeof zero)) return 0;
+    return buffer_add(&c->offsets, &offset, sizeof offset);
+}
+
+static int64_t put_text(builder *b, column *c, int64_t row, const uint8_t *text, size_t size) {
+    if (size > INT32_MAX - c->contents.size) return fail(b, TOO_LARGE);
+    if (!mark(c, row) || !buffer_add(&c->contents, text, size) || !end_at(c, c->contents.size))
+        return fail(b, NO_MEMORY);
+    return 8;
+}
+
+static int64_t put_fixed(builder *b, column *c, int64_t row, const void *value, size_t width) {
+    if (!mark(c, row) || !buffer_add(&c->contents, value, width)) return fail(b, NO_MEMORY);
+    return 8;
+}
+
+static int64_t put_boolean(builder *b, column *c, int64_t row, int is_true) {
+    if (!mark(c, row)) return fail(b, NO_MEMORY);
+    size_t byte = (size_t)row / 8;
+    if (byte == c->contents.size) {
+        if (!buffer_room(&c->contents, 1)) return fail(b, NO_MEMORY);
+        c->contents.at[c->contents.size++] = 0;
+    }
+    if (is_true) c->contents.at[byte] |= (uint8_t)(1 << row % 8);
+    return 8;
+}
+
+static int64_t put_binary(builder *b, column *c, int64_t row, const node *n) {
+    size_t most = (size_t)n->size / 4 * 3 + 3;
+    if (most > INT32_MAX - c->contents.size) return fail(b, TOO_LARGE);
+    if (!mark(c, row) || !buffer_room(&c->contents, most)) return fail(b, NO_MEMORY);
+    size_t size = base64_decode(n->text, n->size, c->contents.at + c->contents.size);
+    c->contents.size += size;
+    return end_at(c, c->contents.size) ? 8 + (int64_t)size : fail(b, NO_MEMORY);
+}
+
+static int64_t put_decimal(builder *b, column *c, int64_t row, const node *n) {
+    static const int64_t powers[19] = {
+        1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000,
+        1000000000000, 10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
+        1000000000000000000};
+    __int128 value;
+    int zeros;
+    if (n->flags & SCALED) {
+        value = n->value;
+        zeros = c->scale - n->scale;
+        if (value == 0) zeros = 0;
+    } else {
+        number parsed;
+        if (!number_parse(n->text, n->size, &parsed)) return fail(b, TOO_LARGE);
+        value = 0;
+        for (int i = 0; i < parsed.size; i++) value = value * 10 + parsed.digits[i];
+        if (parsed.negative) value = -value;
+        zeros = parsed.size ? c->scale + parsed.exponent : 0;
+    }
+    for (; zeros > 18; zeros -= 18) value *= powers[18];
+    value *= powers[zeros];
+    return put_fixed(b, c, row, &value, sizeof value);
+}
+
+/* 1 when the double is exactly the number. */
+static int double_of(builder *b, const node *n, double *value) {
+    static const double powers[16] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
+                                      1e15};
+    /* Both are exact, so their quotient is the nearest double; and any 15 digits survive a double. */
+    if (n->flags & SCALED && n->scale <= 15 && n->value < 1000000000000000 && n->value > -1000000000000000) {
+        *value = (double)n->value / powers[n->scale];
+        return 1;
+    }
+    return b->exact(n->text, n->size, value);
+}
+
+static int64_t put_number(builder *b, column *c, int64_t row, const node *n, int *fits) {
+    double value;
+    uint8_t spelling[CANONICAL_ROOM];
+    *fits = 1;
+    switch (c->kind) {
+    case NUMBER_INT64:
+        if ((*fits = n->flags & WHOLE)) return put_fixed(b, c, row, &n->value, 8);
+        return 0;
+    case NUMBER_DECIMAL:
+        *fits = n->whole_digits <= c->precision - c->scale && n->scale <= c->scale;
+        return *fits ? put_decimal(b, c, row, n) : 0;
+    case NUMBER_DOUBLE:
+        *fits = double_of(b, n, &value);
+        return *fits ? put_fixed(b, c, row, &value, 8) : 0;
+    default:
+        if (n->flags & CANONICAL) return put_text(b, c, row, n->text, n->size);
+        return put_text(b, c, row, spelling, number_canonical(n->text, n->size, spelling));
+    }
+}
+
+static int64_t put(builder *b, column *c, int64_t row, const node *nodes, uint32_t at);
+
+/* The members of a map into the columns of a STRUCT or FLAT. */
+static int64_t put_members(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+    int64_t size = 1;
+    uint32_t member = at + 1;
+    for (uint32_t i = 0; i < nodes[at].size; member = nodes[member].next, i++) {
+        const node *n = &nodes[member];
+        if (!enter(b, n->name, n->name_size, 0)) return fail(b, TOO_LARGE);
+        const entry *known = names_find(&c->by_name, n->name, n->name_size, n->hash);
+        int64_t added = known != NULL ? put(b, known->value, row, nodes, member)
+                                      : rescue(b, nodes, member, c, b->depth - 1);
+        b->depth--;
+        if (added < 0) return -1;
+        size += added;
+    }
+    return size;
+}
+
+static int64_t put_list(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+    column *elements = c->children[0];
+    int32_t first = 0;
+    int64_t size = 8;
+    uint32_t element = at + 1;
+    if (!mark(c, row)) return fail(b, NO_MEMORY);
+    if (c->offsets.size) memcpy(&first, c->offsets.at + c->offsets.size - sizeof first, sizeof first);
+    if (nodes[at].size > (uint32_t)(INT32_MAX - first)) return fail(b, TOO_LARGE);
+    for (uint32_t i = 0; i < nodes[at].size; element = nodes[element].next, i++) {
+        if (!enter(b, NULL, 0, i)) return fail(b, TOO_LARGE);
+        int64_t added = put(b, elements, (int64_t)first + i, nodes, element);
+        b->depth--;
+        if (added < 0) return -1;
+        size += added;
+    }
+    return end_at(c, (size_t)first + nodes[at].size) ? size : fail(b, NO_MEMORY);
+}
+
+static int64_t put_map(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+    column *keys = c->children[0], *values = c->children[1];
+    int32_t first = 0;
+    int64_t size = 8;
+    buffer order = {0};
+    if (!mark(c, row)) return fail(b, NO_MEMORY);
+    if (c->offsets.size) memcpy(&first, c->offsets.at + c->offsets.size - sizeof first, sizeof first);
+    if (nodes[at].size > (uint32_t)(INT32_MAX - first)) return fail(b, TOO_LARGE);
+    if (!members_by_name(nodes, at, &order)) return fail(b, NO_MEMORY);
+    const uint32_t *members = (const uint32_t *)(const void *)order.at;
+    for (uint32_t i = 0; i < nodes[at].size; i++) {
+        const node *n = &nodes[members[i]];
+        int64_t here = (int64_t)first + i, added = -1;
+        if (!enter(b, n->name, n->name_size, 0)) {
+            fail(b, TOO_LARGE);
+        } else {
+            if (put_text(b, keys, here, n->name, n->name_size) >= 0) added = put(b, values, here, nodes, members[i]);
+            b->depth--;
+        }
+        if (added < 0) {
+            buffer_free(&order);
+            return -1;
+        }
+        size += 8 + (int64_t)characters(n->name, n->name_size) + added;
+    }
+    buffer_free(&order);
+    return end_at(c, (size_t)first + nodes[at].size) ? size : fail(b, NO_MEMORY);
+}
+
+/* Rescues what plain JSON does not give back. */
+static int rescue_unlike(builder *b, const column *c, uint32_t base, const node *nodes, uint32_t at) {
+    uint32_t inner = at + 1;
+    switch ((enum kind)nodes[at].kind) {
+    case M: case L:
+        for (uint32_t i = 0; i < nodes[at].size; inner = nodes[inner].next, i++) {
+            if (!enter(b, nodes[inner].name, nodes[inner].name_size, i)) return 0;
+            int is_fine = rescue_unlike(b, c, base, nodes, inner);
+            b->depth--;
+            if (!is_fine) return 0;
+        }
+        return 1;
+    case SS: case NS: case BS: case B:
+        return rescue(b, nodes, at, c, base) == 0;
+    default:
+        return 1;
+    }
+}
+
+static int64_t put_json(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+    /* Not yet part of the column, in case that it is too large for it. */
+    buffer text = {0};
+    if (!write_json(&text, nodes, at, 1)) {
+        buffer_free(&text);
+        return fail(b, NO_MEMORY);
+    }
+    int64_t size = 8 + (int64_t)characters(text.at, text.size);
+    int64_t added = put_text(b, c, row, text.at, text.size);
+    buffer_free(&text);
+    if (added < 0) return -1;
+    if (!rescue_unlike(b, c, b->depth, nodes, at)) return fail(b, b->failed ? b->failed : TOO_LARGE);
+    return size;
+}
+
+static int64_t put(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+    const node *n = &nodes[at];
+    int fits;
+    int64_t size;
+    switch (c->kind) {
+    case TEXT:
+        if (n->kind != S) break;
+        size = put_text(b, c, row, n->text, n->size);
+        if (size < 0) return -1;
+        return size + (n->flags & ASCII ? n->size : (int64_t)characters(n->text, n->size));
+    case NUMBER_INT64: case NUMBER_DOUBLE: case NUMBER_DECIMAL: case NUMBER_TEXT:
+        if (n->kind != N) break;
+        size = put_number(b, c, row, n, &fits);
+        if (!fits) break;
+        return size;
+    case BINARY:
+        if (n->kind != B) break;
+        return put_binary(b, c, row, n);
+    case BOOLEAN:
+        if (n->kind != BOOL) break;
+        return put_boolean(b, c, row, n->flags & TRUE);
+    case LIST:
+        if (n->kind != c->type) break;
+        return put_list(b, c, row, nodes, at);
+    case STRUCT:
+        if (n->kind != M || n->size == 0) break;
+        if (!mark(c, row)) return fail(b, NO_MEMORY);
+        return put_members(b, c, row, nodes, at);
+    case FLAT:
+        if (n->kind != M || n->size == 0) break;
+        return put_members(b, c, row, nodes, at);
+    case MAP:
+        if (n->kind != M || n->size == 0) break;
+        return put_map(b, c, row, nodes, at);
+    case JSON:
+        if (n->kind != L && (n->kind != M || n->size == 0)) break;
+        return put_json(b, c, row, nodes, at);
+    }
+    return rescue(b, nodes, at, c, b->depth);
+}
+
+/* Enters the row's misfits into _rescued. Returns their size. */
+static int64_t keep_misfits(builder *b) {
+    misfit *misfits = (misfit *)(void *)b->misfits.at;
+    size_t count = b->misfits.size / sizeof *misfits;
+    const uint8_t *text = b->misfit_text.at;
+    int64_t size = 0;
+    int32_t first = 0;
+    column *c = &b->rescued;
+    sort_misfits(misfits, count, text);
+    if (!mark(c, b->rows)) return fail(b, NO_MEMORY);
+    if (c->offsets.size) memcpy(&first, c->offsets.at + c->offsets.size - sizeof first, sizeof first);
+    if (count > (size_t)(INT32_MAX - first)) return fail(b, TOO_LARGE);
+    for (size_t i = 0; i < count; i++) {
+        const misfit *m = &misfits[i];
+        int64_t row = (int64_t)first + (int64_t)i;
+        if (put_text(b, &b->rescued_keys, row, text + m->path, m->path_size) < 0) return -1;
+        if (put_text(b, &b->rescued_values, row, text + m->text, m->text_size) < 0) return -1;
+        size += 16 + (int64_t)characters(text + m->path, m->path_size + m->text_size);
+    }
+    if (!end_at(c, (size_t)first + count)) return fail(b, NO_MEMORY);
+    b->misfits.size = b->misfit_text.size = 0;
+    return size;
+}
+
+enum status build_item(builder *b, const tape *t) {
+    if (b->failed) return b->failed;
+    b->depth = 0;
+    int64_t size = put_members(b, b->root, b->rows, t->nodes, 0), rescued = 0;
+    if (size >= 0 && b->misfits.size) rescued = keep_misfits(b);
+    if (size < 0 || rescued < 0) return b->failed;
+    b->bytes += 7 + size + rescued; /* a row counts 8, put_members() 1 of them */
+    b->rows++;
+    return OK;
+}

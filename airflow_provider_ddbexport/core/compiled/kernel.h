@@ -1,0 +1,233 @@
+/* What the parts of the compiled decoder share.
+ *
+ * A line is parsed into a tape: its values in the order of the line, each checked. Observing and building read the
+ * tape, so nothing is kept of a line of which any part is wrong. Text is UTF-8; whatever points into the line or into
+ * the tape's arena lives until the next line is parsed.
+ *
+ * Bounds: every read of a line is below `limit`, at which a byte must be readable that is no part of any JSON text
+ * (CPython ends every bytes object with a zero). Every growing buffer grows through buffer_room().
+ */
+#ifndef DDBEXPORT_KERNEL_H
+#define DDBEXPORT_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { MAX_NESTING = 32, MAX_DIGITS = 38 };
+
+/* DynamoDB's types, in the order in which Python is told their counts. */
+enum kind { S, N, B, BOOL, NUL, M, L, SS, NS, BS, KINDS };
+
+enum status { OK = 0, IRREGULAR = 1, NO_MEMORY = 2, TOO_LARGE = 3 };
+
+typedef struct {
+    uint8_t *at;
+    size_t size, room;
+} buffer;
+
+/* Makes room for `more` bytes behind `size`; 0 when there is no memory. */
+int buffer_room(buffer *b, size_t more);
+int buffer_add(buffer *b, const void *from, size_t size);
+void buffer_free(buffer *b);
+
+enum flag {
+    ASCII = 1,     /* of text: no character beyond */
+    WHOLE = 2,     /* of a number: a whole one that an int64 holds, which is `value` */
+    SCALED = 4,    /* of a number: it is value / 10^scale */
+    CANONICAL = 8, /* of a number: its text is the one spelling */
+    TRUE = 16,     /* of a BOOL */
+};
+
+typedef struct {
+    const uint8_t *text; /* S, N, B: the content */
+    const uint8_t *name; /* of a member of a map; NULL for elements */
+    int64_t value;       /* N: see flags */
+    uint32_t size;       /* of the text; M, L and sets: how many members or elements */
+    uint32_t name_size;
+    uint32_t hash;       /* of the name */
+    uint32_t next;       /* index of the node behind this one and all that is in it */
+    uint8_t kind, flags;
+    uint8_t whole_digits, scale; /* N: digits before and behind the decimal point */
+} node;
+
+typedef struct {
+    node *nodes;
+    uint32_t count, room;
+    buffer arena;    /* text that had escapes */
+    uint32_t *slots; /* for finding equal names in large maps */
+    uint32_t slots_room;
+} tape;
+
+/* Parses the line at `line`, which ends before the first line break or at `limit`; `*end` is where. Node 0 is the
+ * item. IRREGULAR means that the reference decoder has to look at it: mostly, that it is wrong. With `checked` the
+ * reference has, and base64 may be of any spelling it takes. */
+enum status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end);
+void tape_free(tape *t);
+
+/* Names. */
+extern uint64_t hash_seed;
+
+static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Seeded, so that nobody can choose names that collide. Nothing that is written depends on it. */
+static inline uint32_t hash_of(const uint8_t *text, size_t size) {
+    uint64_t hash = hash_seed ^ size, word = 0;
+    for (; size >= 8; size -= 8, text += 8) {
+        memcpy(&word, text, 8);
+        hash = hash_mix(hash ^ word, 0x9E3779B97F4A7C15u);
+    }
+    word = 0;
+    memcpy(&word, text, size);
+    hash = hash_mix(hash ^ word, 0xD6E8FEB86659FD93u);
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+typedef struct {
+    uint8_t *name;
+    void *value;
+    uint32_t size, hash;
+} entry;
+
+/* Names and what belongs to them, in the order they came. */
+typedef struct {
+    entry *entries;
+    uint32_t count, room;
+    uint32_t *slots; /* index of an entry + 1; 0 is free */
+    uint32_t slots_room;
+} names;
+
+entry *names_find(const names *n, const uint8_t *name, uint32_t size, uint32_t hash);
+entry *names_add(names *n, const uint8_t *name, uint32_t size, uint32_t hash, void *value);
+void names_free(names *n, void (*free_value)(void *));
+
+/* Numbers. */
+typedef struct {
+    int negative;
+    int size;          /* digits; 0 for zero */
+    int32_t exponent;  /* the number is digits * 10^exponent; no zero at either end of the digits */
+    uint8_t digits[MAX_DIGITS];
+} number;
+
+/* Parses any spelling that DynamoDB takes; 0 for anything else, and for what is out of its range. */
+int number_parse(const uint8_t *text, size_t size, number *n);
+/* Fills in what a node tells of its number; 0 if it is none. */
+int number_node(node *n);
+enum { CANONICAL_ROOM = 96 };
+/* Writes the one spelling, at most CANONICAL_ROOM bytes, and returns its size. */
+size_t number_canonical(const uint8_t *text, size_t size, uint8_t *to);
+
+/* Text. */
+/* Appends a value as DynamoDB JSON, or as plain JSON, with members by name; 0 when there is no memory. */
+int write_json(buffer *to, const node *nodes, uint32_t at, int is_plain);
+/* Appends a step of a path, with its escapes. */
+int write_step(buffer *to, const uint8_t *name, size_t size);
+size_t characters(const uint8_t *text, size_t size);
+/* Orders as Python orders str. */
+int compare_text(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size);
+/* Fills `order` with the indexes of the members of the map at `at`, by name; 0 when there is no memory. */
+int members_by_name(const node *nodes, uint32_t at, buffer *order);
+/* Decodes base64 that was checked; `to` has room for 3 bytes for every 4. Returns the bytes. */
+size_t base64_decode(const uint8_t *text, size_t size, uint8_t *to);
+int base64_is_regular(const uint8_t *text, size_t size);
+
+/* Observing: the same as columns/observe.py. */
+typedef struct {
+    int32_t is_known, whole_digits, scale, is_int64;
+} span;
+
+typedef struct shape {
+    int64_t counts[KINDS];
+    int64_t empty_maps;
+    span numbers, set_numbers;
+    int has_members;
+    names members;
+    struct shape *map_values, *elements;
+} shape;
+
+typedef struct {
+    int64_t items;
+    names attributes;
+    uint32_t max_members;
+} observer;
+
+enum status observe_item(observer *o, const tape *t);
+void observer_clear(observer *o);
+
+/* Building: the same as columns/writers.py and columns/build.py. */
+enum column_kind { TEXT, NUMBER_INT64, NUMBER_DOUBLE, NUMBER_DECIMAL, NUMBER_TEXT, BINARY, BOOLEAN,
+                   LIST, STRUCT, MAP, FLAT, JSON };
+
+typedef struct column {
+    enum column_kind kind;
+    enum kind type;    /* LIST: the type of the values it takes, L or a set */
+    int precision, scale;
+    uint8_t *label;    /* path under which misfits are counted */
+    size_t label_size;
+    int64_t rows;
+    int64_t nulls;
+    buffer validity;   /* bits */
+    buffer offsets;    /* int32 */
+    buffer contents;   /* bytes, or values of fixed width, or bits */
+    struct column **children;
+    uint32_t child_count;
+    names by_name;     /* STRUCT, FLAT: children by attribute */
+} column;
+
+typedef struct {
+    const uint8_t *name; /* NULL: an index */
+    uint32_t size, index;
+} step;
+
+/* The double of a number's text, for those that take Python to tell; 0 if it is not exact. */
+typedef int (*exact_double)(const uint8_t *text, size_t size, double *value);
+
+typedef struct {
+    column *root;      /* a FLAT of all attributes, without a label */
+    column **leaves;   /* columns with an array, in the order of the parts */
+    uint32_t leaf_count;
+    int64_t rows, bytes;
+    enum status failed;
+    exact_double exact;
+    /* Of the row under way. */
+    step steps[2 * MAX_NESTING + 8];
+    uint32_t depth;
+    buffer misfits, misfit_text;
+    /* Of the batch: the _rescued column, a map of text to text. */
+    column rescued, rescued_keys, rescued_values;
+    /* Of all batches: how many misfits by label. */
+    names counted;
+    uint32_t max_counted;
+    buffer scratch;
+} builder;
+
+enum { BATCH_STEPS = 2 * MAX_NESTING + 8 };
+
+column *column_new(enum column_kind kind, enum kind type, int precision, int scale, const uint8_t *label,
+                   size_t label_size);
+int column_add_child(column *parent, const uint8_t *name, size_t size, column *child);
+void column_free(column *c);
+int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact);
+void builder_free(builder *b);
+enum status build_item(builder *b, const tape *t);
+
+/* Arrow's C data interface. */
+struct ArrowArray {
+    int64_t length, null_count, offset, n_buffers, n_children;
+    const void **buffers;
+    struct ArrowArray **children;
+    struct ArrowArray *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+
+/* Hands the rows over as a struct array whose children are the leaves and _rescued, and starts anew. */
+enum status builder_finish(builder *b, struct ArrowArray *out);
+
+/* Used between building and finishing. */
+int column_pad(column *c, int64_t rows);
+
+#endif

@@ -1,0 +1,421 @@
+/* Lines to tapes: what core/decode.py says a line may be, and nothing more. */
+#include <stdlib.h>
+
+#include "kernel.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+typedef struct {
+    const uint8_t *at, *limit;
+    tape *tape;
+    int checked;
+    enum status status;
+} parser;
+
+static int fail(parser *p, enum status status) {
+    p->status = status;
+    return 0;
+}
+
+/* The node is zeroed; NULL when there is no memory. Pointers to nodes end with the next call. */
+static node *tape_push(parser *p) {
+    tape *t = p->tape;
+    if (t->count == t->room) {
+        uint32_t room = t->room ? t->room * 2 : 256;
+        node *nodes = room > t->room ? realloc(t->nodes, (size_t)room * sizeof *nodes) : NULL;
+        if (nodes == NULL) {
+            fail(p, NO_MEMORY);
+            return NULL;
+        }
+        t->nodes = nodes;
+        t->room = room;
+    }
+    node *n = &t->nodes[t->count++];
+    memset(n, 0, sizeof *n);
+    return n;
+}
+
+static inline int is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+/* Takes one character, after any spaces. */
+static inline int take(parser *p, uint8_t c) {
+    if (*p->at != c) {
+        while (is_space(*p->at)) p->at++;
+        if (*p->at != c) return 0;
+    }
+    p->at++;
+    return 1;
+}
+
+static inline int take_word(parser *p, const char *word, size_t size) {
+    while (is_space(*p->at)) p->at++;
+    if ((size_t)(p->limit - p->at) < size || memcmp(p->at, word, size) != 0) return 0;
+    p->at += size;
+    return 1;
+}
+
+/* Advances to the next byte that is not plain ASCII inside of a string: a quote, a backslash, a control character, or
+ * one of the bytes of other characters. */
+static inline const uint8_t *plain_until(const uint8_t *at, const uint8_t *limit) {
+#if defined(__SSE2__)
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
+    while (limit - at >= 16) {
+        __m128i chunk = _mm_loadu_si128((const __m128i *)at);
+        /* As signed bytes, control characters and all beyond ASCII are below the space. */
+        __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(chunk, quote), _mm_cmpeq_epi8(chunk, slash)),
+                                       _mm_cmplt_epi8(chunk, space));
+        int mask = _mm_movemask_epi8(special);
+        if (mask) return at + __builtin_ctz((unsigned)mask);
+        at += 16;
+    }
+#endif
+    while (at < limit && *at >= 0x20 && *at < 0x80 && *at != '"' && *at != '\\') at++;
+    return at;
+}
+
+/* Returns the bytes of the one character beyond ASCII at `at`, 0 if they are not UTF-8. */
+static size_t utf8_size(const uint8_t *at, const uint8_t *limit) {
+    size_t room = (size_t)(limit - at);
+    uint8_t a = at[0];
+    if (a < 0xC2) return 0;
+    if (a < 0xE0) return room >= 2 && (at[1] & 0xC0) == 0x80 ? 2 : 0;
+    if (room < 3 || (at[1] & 0xC0) != 0x80 || (at[2] & 0xC0) != 0x80) return 0;
+    if (a < 0xF0) {
+        if ((a == 0xE0 && at[1] < 0xA0) || (a == 0xED && at[1] > 0x9F)) return 0;
+        return 3;
+    }
+    if (a > 0xF4 || room < 4 || (at[3] & 0xC0) != 0x80) return 0;
+    if ((a == 0xF0 && at[1] < 0x90) || (a == 0xF4 && at[1] > 0x8F)) return 0;
+    return 4;
+}
+
+static int hex4(const uint8_t *at, const uint8_t *limit, uint32_t *code) {
+    if (limit - at < 4) return 0;
+    *code = 0;
+    for (int i = 0; i < 4; i++) {
+        uint8_t c = at[i], digit;
+        if (c >= '0' && c <= '9') digit = c - '0';
+        else if (c >= 'a' && c <= 'f') digit = c - 'a' + 10;
+        else if (c >= 'A' && c <= 'F') digit = c - 'A' + 10;
+        else return 0;
+        *code = *code << 4 | digit;
+    }
+    return 1;
+}
+
+static size_t utf8_encode(uint32_t code, uint8_t *to) {
+    if (code < 0x80) {
+        to[0] = (uint8_t)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        to[0] = (uint8_t)(0xC0 | code >> 6);
+        to[1] = (uint8_t)(0x80 | (code & 0x3F));
+        return 2;
+    }
+    if (code < 0x10000) {
+        to[0] = (uint8_t)(0xE0 | code >> 12);
+        to[1] = (uint8_t)(0x80 | (code >> 6 & 0x3F));
+        to[2] = (uint8_t)(0x80 | (code & 0x3F));
+        return 3;
+    }
+    to[0] = (uint8_t)(0xF0 | code >> 18);
+    to[1] = (uint8_t)(0x80 | (code >> 12 & 0x3F));
+    to[2] = (uint8_t)(0x80 | (code >> 6 & 0x3F));
+    to[3] = (uint8_t)(0x80 | (code & 0x3F));
+    return 4;
+}
+
+/* Takes the escape at `at`, a backslash; writes its character. Returns the bytes written, 0 for no escape. */
+static size_t take_escape(parser *p, uint8_t *to) {
+    const uint8_t *at = p->at + 1;
+    if (at >= p->limit) return 0;
+    uint32_t code, low;
+    p->at += 2;
+    switch (*at) {
+    case '"': case '\\': case '/': to[0] = *at; return 1;
+    case 'b': to[0] = '\b'; return 1;
+    case 'f': to[0] = '\f'; return 1;
+    case 'n': to[0] = '\n'; return 1;
+    case 'r': to[0] = '\r'; return 1;
+    case 't': to[0] = '\t'; return 1;
+    case 'u': break;
+    default: return 0;
+    }
+    if (!hex4(p->at, p->limit, &code)) return 0;
+    p->at += 4;
+    if (code >= 0xD800 && code < 0xE000) {
+        if (code >= 0xDC00 || p->limit - p->at < 6 || p->at[0] != '\\' || p->at[1] != 'u') return 0;
+        if (!hex4(p->at + 2, p->limit, &low) || low < 0xDC00 || low > 0xDFFF) return 0;
+        p->at += 6;
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+    }
+    return utf8_encode(code, to);
+}
+
+/* The rest of a string whose first `plain` bytes, from `start`, were plain. */
+static int take_special_text(parser *p, const uint8_t *start, const uint8_t **text, uint32_t *size, uint8_t *flags) {
+    int is_ascii = 1;
+    /* As long as there are no escapes the text can stay where it is. */
+    while (*p->at >= 0x80) {
+        size_t bytes = utf8_size(p->at, p->limit);
+        if (!bytes) return fail(p, IRREGULAR);
+        is_ascii = 0;
+        p->at = plain_until(p->at + bytes, p->limit);
+    }
+    if (*p->at == '"') {
+        *text = start;
+        *size = (uint32_t)(p->at++ - start);
+        *flags = is_ascii ? ASCII : 0;
+        return 1;
+    }
+    /* No text gets longer by resolving its escapes, and all of a line is shorter than the arena has room for. */
+    buffer *arena = &p->tape->arena;
+    uint8_t *to = arena->at + arena->size, *begin = to;
+    memcpy(to, start, (size_t)(p->at - start));
+    to += p->at - start;
+    for (;;) {
+        uint8_t c = *p->at;
+        if (c == '"') break;
+        if (c == '\\') {
+            size_t bytes = take_escape(p, to);
+            if (!bytes) return fail(p, IRREGULAR);
+            is_ascii &= *to < 0x80;
+            to += bytes;
+        } else if (c >= 0x80) {
+            size_t bytes = utf8_size(p->at, p->limit);
+            if (!bytes) return fail(p, IRREGULAR);
+            memcpy(to, p->at, bytes);
+            to += bytes;
+            p->at += bytes;
+            is_ascii = 0;
+        } else if (c < 0x20) {
+            return fail(p, IRREGULAR);
+        } else {
+            const uint8_t *until = plain_until(p->at, p->limit);
+            memcpy(to, p->at, (size_t)(until - p->at));
+            to += until - p->at;
+            p->at = until;
+        }
+    }
+    p->at++;
+    *text = begin;
+    *size = (uint32_t)(to - begin);
+    *flags = is_ascii ? ASCII : 0;
+    arena->size += *size;
+    return 1;
+}
+
+/* Takes a string, behind its first quote. */
+static inline int take_text(parser *p, const uint8_t **text, uint32_t *size, uint8_t *flags) {
+    const uint8_t *start = p->at;
+    p->at = plain_until(start, p->limit);
+    if (*p->at != '"') return take_special_text(p, start, text, size, flags);
+    *text = start;
+    *size = (uint32_t)(p->at++ - start);
+    *flags = ASCII;
+    return 1;
+}
+
+static int take_scalar(parser *p, uint32_t index) {
+    node *n = &p->tape->nodes[index];
+    if (!take(p, '"')) return fail(p, IRREGULAR);
+    if (!take_text(p, &n->text, &n->size, &n->flags)) return 0;
+    if (n->kind == N) return number_node(n) || fail(p, IRREGULAR);
+    if (n->kind == B && !p->checked) return base64_is_regular(n->text, n->size) || fail(p, IRREGULAR);
+    return 1;
+}
+
+static int take_value(parser *p, uint32_t index, int depth);
+
+/* The members of a map, behind its brace; 0 names are equal. */
+static int equal_names(parser *p, uint32_t map) {
+    tape *t = p->tape;
+    const node *nodes = t->nodes;
+    uint32_t count = nodes[map].size;
+    if (count <= 16) {
+        uint32_t hashes[16], at = map + 1;
+        const node *members[16];
+        for (uint32_t i = 0; i < count; at = nodes[at].next, i++) {
+            hashes[i] = nodes[at].hash;
+            members[i] = &nodes[at];
+            for (uint32_t j = 0; j < i; j++)
+                if (hashes[j] == hashes[i] && members[j]->name_size == nodes[at].name_size &&
+                    memcmp(members[j]->name, nodes[at].name, nodes[at].name_size) == 0)
+                    return 1;
+        }
+        return 0;
+    }
+    uint32_t room = 64;
+    while (room < 2 * count) room *= 2;
+    if (room > t->slots_room) {
+        uint32_t *slots = realloc(t->slots, (size_t)room * sizeof *slots);
+        if (slots == NULL) {
+            fail(p, NO_MEMORY);
+            return 1;
+        }
+        t->slots = slots;
+        t->slots_room = room;
+    }
+    memset(t->slots, 0, (size_t)room * sizeof *t->slots);
+    uint32_t at = map + 1;
+    for (uint32_t i = 0; i < count; at = nodes[at].next, i++) {
+        uint32_t slot = nodes[at].hash & (room - 1);
+        for (; t->slots[slot]; slot = (slot + 1) & (room - 1)) {
+            const node *other = &nodes[t->slots[slot]];
+            if (other->hash == nodes[at].hash && other->name_size == nodes[at].name_size &&
+                memcmp(other->name, nodes[at].name, other->name_size) == 0)
+                return 1;
+        }
+        t->slots[slot] = at;
+    }
+    return 0;
+}
+
+/* Takes the object with the members of the map at `map`. */
+static int take_members(parser *p, uint32_t map, int depth) {
+    uint32_t count = 0;
+    if (!take(p, '{')) return fail(p, IRREGULAR);
+    if (!take(p, '}')) {
+        do {
+            uint32_t index = p->tape->count;
+            node *n = tape_push(p);
+            uint8_t flags;
+            if (n == NULL) return 0;
+            if (!take(p, '"')) return fail(p, IRREGULAR);
+            if (!take_text(p, &n->name, &n->name_size, &flags)) return 0;
+            n->hash = hash_of(n->name, n->name_size);
+            if (!take(p, ':')) return fail(p, IRREGULAR);
+            if (!take_value(p, index, depth)) return 0;
+            count++;
+        } while (take(p, ','));
+        if (!take(p, '}')) return fail(p, IRREGULAR);
+    }
+    p->tape->nodes[map].size = count;
+    p->tape->nodes[map].next = p->tape->count;
+    if (count > 1 && equal_names(p, map)) return fail(p, p->status ? p->status : IRREGULAR);
+    return 1;
+}
+
+/* Takes an array whose elements are values, or contents of `kind`. */
+static int take_elements(parser *p, uint32_t list, enum kind kind, int depth) {
+    uint32_t count = 0;
+    if (!take(p, '[')) return fail(p, IRREGULAR);
+    if (!take(p, ']')) {
+        do {
+            uint32_t index = p->tape->count;
+            node *n = tape_push(p);
+            if (n == NULL) return 0;
+            if (kind == L) {
+                if (!take_value(p, index, depth)) return 0;
+            } else {
+                n->kind = (uint8_t)kind;
+                n->next = index + 1;
+                if (!take_scalar(p, index)) return 0;
+            }
+            count++;
+        } while (take(p, ','));
+        if (!take(p, ']')) return fail(p, IRREGULAR);
+    }
+    p->tape->nodes[list].size = count;
+    p->tape->nodes[list].next = p->tape->count;
+    return 1;
+}
+
+/* Takes the name of a type with both quotes; KINDS for none. */
+static enum kind take_kind(parser *p) {
+    const uint8_t *at = p->at;
+    size_t room = (size_t)(p->limit - at);
+    enum kind kind = KINDS;
+    if (room < 3 || at[0] != '"') return KINDS;
+    if (at[2] == '"') {
+        switch (at[1]) {
+        case 'S': kind = S; break;
+        case 'N': kind = N; break;
+        case 'B': kind = B; break;
+        case 'M': kind = M; break;
+        case 'L': kind = L; break;
+        }
+        if (kind != KINDS) p->at += 3;
+    } else if (room >= 4 && at[3] == '"' && at[2] == 'S') {
+        switch (at[1]) {
+        case 'S': kind = SS; break;
+        case 'N': kind = NS; break;
+        case 'B': kind = BS; break;
+        }
+        if (kind != KINDS) p->at += 4;
+    } else if (take_word(p, "\"BOOL\"", 6)) {
+        kind = BOOL;
+    } else if (take_word(p, "\"NULL\"", 6)) {
+        kind = NUL;
+    }
+    return kind;
+}
+
+/* Takes the value of the node at `index`. `depth` maps and lists are around it. */
+static int take_value(parser *p, uint32_t index, int depth) {
+    if (!take(p, '{')) return fail(p, IRREGULAR);
+    while (is_space(*p->at)) p->at++;
+    enum kind kind = take_kind(p);
+    if (kind == KINDS || !take(p, ':')) return fail(p, IRREGULAR);
+    p->tape->nodes[index].kind = (uint8_t)kind;
+    p->tape->nodes[index].next = index + 1;
+    int is_fine = 0;
+    switch (kind) {
+    case S: case N: case B:
+        is_fine = take_scalar(p, index);
+        break;
+    case BOOL:
+        if (take_word(p, "true", 4)) {
+            p->tape->nodes[index].flags = TRUE;
+            is_fine = 1;
+        } else {
+            is_fine = take_word(p, "false", 5);
+        }
+        break;
+    case NUL:
+        is_fine = take_word(p, "true", 4);
+        break;
+    case M:
+        is_fine = depth < MAX_NESTING && take_members(p, index, depth + 1);
+        break;
+    case L:
+        is_fine = depth < MAX_NESTING && take_elements(p, index, L, depth + 1);
+        break;
+    case SS: case NS: case BS:
+        is_fine = take_elements(p, index, kind == SS ? S : kind == NS ? N : B, depth) &&
+                  p->tape->nodes[index].size > 0;
+        break;
+    case KINDS:
+        break;
+    }
+    if (!is_fine || !take(p, '}')) return fail(p, p->status ? p->status : IRREGULAR);
+    return 1;
+}
+
+enum status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end) {
+    const uint8_t *until = memchr(line, '\n', (size_t)(limit - line));
+    *end = until == NULL ? limit : until;
+    parser p = {line, *end, t, checked, OK};
+    t->count = 0;
+    t->arena.size = 0;
+    /* A character that an escape stands for, and the four bytes an encoder may write, before it is known to be one. */
+    if (!buffer_room(&t->arena, (size_t)(*end - line) + 8)) return NO_MEMORY;
+    node *item = tape_push(&p);
+    if (item == NULL) return NO_MEMORY;
+    item->kind = M;
+    if (!take(&p, '{') || !take_word(&p, "\"Item\"", 6) || !take(&p, ':')) return IRREGULAR;
+    if (!take_members(&p, 0, 0)) return p.status;
+    if (!take(&p, '}')) return IRREGULAR;
+    while (is_space(*p.at)) p.at++;
+    return p.at == *end ? OK : IRREGULAR;
+}
+
+void tape_free(tape *t) {
+    free(t->nodes);
+    free(t->slots);
+    buffer_free(&t->arena);
+    memset(t, 0, sizeof *t);
+}

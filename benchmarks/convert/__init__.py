@@ -1,0 +1,1 @@
+"""Exports to convert, and what converts them."""
