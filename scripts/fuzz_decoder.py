@@ -40,8 +40,15 @@ def _use_kernel(path: Path) -> None:
 
 
 def _fuzz(seed: int, seconds: float) -> int:
-    from decoder_fuzz import compiled_outcome, damaged, random_options, reference_outcome, schema_for, spelled
-    from generated_items import random_items
+    from decoder_fuzz import (  # type: ignore[import-not-found] # beside the tests
+        compiled_outcome,
+        damaged,
+        random_options,
+        reference_outcome,
+        schema_for,
+        spelled,
+    )
+    from generated_items import random_items  # type: ignore[import-not-found]
 
     until = time.monotonic() + seconds
     rounds = refused = 0
