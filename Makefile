@@ -5,6 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := airflow_provider_ddbexport dags scripts tests
 export UV_PYTHON_DOWNLOADS := never
+# The machine's certificates, where it has any: behind a proxy only they know it.
+ifneq ($(wildcard /etc/ssl/certs/*),)
+export UV_SYSTEM_CERTS := true
+export UV_NATIVE_TLS := true
+endif
 # Airflow is a thousand modules, and every task and test process imports them: seconds each time if not kept compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
