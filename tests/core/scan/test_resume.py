@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import random
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -280,6 +281,8 @@ def reviews() -> Iterator[LocalAws]:
 
 def scan_until_killed(endpoint_url: str, folder: str, begun: multiprocessing.connection.Connection) -> None:
     """The process that is killed; it says so when it has read a page."""
+    # What it leaves behind when it is killed goes with the test's folder.
+    tempfile.tempdir = str(Path(folder).parent)
     said = threading.Lock()
 
     def on_page(_: ScanPage) -> None:
