@@ -277,18 +277,23 @@ def exports_of(airflow: Running, days: list[datetime]) -> list[str]:
     )
 
 
-def test_the_scan_dags_run(airflow: Running) -> None:
-    """The daily scan publishes what the table holds now, and the weekly backup is complete."""
-    airflow.start("reviews_daily_scan")
-    airflow.start("reviews_weekly_backup")
-    airflow.runs("reviews_daily_scan")
-    airflow.runs("reviews_weekly_backup")
+def test_scans_and_increments_run(airflow: Running) -> None:
+    """The daily scan publishes what the table holds now, backups are complete, and an increment is exported."""
+    for dag_id in ("reviews_daily_scan", "reviews_weekly_backup", "reviews_sharded_backup", "reviews_daily_increment"):
+        airflow.start(dag_id)
+    for dag_id in ("reviews_daily_scan", "reviews_weekly_backup", "reviews_sharded_backup", "reviews_daily_increment"):
+        airflow.runs(dag_id)
 
     (record,) = Ledger(airflow.lake("lake").child("reviews_scanned")).records()
     assert record.source.export_type == "SCAN"
     assert items_of(airflow, "lake", "reviews_scanned", record.as_of) == airflow.truth[max(airflow.truth)]
-    backups = airflow.aws.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="backups/")["Contents"]
-    assert any(backup["Key"].endswith("manifest-summary.json") for backup in backups)
+    stored = airflow.aws.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    summaries = {
+        key.split("/")[0] for key in (found["Key"] for found in stored) if key.endswith("manifest-summary.json")
+    }
+    assert summaries >= {"scans", "backups", "sharded", "increments"}
+    increments = [export for export in airflow.aws.exports_billed() if export["export_type"] == "INCREMENTAL_EXPORT"]
+    assert len(increments) == 1
 
 
 def test_interrupting_it_leaves_no_process_behind(airflow: Running) -> None:

@@ -14,7 +14,6 @@ from airflow_provider_ddbexport.core.export.model import (
 from airflow_provider_ddbexport.core.export.reader import read_items
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.export.verify import Verification, verify_export
-from airflow_provider_ddbexport.core.export.writer import ExportWriter
 
 __all__ = [
     "Change",
@@ -23,7 +22,6 @@ __all__ = [
     "Export",
     "ExportSummary",
     "ExportType",
-    "ExportWriter",
     "OutputFormat",
     "ScanDetails",
     "Verification",
