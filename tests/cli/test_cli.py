@@ -20,7 +20,7 @@ from snapshot_exports import AS_OF, in_order, reviews, write_export
 
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
-from airflow_provider_ddbexport.cli_stores import StoreSettings
+from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.core.decoder import describe
 from airflow_provider_ddbexport.core.store import S3Store
 
@@ -234,12 +234,12 @@ def test_snapshots_of_one_table_or_all(run: Run, tmp_path: Path) -> None:
 
 def test_interrupting_is_no_traceback(run: Run, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with 130 and says how to go on."""
-    from airflow_provider_ddbexport import cli_commands
+    from airflow_provider_ddbexport.cli import commands
 
     def interrupted(_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_commands, "verify", interrupted)
+    monkeypatch.setattr(commands, "verify", interrupted)
     stopped = run("verify", source)
     assert stopped.status == INTERRUPTED
     assert stopped.err.count("\n") == 1

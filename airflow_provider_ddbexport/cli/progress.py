@@ -26,7 +26,7 @@ def progress_bar(*, wanted: bool = True) -> Iterator[Show]:
     from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
-    from airflow_provider_ddbexport.cli_show import size_text
+    from airflow_provider_ddbexport.cli.show import size_text
 
     class Amount(ProgressColumn):
         def render(self, task: Task) -> Text:

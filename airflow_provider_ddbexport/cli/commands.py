@@ -7,14 +7,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_provider_ddbexport.cli_show import figures, print_json, size_text, snapshots_table
-from airflow_provider_ddbexport.cli_stores import StoreSettings, stores_opener
+from airflow_provider_ddbexport.cli.show import figures, print_json, size_text, snapshots_table
+from airflow_provider_ddbexport.cli.stores import StoreSettings, stores_opener
 from airflow_provider_ddbexport.errors import BadCallError
 
 
 def verify(args: argparse.Namespace) -> int:
     """``ddbexport verify SOURCE``."""
-    from airflow_provider_ddbexport.cli_progress import progress_bar
+    from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.export import DataFile, read_export, split_source, verify_export
 
     root_uri, export_id = split_source(args.source)
@@ -54,7 +54,7 @@ def verify(args: argparse.Namespace) -> int:
 
 def convert(args: argparse.Namespace) -> int:
     """``ddbexport convert SOURCE LAKE``."""
-    from airflow_provider_ddbexport.cli_progress import progress_bar
+    from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.columns import ColumnOptions
     from airflow_provider_ddbexport.core.export import read_export, split_source
     from airflow_provider_ddbexport.core.snapshot import Ledger, Progress, convert_export, table_folder
@@ -128,7 +128,7 @@ def snapshots(args: argparse.Namespace) -> int:
     lake = _settings(args).open(args.lake)
     records = lake_records(lake, args.table)
     if _as_json(args):
-        from airflow_provider_ddbexport.cli_show import record_row
+        from airflow_provider_ddbexport.cli.show import record_row
 
         print_json([record_row(record) for record in records])
     elif records:
@@ -140,7 +140,7 @@ def snapshots(args: argparse.Namespace) -> int:
 
 def items(args: argparse.Namespace) -> int:
     """``ddbexport items LAKE --table NAME``."""
-    from airflow_provider_ddbexport.cli_progress import progress_bar
+    from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.snapshot import find_snapshot, record_items
     from airflow_provider_ddbexport.core.snapshot.layout import check_table
     from airflow_provider_ddbexport.core.times import parse_time

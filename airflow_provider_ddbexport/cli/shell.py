@@ -53,8 +53,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from airflow_provider_ddbexport import cli_commands as commands
-    from airflow_provider_ddbexport import cli_scan
+    from airflow_provider_ddbexport.cli import commands
+    from airflow_provider_ddbexport.cli import scan as cli_scan
 
     shared = _shared_options()
     parser = _Parser(

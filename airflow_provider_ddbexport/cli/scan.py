@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ddbexport.cli_show import figures, print_json, size_text
-from airflow_provider_ddbexport.cli_stores import StoreSettings
+from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
+from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
