@@ -33,7 +33,8 @@ demo: $(STAMP) ## a table exported, verified, converted, published, crawled and 
 	@$(BIN)/python scripts/demo.py
 
 test: lint ## lint, types and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@# The scheduler's tests first: they wait more than they work.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
