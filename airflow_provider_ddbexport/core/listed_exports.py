@@ -14,8 +14,10 @@ from airflow_provider_ddbexport.core.export_request import ExportRequest
 from airflow_provider_ddbexport.core.point_in_time import ExportStatus
 from airflow_provider_ddbexport.core.service import service_errors
 
-_CLOCKS_DIFFER = timedelta(minutes=15)
-"""Of a worker and of AWS."""
+_CLOCKS_DIFFER = timedelta(days=1)
+"""Of a worker and of AWS, at the utmost: it only saves calls, and must never hide an export."""
+
+_SAME_MOMENT = timedelta(minutes=1)
 
 
 def export_with_token(dynamodb: Any, request: ExportRequest, token: str, *, since: datetime) -> str | None:
@@ -34,9 +36,9 @@ def export_with_token(dynamodb: Any, request: ExportRequest, token: str, *, sinc
 def exports_alike(dynamodb: Any, request: ExportRequest) -> str | None:
     """Return an export of exactly *request*, by whomever, that did not fail; None if there is none.
 
-    An export cannot be older than the time it shows. Needs and raises what :func:`export_with_token` does.
+    An export is not older than the time it shows. Needs and raises what :func:`export_with_token` does.
     """
-    since = request.export_time - _CLOCKS_DIFFER
+    since = request.export_time - _SAME_MOMENT
     found = [d for d in _described(dynamodb, request, since=since, with_failed=False) if _is_of(request, d)]
     return _first(found)
 

@@ -60,6 +60,7 @@ def job_description(job: ExportJob) -> dict[str, Any]:
         "FailureMessage": job.failure[1] if job.failure else None,
         "ExportFormat": request.output_format,
         "ExportType": request.export_type,
+        "FilterSpecification": request.narrowing,
     }
     if request.from_time is not None:
         found["IncrementalExportSpecification"] = {

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from airflow_provider_ddbexport.local.scan import item_filter, item_projection, refuse_unused_names
 from airflow_provider_ddbexport.local.wire import AwsError
 
 SHORTEST_WINDOW = timedelta(minutes=15)
 LONGEST_WINDOW = timedelta(hours=24)
+LONGEST_FILTER_BYTES = 4096
 
 TABLE_ARN = re.compile(r"arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/([a-zA-Z0-9_.-]{3,255})\Z")
 EXPORT_ARN = re.compile(TABLE_ARN.pattern[:-2] + r"/export/([0-9]{14}-[0-9a-f]{8})\Z")
@@ -30,6 +34,7 @@ class ExportRequest:
     Attributes:
         as_of: ExportTime of a full export; None for the moment of the call.
         from_time, to_time: window of an incremental export; a to_time of None is the moment of the call.
+        narrowing: FilterSpecification of a full export; it selects what is written, not what is billed.
     """
 
     table_arn: str
@@ -44,6 +49,7 @@ class ExportRequest:
     from_time: datetime | None
     to_time: datetime | None
     view: str | None
+    narrowing: dict[str, Any] | None = field(default=None, hash=False)
 
     @property
     def is_incremental(self) -> bool:
@@ -75,8 +81,9 @@ def parse_request(body: dict[str, Any]) -> ExportRequest:
         raise _invalid("ExportTime cannot be specified for an INCREMENTAL_EXPORT")
     if window and not incremental:
         raise _invalid("IncrementalExportSpecification can only be specified for an INCREMENTAL_EXPORT")
-    if "FilterSpecification" in body:
-        raise _invalid("FilterSpecification is not supported by the embedded AWS")
+    narrowing = body.get("FilterSpecification") or None
+    if narrowing:
+        _check_narrowing(narrowing, incremental=incremental)
     return ExportRequest(
         table_arn=arn,
         bucket=bucket,
@@ -90,7 +97,22 @@ def parse_request(body: dict[str, Any]) -> ExportRequest:
         from_time=_time(window.get("ExportFromTime")),
         to_time=_time(window.get("ExportToTime")),
         view=_choice(window, "ExportViewType", "NEW_AND_OLD_IMAGES", _VIEWS) if incremental else None,
+        narrowing=narrowing,
     )
+
+
+def _check_narrowing(narrowing: dict[str, Any], *, incremental: bool) -> None:
+    """Refuse what the service refuses, and what of filters is not known well enough to be emulated."""
+    if incremental or "KeyConditionExpression" in narrowing:
+        raise _invalid(
+            "The embedded AWS filters full exports only, by FilterExpression and ProjectionExpression: how the service "
+            "filters increments and keys has not been seen"
+        )
+    if len(msgspec.json.encode(narrowing)) > LONGEST_FILTER_BYTES:
+        raise _invalid("FilterSpecification exceeds the maximum size of 4 KB")
+    refuse_unused_names(narrowing)
+    item_filter(narrowing)
+    item_projection(narrowing)
 
 
 def check_times(request: ExportRequest, *, earliest: datetime, latest: datetime, now: datetime) -> None:

@@ -65,8 +65,8 @@ class Scan:
         if "IndexName" in body or "ScanFilter" in body:
             return self._by_moto(call, state, requested)
         after = _start(state, body.get("ExclusiveStartKey"), segment, total)
-        _refuse_unused_names(body)
-        keep, cut = _filter(body), _projection(body)
+        refuse_unused_names(body)
+        keep, cut = item_filter(body), item_projection(body)
         page = _read(state, segment, total, after, body.get("Limit"))
         units = read_units(page.size, consistent=bool(body.get("ConsistentRead")))
         self._meter.spend(call, state, "Read", units)
@@ -156,7 +156,8 @@ def _start(state: TableState, start: Item | None, segment: int, total: int) -> K
     return key
 
 
-def _refuse_unused_names(body: dict[str, Any]) -> None:
+def refuse_unused_names(body: dict[str, Any]) -> None:
+    """Raise AwsError for a name or value that no expression of *body* uses."""
     expressions = f"{body.get('FilterExpression', '')} {body.get('ProjectionExpression', '')}"
     for member in ("ExpressionAttributeNames", "ExpressionAttributeValues"):
         for name in body.get(member) or {}:
@@ -166,7 +167,8 @@ def _refuse_unused_names(body: dict[str, Any]) -> None:
                 )
 
 
-def _filter(body: dict[str, Any]) -> Callable[[Item], bool] | None:
+def item_filter(body: dict[str, Any]) -> Callable[[Item], bool] | None:
+    """Return whether an item passes *body*'s FilterExpression; None where there is none. Raises AwsError."""
     expression = body.get("FilterExpression")
     if expression is None:
         return None
@@ -189,7 +191,8 @@ def _filter(body: dict[str, Any]) -> Callable[[Item], bool] | None:
     return keep
 
 
-def _projection(body: dict[str, Any]) -> Callable[[Item], Item] | None:
+def item_projection(body: dict[str, Any]) -> Callable[[Item], Item] | None:
+    """Return what *body* leaves of an item; None where it leaves all. Raises AwsError."""
     if names := body.get("AttributesToGet"):
         paths: list[Path] = [(name,) for name in names]
     elif expression := body.get("ProjectionExpression"):

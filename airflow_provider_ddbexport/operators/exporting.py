@@ -127,6 +127,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
         woken = validate_execute_complete_event(event)
         deadline = datetime.fromisoformat(woken["deadline"]) if "deadline" in woken else datetime.now(UTC)
         failed = woken["status"] == "error"
+        self._asked = list(woken.get("export_arns") or filter(None, [woken.get("export_arn")]))
         with permanent_errors_fail():
             if "export_arn" not in woken:
                 # A triggerer that cannot wait is not asked again: the try ends with what there is to say.

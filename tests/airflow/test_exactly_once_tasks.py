@@ -105,6 +105,32 @@ def test_the_ledger_is_written_as_the_export_is(tries: Tries) -> None:
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
+def test_a_filter_is_part_of_what_is_asked_for(tries: Tries) -> None:
+    """Filtered and whole are two exports; each is found again days later, in no ledger's hands but DynamoDB's."""
+    chosen = {"FilterExpression": "#u = :u", "ExpressionAttributeNames": {"#u": "User"}}
+    chosen["ExpressionAttributeValues"] = {":u": {"S": "a"}}
+    filtered = tries.whole(_task("full", filter_specification=chosen))
+    assert filtered["item_count"] == 1
+    assert tries.whole(_task("full"))["item_count"] == 2
+    s3 = tries.aws.client("s3")
+    for entry in s3.list_objects_v2(Bucket=BUCKET, Prefix="daily/_ddbexport/")["Contents"]:
+        s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    tries.aws.clock.advance(timedelta(days=3))
+    assert tries.whole(_task("full", filter_specification=chosen)) == filtered
+    assert len(tries.aws.exports_billed()) == 2
+
+
+def test_a_damaged_ledger_fails_the_task_at_once(tries: Tries) -> None:
+    """Another try would meet it again, and nobody can tell whether the export was paid for."""
+    tries.killed(_task("full"), "before the call")
+    s3 = tries.aws.client("s3")
+    (entry,) = s3.list_objects_v2(Bucket=BUCKET, Prefix="daily/_ddbexport/")["Contents"]
+    s3.put_object(Bucket=BUCKET, Key=entry["Key"], Body=b"{")
+    with pytest.raises(AirflowFailException, match="restore the object, or ask for another generation"):
+        tries.whole(_task("full"))
+    assert tries.aws.exports_billed() == []
+
+
 def test_a_ledger_of_ones_own_place_serves_as_well(tries: Tries) -> None:
     """For destinations that may be written, but not read."""
     first = tries.whole(_task("full", ledger="s3://exports/elsewhere"))
