@@ -118,7 +118,7 @@ def clients(local_aws_server: Any) -> Any:
     return aws, aws.client("dynamodb", config=Config(retries={"total_max_attempts": 1})), aws.client("s3")
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(st.lists(st.sampled_from(EVENTS), min_size=2, max_size=10))
 def test_no_history_pays_for_two_exports(clients: Any, happenings: list[str]) -> None:
     """At no time are there two; and once all is over, a try finds the one there is."""
