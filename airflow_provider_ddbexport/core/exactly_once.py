@@ -26,7 +26,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_ddbexport.core.export_ledger import Attempt, ExportLedger
-from airflow_provider_ddbexport.core.export_request import ExportRequest
+from airflow_provider_ddbexport.core.export_request import ExportRequest, client_token
 from airflow_provider_ddbexport.core.listed_exports import export_with_token, exports_alike
 from airflow_provider_ddbexport.core.point_in_time import ExportStatus, describe
 from airflow_provider_ddbexport.core.restorable_window import outside_window, restorable_window, table_name_of
@@ -123,7 +123,7 @@ class _Asking:
 
     def step(self) -> str | None:
         """Return the ARN, or None when the ledger was written and is to be looked at again."""
-        looked_at = self.monotonic()
+        looked_at = self.monotonic(), self.now()
         attempts = self.ledger.attempts(self.request)
         if not attempts:
             newest = self._first_claim()
@@ -143,7 +143,7 @@ class _Asking:
                 self.ledger.record(self.request, newest, found)
                 return None
         self.before_call()
-        if self.monotonic() - looked_at > FRESH_S:
+        if self._has_aged(*looked_at):
             return None
         return self._call(newest)
 
@@ -157,8 +157,8 @@ class _Asking:
         )
 
     def _first_claim(self) -> Attempt:
-        """Claim the first attempt; adopt an export of the same that is in no ledger."""
-        found = None if self.request.generation else self._unrecorded()
+        """Claim the first attempt; adopt an export of the same whose ledger was lost or that never had one."""
+        found = self._unrecorded()
         attempt = self.ledger.claim(self.request, 1, self.now())
         if found is None:
             return attempt
@@ -168,8 +168,12 @@ class _Asking:
         )
 
     def _unrecorded(self) -> str | None:
+        request = self.request
         try:
-            return exports_alike(self.dynamodb, self.request)
+            if request.generation:
+                # Another generation looks like the one before it, but for its token.
+                return export_with_token(self.dynamodb, request, client_token(request), since=request.export_time)
+            return exports_alike(self.dynamodb, request)
         except AccessError as error:
             # The ledger says that nobody asked: looking further is a courtesy, and needs a permission of its own.
             _log.warning("exports started without a ledger are not looked for: %s", error)
@@ -187,6 +191,10 @@ class _Asking:
                     export_arn=export_arn,
                 ) from error
             raise
+
+    def _has_aged(self, seconds: float, moment: datetime) -> bool:
+        # By both: a stopwatch stands still while its machine sleeps, a clock may be set back.
+        return self.monotonic() - seconds > FRESH_S or self.now() - moment > timedelta(seconds=FRESH_S)
 
     def _is_token_young(self, attempt: Attempt) -> bool:
         # A claim of the future comes from a clock that is wrong: nothing can be told from it.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_ddbexport.core.export_request import ExportRequest
+from airflow_provider_ddbexport.core.export_request import ExportRequest, client_token
 from airflow_provider_ddbexport.core.point_in_time import ExportStatus
 from airflow_provider_ddbexport.core.service import service_errors
 
@@ -34,13 +34,14 @@ def export_with_token(dynamodb: Any, request: ExportRequest, token: str, *, sinc
 
 
 def exports_alike(dynamodb: Any, request: ExportRequest) -> str | None:
-    """Return an export of exactly *request*, by whomever, that did not fail; None if there is none.
+    """Return an export of exactly *request* that did not fail, our own rather than anybody's; None if there is none.
 
     An export is not older than the time it shows. Needs and raises what :func:`export_with_token` does.
     """
     since = request.export_time - _SAME_MOMENT
     found = [d for d in _described(dynamodb, request, since=since, with_failed=False) if _is_of(request, d)]
-    return _first(found)
+    own = [d for d in found if d.get("ClientToken") == client_token(request)]
+    return _first(own or found)
 
 
 def started_at(export_arn: str) -> datetime | None:

@@ -228,7 +228,10 @@ def test_who_may_not_look_does_not_start_what_may_have_been_started(worker: Work
     assert _billed(worker) == []
 
 
-def test_a_worker_that_slept_between_looking_and_calling_looks_again(worker: Worker, wanted: ExportRequest) -> None:
+@pytest.mark.parametrize("stopwatch_s", [0.0, FRESH_S + 1], ids=["suspended", "busy"])
+def test_a_worker_that_slept_between_looking_and_calling_looks_again(
+    worker: Worker, wanted: ExportRequest, stopwatch_s: float
+) -> None:
     """It finds what another worker started meanwhile, although its token has been forgotten since."""
     _claim(worker, wanted)
     worker.aws.clock.advance(LONG)
@@ -239,7 +242,7 @@ def test_a_worker_that_slept_between_looking_and_calling_looks_again(worker: Wor
         if not others:
             others.append(other.start(wanted))
             worker.aws.clock.advance(LONG)
-            worker.seconds += FRESH_S + 1
+            worker.seconds += stopwatch_s
 
     assert worker.start(wanted, before_call=sleep_long) == others[0]
     assert _billed(worker) == others
@@ -278,6 +281,18 @@ def test_another_generation_is_another_export_once(worker: Worker, wanted: Expor
     second = worker.start(replace(wanted, generation="after the repair"))
     worker.aws.clock.advance(LONG)
     assert worker.start(replace(wanted, generation="after the repair")) == second
+    assert worker.start(wanted) == first
+    assert _billed(worker) == [first, second]
+
+
+def test_a_generation_whose_ledger_was_lost_is_found_by_its_token(worker: Worker, wanted: ExportRequest) -> None:
+    """It looks like the first one; only DynamoDB still knows which is which."""
+    first = worker.start(wanted)
+    second = worker.start(replace(wanted, generation="2"))
+    for entry in worker.s3.list_objects_v2(Bucket=BUCKET, Prefix="daily/_ddbexport/")["Contents"]:
+        worker.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    worker.aws.clock.advance(timedelta(days=3))
+    assert worker.start(replace(wanted, generation="2")) == second
     assert worker.start(wanted) == first
     assert _billed(worker) == [first, second]
 
