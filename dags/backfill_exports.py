@@ -65,6 +65,7 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         create=True,
         role=ROLE,
         database="history",
+        poll_interval_s=5,
     )
     # [END crawler]
 

@@ -48,7 +48,8 @@ with DAG(
         lake=f"s3://{BUCKET}/lake",
         database="lake",
         table="reviews",
-        crawler={"crawler_name": "reviews", "create": True, "role": ROLE},
+        export={"poll_interval_s": 5},
+        crawler={"crawler_name": "reviews", "create": True, "role": ROLE, "poll_interval_s": 5},
         check={
             "keys": ["User", "Book"],
             "max_growth": 0.5,

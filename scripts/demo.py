@@ -130,6 +130,8 @@ def told(result: Any) -> str:
         "item_count": "items exported",
         "rows": "rows",
         "parts": "parts",
+        "tables_created": "tables created",
+        "tables_updated": "tables updated",
         "rescued": "values rescued",
         "bytes_scanned": "bytes scanned",
     }
