@@ -126,16 +126,22 @@ def told(result: Any) -> str:
     """Return the figures of a task's result in words."""
     if not isinstance(result, dict):
         return ""
-    names = {
-        "item_count": "items exported",
-        "rows": "rows",
-        "parts": "parts",
-        "tables_created": "tables created",
-        "tables_updated": "tables updated",
-        "rescued": "values rescued",
-        "bytes_scanned": "bytes scanned",
+    figures = {
+        "item_count": "item exported",
+        "rows": "row",
+        "parts": "part",
+        "rescued": "value rescued",
+        "tables_created": "table created",
+        "tables_updated": "table updated",
+        "bytes_scanned": "byte scanned",
     }
-    return ", ".join(f"{result[key]:,} {name}" for key, name in names.items() if isinstance(result.get(key), int))
+    return ", ".join(counted(result[key], what) for key, what in figures.items() if isinstance(result.get(key), int))
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 row``, ``376 rows``, ``2 values rescued``."""
+    noun, _, rest = what.partition(" ")
+    return f"{number:,} {noun if number == 1 else noun + 's'} {rest}".rstrip()
 
 
 def print_ledger(environment: Mapping[str, str]) -> None:
