@@ -95,6 +95,11 @@ def decoded(lines: Lines, decode: Decode) -> Iterator[Item]:
         offset += len(line) + 1
 
 
+def releases_gil(decode: Decode) -> bool:
+    """Return whether lines that *decode* reads are observed and built without the GIL, so that threads do them."""
+    return _kernel_for(decode) is not None
+
+
 def describe() -> str:
     """Return which decoder is in use, in words for people."""
     if _kernel() is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
-from airflow_provider_ddbexport.core.decoder import line_observer
+from airflow_provider_ddbexport.core.decoder import line_observer, releases_gil
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
@@ -95,9 +95,9 @@ def convert_export(
     """Return the commit record of the published snapshot of *export*, converting it unless it is published already.
 
     *table* is the folder in the lake, by default made from the DynamoDB table's name. A part ends at *rows_per_part*
-    rows or about *part_bytes* bytes. With *workers* above 1 files are read by that many processes, if the stores
-    pickle or *reopen* opens them anew, else by threads. *before_replace* is called with the record that *replace* takes
-    away, before it is gone.
+    rows or about *part_bytes* bytes. With *workers* above 1 files are read by that many threads, if they decode without
+    the GIL; else by processes, if the stores pickle or *reopen* opens them anew. *before_replace* is called with the
+    record that *replace* takes away, before it is gone.
 
     Repeating it is safe and, once published, cheap: nothing is read but the ledger. Memory does not grow with the
     export; temporary files take about the size of the parts under way. Raises BadCallError (an incremental export,
@@ -108,7 +108,7 @@ def convert_export(
     ledger = Ledger(lake.child(target.table))
     replaces = existing = ledger.get(export.summary.as_of)
     observed: Observed | None = None
-    with Crew(Stores(root, lake), workers, reopen) as crew:
+    with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
         for races_left in reversed(range(_RACES)):
             # What another run published since this one began is not this run's to replace.
             may_replace = replace and existing == replaces
@@ -149,7 +149,7 @@ def plan_conversion(
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
     replaces = Ledger(lake.child(target.table)).get(export.summary.as_of) if replace else None
-    with Crew(Stores(root, lake), workers, reopen) as crew:
+    with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
         observed = observe(export, crew, progress)
     return make_plan(export, lake, target, observed, replaces=replaces)
 
@@ -278,6 +278,11 @@ def _read(root: ObjectStore, export: Export, file: DataFile, take: Callable[[byt
     if tick is not None:
         tick(0, reader.compressed_bytes - told_bytes)
     return reader.compressed_bytes
+
+
+def _crew(export: Export, target: Target, stores: Stores, workers: int, reopen: Reopen | None) -> Crew:
+    is_compiled = releases_gil(item_decoder(export.summary.output_format))
+    return Crew(stores, workers, reopen, releases_gil=is_compiled and not target.options.partition_by)
 
 
 def _target(

@@ -47,18 +47,22 @@ Work = Callable[[Stores, Task, Tick | None], Result]
 class Crew:
     """Workers for a while, and what they work with; a context manager.
 
-    Processes where the stores pickle or *reopen* is given; threads otherwise, which overlap waiting for the network
-    but not decoding, and where this process may have no children (a daemon). Processes are spawned, so a script that
-    asks for them needs ``if __name__ == "__main__":``; they stay for all calls of :meth:`run`.
+    Threads with *releases_gil*, for work that is done without it. Else processes where the stores pickle or *reopen* is
+    given, and threads where not, or where this process may have no children (a daemon): they overlap waiting for the
+    network but not decoding. Processes are spawned, so a script that asks for them needs
+    ``if __name__ == "__main__":``; they stay for all calls of :meth:`run`.
     """
 
-    def __init__(self, stores: Stores, workers: int = 1, reopen: Reopen | None = None) -> None:
+    def __init__(
+        self, stores: Stores, workers: int = 1, reopen: Reopen | None = None, *, releases_gil: bool = False
+    ) -> None:
         if workers < 1:
             raise BadCallError(f"workers: expected at least 1, found {workers}", workers=workers)
         self._stores = stores
         self._workers = workers
         self._opener = reopen or _Keep(stores)
-        self._in_processes = _can_cross(self._opener) and not multiprocessing.current_process().daemon
+        may_cross = not releases_gil and not multiprocessing.current_process().daemon
+        self._in_processes = may_cross and _can_cross(self._opener)
         self._executor: Executor | None = None
 
     def __enter__(self) -> Crew:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from snapshot_exports import AS_OF, in_order, items_of, parts_below, reviews, write_export
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
 from airflow_provider_ddbexport.core.snapshot import (
     ConversionPlan,
     Ledger,
@@ -115,8 +116,12 @@ def test_the_record_says_what_there_is(tmp_path: Path) -> None:
     assert record.options["nested"] == "struct"
 
 
-def test_the_same_input_gives_the_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
-    """Parts have the same names, bytes and order from one worker and from two processes."""
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+def test_the_same_input_gives_the_same_bytes_with_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
+) -> None:
+    """Parts have the same names, bytes and order from one worker and from two threads, or processes."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
     root, export = write_export(tmp_path, reviews(90), files=5)
     one, two = LocalStore(tmp_path / "one"), LocalStore(tmp_path / "two")
     first = convert_export(root, export, one, rows_per_part=20)
@@ -129,8 +134,9 @@ def test_the_same_input_gives_the_same_bytes_with_any_number_of_workers(tmp_path
     assert in_order(items_of(two)) == in_order(reviews(90))
 
 
-def test_stores_that_do_not_pickle_are_read_by_threads(tmp_path: Path) -> None:
+def test_stores_that_do_not_pickle_are_read_by_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that holds a client cannot go to another process; the result is the same."""
+    monkeypatch.setenv(DECODER_VARIABLE, "reference")
 
     class Unpicklable(LocalStore):
         def __reduce__(self) -> tuple[Any, ...]:
@@ -287,9 +293,12 @@ def test_damage_found_in_the_first_pass_leaves_the_lake_untouched(tmp_path: Path
     assert not (tmp_path / "lake").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_line_that_is_no_item_is_told_with_its_place_from_any_worker(tmp_path: Path, workers: int) -> None:
-    """The error crosses processes with file, line and offset."""
+@pytest.mark.parametrize(("decoder", "workers"), [("compiled", 1), ("compiled", 2), ("reference", 2)])
+def test_a_line_that_is_no_item_is_told_with_its_place_from_any_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str, workers: int
+) -> None:
+    """The error crosses threads and processes with file, line and offset."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
     root, export = write_export(tmp_path, [*reviews(5), {"x": {"WRONG": 1}}], files=2)
     with pytest.raises(ItemError) as caught:
         convert_export(root, export, LocalStore(tmp_path / "lake"), workers=workers)
