@@ -33,7 +33,6 @@ _WORDS = [
         "reads",
         "book",
         "about",
-        "rivers",
     ),
     *(
         "rivers",

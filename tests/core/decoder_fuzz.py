@@ -10,16 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, Schema, resolve
+from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.decoder import (
     DECODER_VARIABLE,
-    LineBuilder,
-    RefusedLineError,
     check_lines,
-    decoded,
     line_builder,
     line_observer,
 )
+from airflow_provider_ddbexport.core.line_blocks import RefusedLineError, decoded
 from airflow_provider_ddbexport.errors import BadCallError
 
 _SHORT_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\", "/": "\\/"}

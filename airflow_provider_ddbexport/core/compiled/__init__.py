@@ -1,5 +1,5 @@
 """The compiled decoder: C that reads lines and fills Arrow columns without the GIL, and its Cython face.
 
 It gives the answer of the reference (:mod:`..decode`, :mod:`..columns`) and knows nothing that is not written there.
-:mod:`..decoder` chooses between the two; nothing else imports this package.
+:mod:`..decoder` chooses between the two and is the only one to load the extension module.
 """

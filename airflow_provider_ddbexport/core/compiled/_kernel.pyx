@@ -3,7 +3,7 @@
 
 import os
 
-from libc.string cimport memset
+from libc.string cimport memcmp, memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 import pyarrow as pa
@@ -24,10 +24,13 @@ cdef extern from "kernel.h" nogil:
     uint64_t hash_seed
 
     ctypedef struct node:
-        pass
+        const uint8_t *text
+        const uint8_t *name
+        uint32_t size, name_size, next
+        uint8_t kind, flags
 
     ctypedef struct tape:
-        pass
+        node *nodes
 
     status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end)
     void tape_free(tape *t)
@@ -63,10 +66,13 @@ cdef extern from "kernel.h" nogil:
 
     enum column_kind:
         TEXT, NUMBER_INT64, NUMBER_DOUBLE, NUMBER_DECIMAL, NUMBER_TEXT, BINARY, BOOLEAN, LIST, STRUCT, MAP
-        FLAT, JSON
+        FLAT, JSON, PATH
 
     enum kind:
-        M, L, SS, NS, BS, KINDS
+        S, N, BOOL, M, L, SS, NS, BS, KINDS
+
+    enum flag:
+        TRUE
 
     ctypedef struct column:
         pass
@@ -77,6 +83,7 @@ cdef extern from "kernel.h" nogil:
         column *root
         column **leaves
         int64_t rows, bytes
+        uint64_t not_in_path
         names counted
 
     column *column_new(column_kind kind, kind type, int precision, int scale, const uint8_t *label, size_t label_size)
@@ -147,6 +154,49 @@ cdef class Checker(Lines):
         if reason != OK and reason != IRREGULAR:
             _refuse(reason)
         return count, at - first
+
+
+cdef class PathReader(Lines):
+    """Reads the attributes that make the path of a row."""
+
+    cdef tuple _names
+
+    def __cinit__(self, tuple names not None):
+        self._names = names
+
+    def read(self, bytes lines not None, Py_ssize_t start):
+        """Return what the attributes of the line at offset *start* hold, and the offset of the next line.
+
+        For each name None if there is no such attribute, else bytes that equal those of an equal value, at least
+        where the value is text, a number or a boolean: its type and its content.
+        """
+        _check(lines, start)
+        cdef const uint8_t *first = lines
+        cdef const uint8_t *end = first + start
+        cdef status reason = parse_line(&self._tape, first + start, first + len(lines), 0, &end)
+        self.is_irregular = reason == IRREGULAR
+        if reason == IRREGULAR:
+            return None, start
+        if reason != OK:
+            _refuse(reason)
+        return tuple([self._value(name) for name in self._names]), end + 1 - first
+
+    cdef _value(self, bytes name):
+        cdef const node *nodes = self._tape.nodes
+        cdef const node *n
+        cdef const uint8_t *wanted = name
+        cdef size_t size = len(name)
+        cdef uint32_t i, at = 1
+        for i in range(nodes[0].size):
+            n = &nodes[at]
+            if n.name_size == size and memcmp(n.name, wanted, size) == 0:
+                if n.kind == S or n.kind == N:
+                    return (b"S" if n.kind == S else b"N") + n.text[:n.size]
+                if n.kind == BOOL:
+                    return b"true" if n.flags & TRUE else b"false"
+                return b""
+            at = n.next
+        return None
 
 
 cdef class Observer(Lines):
@@ -236,7 +286,7 @@ cdef int _exact_double(const uint8_t *text, size_t size, double *value) noexcept
 _COLUMN_KINDS = {
     "text": TEXT, "int64": NUMBER_INT64, "double": NUMBER_DOUBLE, "decimal": NUMBER_DECIMAL, "digits": NUMBER_TEXT,
     "binary": BINARY, "boolean": BOOLEAN, "list": LIST, "struct": STRUCT, "map": MAP, "flat": FLAT,
-    "json": JSON,
+    "json": JSON, "path": PATH,
 }
 _TYPES = {"L": L, "SS": SS, "NS": NS, "BS": BS}
 
@@ -336,6 +386,11 @@ cdef class Builder(Lines):
         if reason != OK and reason != IRREGULAR:
             _refuse(reason)
         return at - first
+
+    def add_row(self, bytes lines not None, Py_ssize_t start, uint64_t not_in_path, bint checked=False):
+        """Append the line at offset *start*; bits of *not_in_path* say which values the path does not hold."""
+        self._builder.not_in_path = not_in_path
+        return self.add(lines, start, 0, 0, checked)
 
     def finish(self, schema):
         """Return the rows as a record batch of *schema*, and start anew."""

@@ -357,6 +357,9 @@ static int64_t put(builder *b, column *c, int64_t row, const node *nodes, uint32
     case MAP:
         if (n->kind != M || n->size == 0) break;
         return put_map(b, c, row, nodes, at);
+    case PATH:
+        if (b->not_in_path >> c->scale & 1) break;
+        return 0;
     case JSON:
         if (n->kind != L && (n->kind != M || n->size == 0)) break;
         return put_json(b, c, row, nodes, at);

@@ -108,7 +108,7 @@ int column_pad(column *c, int64_t rows) {
             c->contents.size = bytes;
         }
         break;
-    case STRUCT: case FLAT:
+    case STRUCT: case FLAT: case PATH:
         break;
     }
     c->rows = rows;
@@ -182,7 +182,7 @@ static int column_finish(column *c, int64_t rows, struct ArrowArray *array) {
     case LIST: case MAP:
         has_offsets = 1;
         break;
-    case STRUCT: case FLAT:
+    case STRUCT: case FLAT: case PATH:
         break;
     default:
         has_contents = 1;

@@ -159,12 +159,12 @@ void observer_clear(observer *o);
 
 /* Building: the same as columns/writers.py and columns/build.py. */
 enum column_kind { TEXT, NUMBER_INT64, NUMBER_DOUBLE, NUMBER_DECIMAL, NUMBER_TEXT, BINARY, BOOLEAN,
-                   LIST, STRUCT, MAP, FLAT, JSON };
+                   LIST, STRUCT, MAP, FLAT, JSON, PATH };
 
 typedef struct column {
     enum column_kind kind;
     enum kind type;    /* LIST: the type of the values it takes, L or a set */
-    int precision, scale;
+    int precision, scale; /* PATH: scale is its place in the path */
     uint8_t *label;    /* path under which misfits are counted */
     size_t label_size;
     int64_t rows;
@@ -192,6 +192,7 @@ typedef struct {
     int64_t rows, bytes;
     enum status failed;
     exact_double exact;
+    uint64_t not_in_path; /* bits: values of PATH columns that the path cannot hold, in the rows to come */
     /* Of the row under way. */
     step steps[2 * MAX_NESTING + 8];
     uint32_t depth;

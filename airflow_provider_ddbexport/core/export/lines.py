@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from isal import igzip, igzip_lib
 
-from airflow_provider_ddbexport.core.decoder import RefusedLineError
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import DataFileError, ItemError, ObjectNotFoundError
 

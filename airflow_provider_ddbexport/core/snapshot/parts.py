@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, partition_keys, partition_under
+from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder, LineRouter
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.decoder import LineBuilder, decoded, line_builder
+from airflow_provider_ddbexport.core.decoder import line_builder, line_router
 from airflow_provider_ddbexport.core.export.reader import item_decoder
+from airflow_provider_ddbexport.core.line_blocks import Lines, decoded
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
@@ -43,6 +45,13 @@ class _OpenPart:
     parquet: pq.ParquetWriter
     rows: int = 0
 
+    @property
+    def lines(self) -> LineBuilder:
+        """The builder, where rows come from lines."""
+        if not isinstance(self.builder, LineBuilder):
+            raise TypeError("the rows of this part come from items")
+        return self.builder
+
     def flush(self) -> None:
         """Write the rows that wait as one row group."""
         if self.builder.rows:
@@ -67,6 +76,7 @@ class PartsWriter:
         self._store = store
         self._folder = folder
         self._decode = item_decoder(plan.export.summary.output_format)
+        self._router = line_router(self._decode, plan.schema)
         self._arrow = part_schema(plan.schema)
         self._keys = partition_keys(plan.schema)
         self._digest = plan.parts_digest
@@ -88,18 +98,35 @@ class PartsWriter:
             part.close()
         self._open.clear()
 
-    def take(self, lines: bytes) -> None:
+    def take(self, lines: Lines) -> None:
         """Add a row for each of whole *lines*. Raises RefusedLineError."""
+        if self._router is None:
+            for item in decoded(lines, self._decode):
+                self._add(item)
+        elif self._keys:
+            self._take_by_partition(lines, self._router)
+        else:
+            self._take_all(lines)
+
+    def _take_all(self, lines: Lines) -> None:
         start = 0
         while start < len(lines):
-            part = None if self._keys else self._part(())
-            if part is None or isinstance(part.builder, RowBuilder):
-                for item in decoded(lines, self._decode):
-                    self._add(item)
-                return
+            part = self._part(())
             most_rows = min(self._plan.rows_per_part - part.rows, ROW_GROUP_ROWS)
-            start = part.builder.add_lines(lines, start, most_rows=most_rows, most_bytes=self._row_group_bytes)
+            start = part.lines.add_lines(lines, start, most_rows=most_rows, most_bytes=self._row_group_bytes)
             self._after_rows((), part)
+
+    def _take_by_partition(self, lines: Lines, router: LineRouter) -> None:
+        start = 0
+        while start < len(lines):
+            route = router.route(lines, start)
+            part = self._part(route.partition)
+            if route.item is None:
+                part.lines.add_row(lines, start, route.not_in_path)
+            else:
+                part.lines.add(route.item, route.not_in_path)
+            self._after_rows(route.partition, part)
+            start = route.next
 
     def _add(self, item: Item) -> None:
         partition = partition_under(item, self._keys) if self._keys else ()

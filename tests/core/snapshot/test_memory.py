@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 from snapshot_exports import write_export
 
-from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.columns import ColumnOptions, RowBuilder
+from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
+from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
 from airflow_provider_ddbexport.core.snapshot import convert_export, snapshot_items
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -32,15 +34,19 @@ def peak_bytes(work: Callable[[], object]) -> int:
     """Return the most memory that Python objects and Arrow buffers took together while *work* ran, at least about."""
     arrow: list[int] = []
     pool = pa.default_memory_pool()
-    finish = parts_module.RowBuilder.finish
 
-    def watched(self: parts_module.RowBuilder) -> pa.RecordBatch:
-        batch = finish(self)
-        arrow.append(pool.bytes_allocated())
-        return batch
+    def watched(finish: Callable[[Any], pa.RecordBatch]) -> Callable[[Any], pa.RecordBatch]:
+        def watch(self: Any) -> pa.RecordBatch:
+            batch = finish(self)
+            # The compiled builder's buffers are its own, and not of Arrow's pool.
+            arrow.append(pool.bytes_allocated() + (batch.nbytes if isinstance(self, LineBuilder) else 0))
+            return batch
+
+        return watch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts_module.RowBuilder, "finish", watched)
+        for builder in (RowBuilder, LineBuilder):
+            patch.setattr(builder, "finish", watched(builder.finish))
         tracemalloc.start()
         try:
             work()
@@ -49,11 +55,13 @@ def peak_bytes(work: Callable[[], object]) -> int:
             tracemalloc.stop()
 
 
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
 @pytest.mark.parametrize("options", [ColumnOptions(), ColumnOptions(partition_by=("Kind",))], ids=["plain", "folders"])
 def test_four_times_the_items_take_no_more_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: ColumnOptions
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: ColumnOptions, decoder: str
 ) -> None:
     """Converting and restoring hold row groups and batches, never the table: the peak stays, the export grows."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
     monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 200_000)
     peaks = {}
     for count in (SMALL, LARGE):
