@@ -87,7 +87,17 @@ int members_by_name(const node *nodes, uint32_t map, buffer *order) {
     member *members = (member *)(void *)(order->at + indexes);
     for (uint32_t i = 0, at = map + 1; i < count; at = nodes[at].next, i++)
         members[i] = (member){nodes[at].name, nodes[at].name_size, at};
-    if (count > 1) qsort(members, count, sizeof *members, by_name);
+    if (count > 32) {
+        qsort(members, count, sizeof *members, by_name);
+    } else {
+        /* Faster than qsort() for small maps, which most are. */
+        for (uint32_t i = 1; i < count; i++) {
+            member moved = members[i];
+            uint32_t to = i;
+            for (; to > 0 && by_name(&members[to - 1], &moved) > 0; to--) members[to] = members[to - 1];
+            members[to] = moved;
+        }
+    }
     for (uint32_t i = 0; i < count; i++) memcpy(order->at + i * sizeof(uint32_t), &members[i].at, sizeof(uint32_t));
     order->size = indexes;
     return 1;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ ROW_GROUP_BYTES = 32 << 20
 """Bytes of values in memory at which a row group is written, over all partitions of one shard together."""
 
 ROW_GROUP_ROWS = 1 << 17
+
+ROW_GROUP_VALUES = 8 << 20
+"""Values of a row group, nulls among them: those are not in its bytes, and are most of what a wide table takes."""
 
 OPEN_PARTS = 200
 """Partitions with a file open at once; well below the 1024 file handles a process usually has."""
@@ -85,6 +89,7 @@ class PartsWriter:
         self._files = 0
         self._rows_until_look = 0
         self._parts: list[tuple[int, Part]] = []
+        self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(self._arrow)))
         self._row_group_bytes = min(ROW_GROUP_BYTES, plan.part_bytes)
 
     def __enter__(self) -> PartsWriter:
@@ -112,7 +117,7 @@ class PartsWriter:
         start = 0
         while start < len(lines):
             part = self._part(())
-            most_rows = min(self._plan.rows_per_part - part.rows, ROW_GROUP_ROWS)
+            most_rows = min(self._plan.rows_per_part - part.rows, self._row_group_rows)
             start = part.lines.add_lines(lines, start, most_rows=most_rows, most_bytes=self._row_group_bytes)
             self._after_rows((), part)
 
@@ -139,7 +144,7 @@ class PartsWriter:
         rows = part.builder.rows
         if part.rows + rows >= self._plan.rows_per_part:
             self._finish(partition)
-        elif rows >= ROW_GROUP_ROWS:
+        elif rows >= self._row_group_rows:
             self._flush(partition, part)
         self._rows_until_look -= 1
         if self._rows_until_look <= 0:
@@ -220,3 +225,8 @@ class PartsWriter:
             self._store.write_file(made.key, path)
         elif made not in published.parts:
             raise published_meanwhile(published)
+
+
+def _width(fields: Iterable[pa.Field]) -> int:
+    """Return how many values a row has at least, nulls among them."""
+    return sum(1 + (_width(field.type) if pa.types.is_struct(field.type) else 0) for field in fields)

@@ -218,6 +218,21 @@ def test_a_part_ends_when_it_has_its_bytes(tmp_path: Path, monkeypatch: pytest.M
     assert all(part.size >= 30_000 for part in record.parts[:-1])
 
 
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+def test_row_groups_of_wide_tables_have_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
+) -> None:
+    """The nulls of a sparse table take memory, too, so a row group is bounded in values as well as in bytes."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
+    monkeypatch.setattr(parts_module, "ROW_GROUP_VALUES", 1000)
+    items = [{"id": {"N": str(n)}, f"a{n % 98:02d}": {"S": "x"}} for n in range(196)]
+    record = convert_export(*write_export(tmp_path, items, files=1), LocalStore(tmp_path / "lake"))
+    (part,) = record.parts
+    metadata = pq.ParquetFile(tmp_path / "lake" / "reviews" / part.key).metadata
+    assert metadata.num_columns == 98 + 1 + 2, "the map of rescued values has keys and values"
+    assert {metadata.row_group(group).num_rows for group in range(metadata.num_row_groups - 1)} == {10}
+
+
 def test_small_files_become_one_part_and_large_ones_several() -> None:
     """Shards hold about a part's items, empty files are in none, and their order does not depend on the manifest's."""
     from airflow_provider_ddbexport.core.export import DataFile
