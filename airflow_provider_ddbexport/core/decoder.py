@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 class LineObserver(Protocol):
     """Takes in blocks of lines."""
 
-    def take(self, lines: Lines) -> None:
-        """Observe whole *lines*; raises RefusedLineError."""
+    def take(self, lines: Lines) -> int:
+        """Observe whole *lines* and return how many they are; raises RefusedLineError."""
 
     def observation(self) -> Observation:
         """Return what was observed."""
@@ -43,21 +43,22 @@ def line_observer(decode: Decode) -> LineObserver:
     return _ReferenceObserver(decode) if kernel is None else _CompiledObserver(kernel)
 
 
-def check_lines(decode: Decode) -> Callable[[Lines], None]:
-    """Return what raises RefusedLineError unless each of a block's lines is an item that *decode* reads."""
+def check_lines(decode: Decode) -> Callable[[Lines], int]:
+    """Return what counts a block's lines, and raises RefusedLineError unless each is an item that *decode* reads."""
     kernel = _kernel_for(decode)
     checker = None if kernel is None else kernel.Checker()
 
-    def check(lines: Lines) -> None:
+    def check(lines: Lines) -> int:
         if checker is None:
-            for _ in decoded(lines, decode):
-                pass
-            return
-        start = 0
+            return sum(1 for _ in decoded(lines, decode))
+        start = count = 0
         while start < len(lines):
-            _, start = checker.check(lines, start)
+            checked, start = checker.check(lines, start)
+            count += checked
             if checker.is_irregular:
                 _, start = reference_line(lines, start)
+                count += 1
+        return count
 
     return check
 
@@ -102,10 +103,12 @@ class _ReferenceObserver:
         self._decode = decode
         self._observation = Observation()
 
-    def take(self, lines: Lines) -> None:
+    def take(self, lines: Lines) -> int:
+        before = self._observation.items
         add = self._observation.add
         for item in decoded(lines, self._decode):
             add(item)
+        return self._observation.items - before
 
     def observation(self) -> Observation:
         return self._observation
@@ -116,16 +119,19 @@ class _CompiledObserver:
         self._raw = kernel.Observer(observe.MAX_MEMBERS, 2 * observe.MAX_ATTRIBUTES)
         self._seen = Observation()
 
-    def take(self, lines: Lines) -> None:
+    def take(self, lines: Lines) -> int:
         raw = self._raw
-        start = 0
+        start = count = 0
         while start < len(lines):
-            _, start = raw.add(lines, start)
+            added, start = raw.add(lines, start)
+            count += added
             if raw.is_irregular:
                 item, start = reference_line(lines, start)
                 self._seen.add(item)
+                count += 1
             elif raw.is_full:
                 self._drain()
+        return count
 
     def observation(self) -> Observation:
         self._drain()

@@ -413,7 +413,7 @@ def test_both_decoders_write_the_same_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: ColumnOptions
 ) -> None:
     """Byte for byte, so that it does not matter on which machine a shard is converted again."""
-    items = strange_items(1000)
+    items = strange_items(800)
     records = {}
     for name in ("compiled", "reference"):
         monkeypatch.setenv(DECODER_VARIABLE, name)

@@ -157,21 +157,21 @@ class DataFileReader(_VerifyingReader[T]):
 class BlockReader(_VerifyingReader[int]):
     """The lines of one data file, given to *take* block by block; yields how many lines each block had.
 
-    *take* raises RefusedLineError for a line that is no item, which becomes the ItemError that DataFileReader raises.
+    *take* returns how many lines they are, and raises RefusedLineError for one that is no item, which becomes the
+    ItemError that DataFileReader raises.
     """
 
-    def __init__(self, root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], object]) -> None:
+    def __init__(self, root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], int]) -> None:
         super().__init__(root, export, file)
         self._take = take
 
     def _values_of(self, blocks: Iterator[bytes]) -> Iterator[int]:
         for lines in blocks:
             try:
-                self._take(lines)
+                count = self._take(lines)
             except RefusedLineError as refused:
                 self.count += lines.count(b"\n", 0, refused.offset)
                 raise self._item_error(refused.reason, self._offset + refused.offset) from None
-            count = lines.count(b"\n") + (not lines.endswith(b"\n"))
             self.count += count
             self._offset += len(lines)
             yield count

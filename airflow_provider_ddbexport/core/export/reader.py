@@ -23,7 +23,7 @@ def read_items(root: ObjectStore, export: Export, file: DataFile) -> DataFileRea
     return DataFileReader(root, export, file, item_decoder(export.summary.output_format))
 
 
-def read_lines(root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], object]) -> BlockReader:
+def read_lines(root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], int]) -> BlockReader:
     """Return what gives the lines of *file* to *take*, in blocks, while it is iterated; otherwise as read_items.
 
     *take* is one that :mod:`..decoder` gives for the :func:`item_decoder` of the export's format.

@@ -267,7 +267,7 @@ class _Counter:
             self._progress(Progress(self._stage, items, self._total, size))
 
 
-def _read(root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], object], tick: Tick | None) -> int:
+def _read(root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], int], tick: Tick | None) -> int:
     """Give the lines of *file* to *take*, verify it, and return its compressed bytes; tell *tick* after each block."""
     reader = read_lines(root, export, file, take)
     told_bytes = 0

@@ -103,26 +103,25 @@ class PartsWriter:
             part.close()
         self._open.clear()
 
-    def take(self, lines: Lines) -> None:
-        """Add a row for each of whole *lines*. Raises RefusedLineError."""
+    def take(self, lines: Lines) -> int:
+        """Add a row for each of whole *lines* and return how many they are. Raises RefusedLineError."""
         if self._router is None:
-            for item in decoded(lines, self._decode):
-                self._add(item)
-        elif self._keys:
-            self._take_by_partition(lines, self._router)
-        else:
-            self._take_all(lines)
+            return sum(self._add(item) for item in decoded(lines, self._decode))
+        return self._take_by_partition(lines, self._router) if self._keys else self._take_all(lines)
 
-    def _take_all(self, lines: Lines) -> None:
-        start = 0
+    def _take_all(self, lines: Lines) -> int:
+        start = count = 0
         while start < len(lines):
             part = self._part(())
+            count -= part.lines.rows
             most_rows = min(self._plan.rows_per_part - part.rows, self._row_group_rows)
             start = part.lines.add_lines(lines, start, most_rows=most_rows, most_bytes=self._row_group_bytes)
+            count += part.lines.rows
             self._after_rows((), part)
+        return count
 
-    def _take_by_partition(self, lines: Lines, router: LineRouter) -> None:
-        start = 0
+    def _take_by_partition(self, lines: Lines, router: LineRouter) -> int:
+        start = count = 0
         while start < len(lines):
             route = router.route(lines, start)
             part = self._part(route.partition)
@@ -132,12 +131,15 @@ class PartsWriter:
                 part.lines.add(route.item, route.not_in_path)
             self._after_rows(route.partition, part)
             start = route.next
+            count += 1
+        return count
 
-    def _add(self, item: Item) -> None:
+    def _add(self, item: Item) -> int:
         partition = partition_under(item, self._keys) if self._keys else ()
         part = self._part(partition)
         part.builder.add(item)
         self._after_rows(partition, part)
+        return 1
 
     def _after_rows(self, partition: _Partition, part: _OpenPart) -> None:
         """Write what is enough for a row group or a part."""
