@@ -70,4 +70,4 @@ pins: $(STAMP) ## compile requirements/dev.txt anew from pyproject.toml
 	  --custom-compile-command "make pins" --quiet -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) .local build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(KERNEL)/_kernel.c $(KERNEL)/*.so $(VENV) .local build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
