@@ -90,7 +90,8 @@ def _load() -> ModuleType | None:
     try:
         return importlib.import_module("airflow_provider_ddbexport.core.compiled._kernel")
     except ImportError as error:
-        _log.warning(
+        # Not a warning: the answer is right, and a shell shows warnings where it shows errors, which may be JSON.
+        _log.info(
             "The compiled decoder is not there (%s); the reference decoder gives the same answer several times "
             "slower. Install where there is a C compiler to have it built.",
             error,
