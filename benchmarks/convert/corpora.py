@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,8 +13,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
+
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.export import Export, ExportWriter, ScanDetails
+from airflow_provider_ddbexport.core.export import (
+    DataFile,
+    Export,
+    ExportSummary,
+    ExportType,
+    OutputFormat,
+    ScanDetails,
+)
+from airflow_provider_ddbexport.core.export.writer import write_manifests
 from airflow_provider_ddbexport.core.store import LocalStore
 
 FILES = 8
@@ -49,6 +62,7 @@ _WORDS = [
         "cities",
     ),
 ]
+_EXPORT_ID = "01768385930622-00000000"
 _NOW = datetime(2026, 1, 14, 10, 18, 50, tzinfo=UTC)
 
 
@@ -152,23 +166,36 @@ def make_corpus(name: str, folder: Path, scale: float) -> Corpus:
 
 
 def _write(home: Path, items: Iterator[Item]) -> tuple[Export, int]:
-    home.mkdir(parents=True)
-    writer = ExportWriter(
-        LocalStore(home),
-        bucket="benchmark",
-        prefix=None,
-        table_arn="arn:aws:dynamodb:us-east-1:123456789012:table/Benchmark",
-        table_id="00000000-0000-0000-0000-000000000000",
-        started_at=_NOW,
-    )
-    lines = list(items)
+    (home / "AWSDynamoDB" / _EXPORT_ID / "data").mkdir(parents=True)
+    lines = [msgspec.json.encode({"Item": item}) + b"\n" for item in items]
     # In the order of the rows, so that what is late is in the last file only.
     share = -(-len(lines) // FILES)
-    json_bytes = 0
-    for start in range(0, len(lines), share):
-        with writer.data_file() as file:
-            for item in lines[start : start + share]:
-                file.add(item)
-                json_bytes += len(json.dumps({"Item": item}, separators=(",", ":"))) + 1
-    scan = ScanDetails(started_at=_NOW, ended_at=_NOW, segments=1, is_consistent=False, consumed_units=0.0)
-    return writer.finish(ended_at=_NOW, scan=scan), json_bytes
+    files = []
+    for number, start in enumerate(range(0, len(lines), share)):
+        key = f"{_EXPORT_ID}/data/{number:026d}.json.gz"
+        body = gzip.compress(b"".join(lines[start : start + share]), 6, mtime=0)
+        (home / "AWSDynamoDB" / key).write_bytes(body)
+        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        files.append(DataFile(key, len(lines[start : start + share]), md5))
+    table_arn = "arn:aws:dynamodb:us-east-1:123456789012:table/Benchmark"
+    summary = ExportSummary(
+        version="2020-06-30",
+        export_arn=f"{table_arn}/scan/{_EXPORT_ID}",
+        export_id=_EXPORT_ID,
+        export_type=ExportType.SCAN,
+        table_arn=table_arn,
+        table_id="00000000-0000-0000-0000-000000000000",
+        table_name="Benchmark",
+        as_of=_NOW,
+        from_time=None,
+        started_at=_NOW,
+        ended_at=_NOW,
+        s3_bucket="benchmark",
+        s3_prefix=None,
+        manifest_files_key=f"AWSDynamoDB/{_EXPORT_ID}/manifest-files.json",
+        billed_bytes=0,
+        item_count=len(lines),
+        output_format=OutputFormat.DYNAMODB_JSON,
+        scan=ScanDetails(started_at=_NOW, ended_at=_NOW, segments=1, is_consistent=False, consumed_units=0.0),
+    )
+    return write_manifests(LocalStore(home / "AWSDynamoDB"), summary, tuple(files)), sum(map(len, lines))
