@@ -8,12 +8,12 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_ddbexport.core import point_in_time
-from airflow_provider_ddbexport.core.exactly_once import start_once
-from airflow_provider_ddbexport.core.export_ledger import ExportLedger, ledger_uri
-from airflow_provider_ddbexport.core.export_request import ExportRequest
-from airflow_provider_ddbexport.core.point_in_time import ExportDescription, TableIdentity
-from airflow_provider_ddbexport.core.restorable_window import RestorableWindow, restorable_window
+from airflow_provider_ddbexport.core.exporting import point_in_time
+from airflow_provider_ddbexport.core.exporting.exactly_once import start_once
+from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger, ledger_uri
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportDescription, TableIdentity
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest
+from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow, restorable_window
 from airflow_provider_ddbexport.core.store import open_store
 
 WAITERS = Path(__file__).parents[1] / "waiters" / "dynamodb.json"
@@ -41,7 +41,7 @@ class DynamoDBExportHook(AwsBaseHook):
         return point_in_time.table_identity(self.conn, table_name)
 
     def start_export(self, request: ExportRequest, *, ledger: str | None = None, **patience: Any) -> str:
-        """Return the ARN of the one export of *request*; see :func:`.core.exactly_once.start_once`.
+        """Return the ARN of the one export of *request*; see :func:`.core.exporting.exactly_once.start_once`.
 
         *ledger* is where the export ledger is kept, ``s3://``; the destination by default. It is written as the export
         is: to the same owner's bucket, under the same key.

@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.export_request import ExportRequest, export_instant
-from airflow_provider_ddbexport.core.point_in_time import ExportDescription
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportDescription
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, export_instant
 from airflow_provider_ddbexport.operators.exporting import EXPORT_FIELDS, ExportingOperator, export_figures
 
 RUN_INSTANT = "{{ (dag_run.logical_date or dag_run.run_after).isoformat() }}"

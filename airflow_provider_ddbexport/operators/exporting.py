@@ -13,10 +13,9 @@ from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger
 
-from airflow_provider_ddbexport.core.exactly_once import not_restorable
 from airflow_provider_ddbexport.core.export.model import OutputFormat
-from airflow_provider_ddbexport.core.export_request import ExportRequest
-from airflow_provider_ddbexport.core.point_in_time import (
+from airflow_provider_ddbexport.core.exporting.exactly_once import not_restorable
+from airflow_provider_ddbexport.core.exporting.point_in_time import (
     PATIENCE_S,
     POLL_S,
     ExportDescription,
@@ -25,7 +24,8 @@ from airflow_provider_ddbexport.core.point_in_time import (
     export_source_uri,
     wait_for_export,
 )
-from airflow_provider_ddbexport.core.restorable_window import table_name_of, wait_until_restorable
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest
+from airflow_provider_ddbexport.core.exporting.restorable_window import table_name_of, wait_until_restorable
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError, RestorableWindowError, ServiceError, ThrottledError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook

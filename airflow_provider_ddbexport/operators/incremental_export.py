@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.export_request import ExportRequest, ExportView, cut_windows, export_instant
-from airflow_provider_ddbexport.core.point_in_time import ExportDescription
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportDescription
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, ExportView, cut_windows, export_instant
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.exporting import EXPORT_FIELDS, ExportingOperator, export_figures

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ddbexport.core.point_in_time import PERMANENT_FAILURE_CODES
+from airflow_provider_ddbexport.core.exporting.point_in_time import PERMANENT_FAILURE_CODES
 from airflow_provider_ddbexport.errors import (
     AccessError,
     BadCallError,

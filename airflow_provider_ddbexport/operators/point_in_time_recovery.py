@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.recovery import enable_recovery
+from airflow_provider_ddbexport.core.exporting.recovery import enable_recovery
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook

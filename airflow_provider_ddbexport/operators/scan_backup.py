@@ -11,7 +11,7 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_provider_ddbexport.core.export.model import Export
-from airflow_provider_ddbexport.core.restorable_window import table_name_of
+from airflow_provider_ddbexport.core.exporting.restorable_window import table_name_of
 from airflow_provider_ddbexport.core.scan import (
     ReadBudgetOptions,
     Resumption,

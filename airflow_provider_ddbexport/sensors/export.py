@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.point_in_time import ExportStatus, completed
-from airflow_provider_ddbexport.core.restorable_window import table_name_of
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus, completed
+from airflow_provider_ddbexport.core.exporting.restorable_window import table_name_of
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import DynamoDBExportLink
 from airflow_provider_ddbexport.operators.exporting import export_figures

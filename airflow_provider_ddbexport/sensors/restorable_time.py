@@ -8,8 +8,8 @@ from typing import Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.export_request import export_instant
-from airflow_provider_ddbexport.core.restorable_window import outside_window
+from airflow_provider_ddbexport.core.exporting.request import export_instant
+from airflow_provider_ddbexport.core.exporting.restorable_window import outside_window
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT

@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import TriggerEvent
 from botocore.exceptions import BotoCoreError
 
-from airflow_provider_ddbexport.core.point_in_time import POLL_S
+from airflow_provider_ddbexport.core.exporting.point_in_time import POLL_S
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 
 _NO_END = 2**31 - 1

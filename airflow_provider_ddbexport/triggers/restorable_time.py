@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_ddbexport.core.restorable_window import looking_at, outside_window, window_in
+from airflow_provider_ddbexport.core.exporting.restorable_window import looking_at, outside_window, window_in
 from airflow_provider_ddbexport.core.service import service_error
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, AwsGenericHook
 
-from airflow_provider_ddbexport.core.exactly_once import start_once
-from airflow_provider_ddbexport.core.export_ledger import ExportLedger
-from airflow_provider_ddbexport.core.point_in_time import wait_for_export
+from airflow_provider_ddbexport.core.exporting.exactly_once import start_once
+from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger
+from airflow_provider_ddbexport.core.exporting.point_in_time import wait_for_export
 
 BUCKET = "exports"
 START = datetime(2026, 1, 14, 6, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from killed_exports import BUCKET, DELAYS, KILL_POINTS, POLL_S, START, WAYS, Tries, table_with_history
 
-from airflow_provider_ddbexport.core.restorable_window import wait_until_restorable
+from airflow_provider_ddbexport.core.exporting.restorable_window import wait_until_restorable
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.errors import ExportFailedError
 from airflow_provider_ddbexport.operators.export import DynamoDBPointInTimeExportOperator

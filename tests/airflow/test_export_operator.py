@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_ddbexport.core.exactly_once import start_once
-from airflow_provider_ddbexport.core.point_in_time import wait_for_export
+from airflow_provider_ddbexport.core.exporting.exactly_once import start_once
+from airflow_provider_ddbexport.core.exporting.point_in_time import wait_for_export
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import (
     AccessError,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import WaiterError
 
-from airflow_provider_ddbexport.core.export_request import ExportRequest, export_instant
-from airflow_provider_ddbexport.core.point_in_time import ExportStatus
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, export_instant
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 
 

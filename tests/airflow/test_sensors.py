@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.restorable_window import restorable_window
+from airflow_provider_ddbexport.core.exporting.restorable_window import restorable_window
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part, Source
 from airflow_provider_ddbexport.core.store import open_store

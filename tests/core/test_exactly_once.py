@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from airflow_provider_ddbexport.core.exactly_once import FRESH_S, MAX_FAILED, start_once
-from airflow_provider_ddbexport.core.export_ledger import ExportLedger, folder_of, ledger_uri
-from airflow_provider_ddbexport.core.export_request import ExportRequest, client_token, cut_windows
-from airflow_provider_ddbexport.core.listed_exports import started_at
-from airflow_provider_ddbexport.core.point_in_time import ExportStatus, describe, table_identity
+from airflow_provider_ddbexport.core.exporting.exactly_once import FRESH_S, MAX_FAILED, start_once
+from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger, folder_of, ledger_uri
+from airflow_provider_ddbexport.core.exporting.listed_exports import started_at
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus, describe, table_identity
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token, cut_windows
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.errors import (
     AccessError,

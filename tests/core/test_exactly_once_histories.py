@@ -11,10 +11,10 @@ from botocore.config import Config
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ddbexport.core.exactly_once import MAX_FAILED, start_once
-from airflow_provider_ddbexport.core.export_ledger import ExportLedger, ledger_uri
-from airflow_provider_ddbexport.core.export_request import ExportRequest
-from airflow_provider_ddbexport.core.point_in_time import table_identity
+from airflow_provider_ddbexport.core.exporting.exactly_once import MAX_FAILED, start_once
+from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger, ledger_uri
+from airflow_provider_ddbexport.core.exporting.point_in_time import table_identity
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest
 from airflow_provider_ddbexport.core.store import open_store
 
 NOW = datetime(2026, 1, 14, 6, tzinfo=UTC)

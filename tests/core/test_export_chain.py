@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.export.chain import ChainState, chain_exports, check_continuation
 from airflow_provider_ddbexport.core.export.model import Export, ExportSummary, ExportType, OutputFormat
-from airflow_provider_ddbexport.core.export_chain import ChainState, chain_exports, check_continuation
-from airflow_provider_ddbexport.core.restorable_window import RestorableWindow
+from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.errors import BadCallError, BadDataError, ExportChainError
 

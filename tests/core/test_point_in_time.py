@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-from airflow_provider_ddbexport.core.exactly_once import MAX_FAILED, start_once
 from airflow_provider_ddbexport.core.export.model import OutputFormat
-from airflow_provider_ddbexport.core.export_ledger import ExportLedger, ledger_uri
-from airflow_provider_ddbexport.core.export_request import ExportRequest, ExportView, client_token, export_instant
-from airflow_provider_ddbexport.core.point_in_time import (
+from airflow_provider_ddbexport.core.exporting.exactly_once import MAX_FAILED, start_once
+from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger, ledger_uri
+from airflow_provider_ddbexport.core.exporting.point_in_time import (
     ExportDescription,
     ExportStatus,
     describe,
@@ -22,7 +21,8 @@ from airflow_provider_ddbexport.core.point_in_time import (
     table_identity,
     wait_for_export,
 )
-from airflow_provider_ddbexport.core.restorable_window import RestorableWindow, restorable_window
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, ExportView, client_token, export_instant
+from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow, restorable_window
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_ddbexport.core.restorable_window import RestorableWindow, restorable_window, window_in
+from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow, restorable_window, window_in
 from airflow_provider_ddbexport.core.service import is_transient, service_errors
 from airflow_provider_ddbexport.errors import BadCallError, PointInTimeRecoveryError, ServiceError
 

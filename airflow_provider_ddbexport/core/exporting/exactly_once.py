@@ -25,11 +25,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_ddbexport.core.export_ledger import Attempt, ExportLedger
-from airflow_provider_ddbexport.core.export_request import ExportRequest, client_token
-from airflow_provider_ddbexport.core.listed_exports import export_with_token, exports_alike
-from airflow_provider_ddbexport.core.point_in_time import ExportStatus, describe
-from airflow_provider_ddbexport.core.restorable_window import outside_window, restorable_window, table_name_of
+from airflow_provider_ddbexport.core.exporting.ledger import Attempt, ExportLedger
+from airflow_provider_ddbexport.core.exporting.listed_exports import export_with_token, exports_alike
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus, describe
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
+from airflow_provider_ddbexport.core.exporting.restorable_window import outside_window, restorable_window, table_name_of
 from airflow_provider_ddbexport.core.service import is_transient, service_error
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import (

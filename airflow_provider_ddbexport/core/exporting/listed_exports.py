@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_ddbexport.core.export_request import ExportRequest, client_token
-from airflow_provider_ddbexport.core.point_in_time import ExportStatus
+from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
 from airflow_provider_ddbexport.core.service import service_errors
 
 _CLOCKS_DIFFER = timedelta(days=1)

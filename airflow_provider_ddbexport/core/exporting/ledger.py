@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_ddbexport.core.export_request import ExportRequest, client_token
-from airflow_provider_ddbexport.core.restorable_window import table_name_of
+from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
+from airflow_provider_ddbexport.core.exporting.restorable_window import table_name_of
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time, snapshot_timestamp
 from airflow_provider_ddbexport.errors import ExportLedgerError, InvalidTimeError, ObjectExistsError

@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from airflow_provider_ddbexport.core.export.model import Export, ExportSummary, ExportType
-from airflow_provider_ddbexport.core.restorable_window import RestorableWindow
+from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError, ExportChainError
 
