@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KERNEL := airflow_provider_ddbexport/core/compiled
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 
-.PHONY: demo test lint fuzz asan bench airflow bench-scan pins clean
+.PHONY: .venv demo test lint fuzz asan bench airflow bench-scan pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
@@ -28,6 +28,8 @@ $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcar
 	$$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt && \
 	$$uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
+
+.venv: $(STAMP) ## the virtual environment alone
 
 demo: $(STAMP) ## a table exported, verified, converted, published, crawled and queried, three days in a row
 	@$(BIN)/python scripts/demo.py
