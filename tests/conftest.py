@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A machine that others share is slow now and then. The gate tries the same examples every time; `make fuzz` tries others.
+# A machine that others share is slow now and then. The gate tries the same examples every time; `make fuzz`
+# tries others.
 settings.register_profile("repository", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("repository")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import pickle
-import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +83,7 @@ def test_a_missing_file(folder: ExportFolder) -> None:
     path = folder.add(ANN)
     folder.seal()
     path.unlink()
-    error = refused(folder, rf"data file 2 of 2 {re.escape(str(path))}: the manifest names it, but it is missing")
+    error = refused(folder, rf"data file 2 of 2 {path}: the manifest names it, but it is missing")
     assert error.context["uri"] == str(path)
 
 
@@ -108,9 +107,7 @@ def test_damage_shows_in_the_md5(folder: ExportFolder, how: str) -> None:
     assert verify(folder).items == 2
     path.write_bytes(DAMAGES[how](path.read_bytes()))
     expected = folder.entries[1]["md5Checksum"].replace("+", r"\+")
-    error = refused(
-        folder, rf"data file 2 of 2 .*: md5 expected {re.escape(expected)}, found .* over {path.stat().st_size} bytes"
-    )
+    error = refused(folder, rf"data file 2 of 2 .*: md5 expected {expected}, found .* over {path.stat().st_size} bytes")
     assert error.context["expected"] == folder.entries[1]["md5Checksum"]
 
 
