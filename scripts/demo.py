@@ -187,4 +187,8 @@ def ask(aws: LocalAws, question: str, sql: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # An orderly exit has DuckDB's binding list on the terminal whatever objects its threads still hold.
+    os._exit(status)

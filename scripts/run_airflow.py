@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import socket
@@ -74,4 +75,8 @@ Ctrl-C stops all of it."""
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # An orderly exit has DuckDB's binding list on the terminal whatever objects its threads still hold.
+    os._exit(status)

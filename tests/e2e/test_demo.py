@@ -26,6 +26,7 @@ def test_the_demo_shows_three_days_the_ledger_and_two_answers() -> None:
     assert len(re.findall(r"^reviews +\d{4}", done.stdout, re.MULTILINE)) == 3
     assert done.stdout.count("bytes scanned\n") == 3 + 2
     assert "Jane Austen" in done.stdout
+    assert "leaked" not in done.stderr
 
 
 def test_a_task_that_did_not_succeed_ends_the_demo() -> None:
