@@ -28,12 +28,10 @@ from airflow_provider_ddbexport.links.console import GlueCrawlerLink
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.triggers.conversation import outcome_of
 from airflow_provider_ddbexport.triggers.crawl import SnapshotCrawlTrigger
+from airflow_provider_ddbexport.triggers.waiting import TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_TRIGGER_GRACE = timedelta(minutes=10)
-"""The trigger ends at the deadline itself; this much later Airflow ends it, should no triggerer be running."""
 
 
 class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
@@ -158,7 +156,7 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.patience_s) + _TRIGGER_GRACE,
+            timeout=timedelta(seconds=self.patience_s) + TRIGGER_GRACE,
         )
 
     def _finish(self, context: Context, published: Published, figures: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.triggers.export import GOES_ON, DynamoDBExportTrigger
 from airflow_provider_ddbexport.triggers.restorable_time import DynamoDBRestorableTimeTrigger
 from airflow_provider_ddbexport.triggers.turn import TurnTrigger
+from airflow_provider_ddbexport.triggers.waiting import TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -51,9 +52,6 @@ EXPORT_FIELDS = (
     "ledger",
 )
 """Template fields of every export operator."""
-
-_TRIGGER_GRACE = timedelta(minutes=10)
-"""The trigger ends at the deadline itself; this much later Airflow ends it, should no triggerer be running."""
 
 _SHORT_TURN_S = 60.0
 """A deferrable task waits this long for its turn in the worker, longer in the triggerer."""
@@ -282,7 +280,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
         )
 
     def _defer(self, trigger: BaseTrigger, deadline: datetime) -> None:
-        timeout = timedelta(seconds=_seconds_until(deadline)) + _TRIGGER_GRACE
+        timeout = timedelta(seconds=_seconds_until(deadline)) + TRIGGER_GRACE
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
     @property

@@ -21,12 +21,10 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_ddbexport.core.service import is_transient
 from airflow_provider_ddbexport.errors import DdbExportError, ServiceError
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
+from airflow_provider_ddbexport.triggers.waiting import TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-_TRIGGER_GRACE = timedelta(minutes=10)
-"""The trigger ends at the deadline itself; this much later Airflow ends it, should no triggerer be running."""
 
 
 class WakingSensor(AwsBaseSensor[AwsHookType]):
@@ -100,7 +98,7 @@ class WakingSensor(AwsBaseSensor[AwsHookType]):
             ),
             method_name="execute_complete",
             kwargs={"deadline": deadline.isoformat()},
-            timeout=remaining + _TRIGGER_GRACE,
+            timeout=remaining + TRIGGER_GRACE,
         )
 
     def _poke_deferred(self, context: Context) -> PokeReturnValue:

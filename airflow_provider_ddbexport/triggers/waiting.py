@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from datetime import timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger
+
+TRIGGER_GRACE = timedelta(minutes=10)
+"""A trigger ends at its deadline itself; this much later Airflow ends it, should no triggerer be running."""
 
 
 class WaitingTrigger(BaseTrigger):
