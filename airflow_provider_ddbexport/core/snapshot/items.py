@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,11 +12,12 @@ import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import restore
 from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError, SnapshotNotFoundError
+from airflow_provider_ddbexport.errors import SnapshotNotFoundError
 
 _BATCH_ROWS = 128
 """An item has at most 400 KB, so at most about 50 MB of values are in memory at once."""
@@ -64,38 +64,9 @@ def record_items(table_store: ObjectStore, record: CommitRecord) -> Iterator[byt
     encoder = msgspec.json.Encoder()
     with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
         path = Path(folder, "part.parquet")
-        for number, part in enumerate(record.parts):
-            _fetch(table_store, record, number, path)
+        for number in range(len(record.parts)):
+            part = fetch_part(table_store, record, number, path)
             with pq.ParquetFile(path, pre_buffer=False) as parquet:
                 for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
                     for item in restore(batch, record.schema, part.partition):
                         yield encoder.encode({"Item": item})
-
-
-def _fetch(store: ObjectStore, record: CommitRecord, number: int, path: Path) -> None:
-    """Make *path* hold the part, which is exactly what the record says."""
-    part = record.parts[number]
-    sha256 = hashlib.sha256()
-    size = 0
-    try:
-        with path.open("wb") as file:
-            for chunk in store.stream(part.key):
-                sha256.update(chunk)
-                size += len(chunk)
-                file.write(chunk)
-    except ObjectNotFoundError:
-        raise _damaged(store, record, number, "it is missing") from None
-    if size != part.size:
-        raise _damaged(store, record, number, f"expected {part.size} bytes, found {size}")
-    if sha256.hexdigest() != part.sha256:
-        raise _damaged(store, record, number, f"sha256 expected {part.sha256}, found {sha256.hexdigest()}")
-
-
-def _damaged(store: ObjectStore, record: CommitRecord, number: int, problem: str) -> SnapshotDamagedError:
-    part: Part = record.parts[number]
-    return SnapshotDamagedError(
-        f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(part.key)}: {problem}; convert "
-        f"{record.source.uri} again with replace (--replace)",
-        part=number,
-        as_of=iso(record.as_of),
-    )
