@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+UV = $$(command -v uv || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 SOURCES := airflow_provider_ddbexport dags scripts tests
 export UV_PYTHON_DOWNLOADS := never
@@ -16,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KERNEL := airflow_provider_ddbexport/core/compiled
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 
-.PHONY: .venv demo test lint fuzz asan bench airflow bench-scan pins clean
+.PHONY: .venv demo test lint fuzz asan bench airflow bench-scan wheel wheels pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
@@ -24,9 +25,8 @@ $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcar
 	  || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@uv=$$(command -v uv || echo $(BIN)/uv); \
-	$$uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt && \
-	$$uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
 .venv: $(STAMP) ## the virtual environment alone
@@ -65,9 +65,16 @@ airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 bench-scan: $(STAMP) ## scans against canned pages on loopback: ours and other clients
 	@$(BIN)/python benchmarks/bench_scan.py --json build/bench-scan.json
 
+wheel: $(STAMP) ## sdist and wheel for this Python into dist/, both tried where there is no C compiler
+	@rm -rf dist
+	@$(UV) build --quiet --python $(BIN)/python --out-dir dist .
+	@$(BIN)/python scripts/try_distributions.py --uv $(UV) dist
+
+wheels: $(STAMP) ## wheels for every Python and machine of pyproject.toml into dist/; on Linux needs Docker
+	@$(UV) tool run cibuildwheel --output-dir dist
+
 pins: $(STAMP) ## compile requirements/dev.txt anew from pyproject.toml
-	@uv=$$(command -v uv || echo $(BIN)/uv); \
-	$$uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
+	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-emit-index-url --no-emit-find-links --no-emit-package airflow-provider-ddbexport \
 	  --custom-compile-command "make pins" --quiet -o requirements/dev.txt
 

@@ -1,0 +1,75 @@
+"""Install what ``make wheel`` built where there is no C compiler, and see which decoder is there.
+
+The wheel brings the compiled decoder along. The sdist installs as well, has the reference decoder, and says so once in
+the log and in ``ddbexport --version``. Each is installed with all that it requires into an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
+
+PINS = Path(__file__).parents[1] / "requirements/dev.txt"
+CHECK_LINES = """
+import logging
+from airflow_provider_ddbexport.core.decode import decode_line
+from airflow_provider_ddbexport.core.decoder import check_lines
+logging.basicConfig(format="%(message)s", level=logging.INFO)
+for _ in range(2):
+    assert check_lines(decode_line)(b'{"Item":{"id":{"N":"1"}}}\\n') == 1
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uv", required=True, help="the program that installs")
+    parser.add_argument("folder", type=Path, help="holds one wheel for this Python and one sdist")
+    args = parser.parse_args()
+    (wheel,), (sdist,) = args.folder.glob("*.whl"), args.folder.glob("*.tar.gz")
+    uv = shutil.which(args.uv) or args.uv
+    return max(
+        try_out(uv, wheel, decoder="compiled decoder", told=0), try_out(uv, sdist, decoder="reference decoder", told=1)
+    )
+
+
+def try_out(uv: str, distribution: Path, *, decoder: str, told: int) -> int:
+    """Return 0 if *distribution* installs, has *decoder*, and tells so many times in its log that none is compiled."""
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+        home = Path(folder)
+        # Programs are looked for in this folder only, so that no compiler is found.
+        (home / "programs").mkdir()
+        where = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX", DECODER_VARIABLE)}
+        where["PATH"] = str(home / "programs")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "venv"], check=True)
+        python = home / "venv/bin/python"
+        install: list[Path | str] = [uv, "pip", "install", "--quiet", "--python", python, "--constraint", PINS]
+        # Built here and now, not found among what was built with a compiler.
+        install += ["--refresh-package", "airflow-provider-ddbexport"]
+        subprocess.run([*install, distribution], env=where, check=True)
+        version = _output([home / "venv/bin/ddbexport", "--version"], where, home)
+        log = _output([python, "-c", CHECK_LINES], where, home)
+    times = log.count("The compiled decoder is not there")
+    print(f"{distribution.name}: {version}, of which the log tells {times} times", flush=True)
+    if decoder not in version or times != told:
+        print(f"  expected the {decoder}, and {told} times", flush=True)
+        return 1
+    return 0
+
+
+def _output(command: list[Path | str], env: dict[str, str], folder: Path) -> str:
+    """Return what *command* says in *folder*, which is not the checkout: Python would import the package from there."""
+    done = subprocess.run(
+        command, env=env, cwd=folder, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
