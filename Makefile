@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
+BENCH := $(VENV)/.benchmarks
 SOURCES := airflow_provider_ddbexport dags scripts tests
 export UV_PYTHON_DOWNLOADS := never
 # The machine's certificates, where it has any: behind a proxy only they know it.
@@ -27,6 +28,10 @@ $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcar
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(BENCH): requirements/bench.txt $(STAMP)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	@touch $@
 
 .venv: $(STAMP) ## the virtual environment alone
@@ -73,10 +78,11 @@ wheel: $(STAMP) ## sdist and wheel for this Python into dist/, both tried where 
 wheels: $(STAMP) ## wheels for every Python and machine of pyproject.toml into dist/; on Linux needs Docker
 	@$(UV) tool run cibuildwheel --output-dir dist
 
-pins: $(STAMP) ## compile requirements/dev.txt anew from pyproject.toml
-	@$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --no-emit-index-url --no-emit-find-links --no-emit-package airflow-provider-ddbexport \
-	  --custom-compile-command "make pins" --quiet -o requirements/dev.txt
+COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
+  --no-emit-find-links --no-emit-package airflow-provider-ddbexport --custom-compile-command "make pins" --quiet
+pins: $(STAMP) ## compile requirements/*.txt anew from pyproject.toml
+	@$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
+	@$(COMPILE) --group pyproject.toml:bench --constraint requirements/dev.txt -o requirements/bench.txt
 
 clean:
 	rm -rf $(KERNEL)/_kernel.c $(KERNEL)/*.so $(VENV) .local build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,7 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 CHECKOUT = Path(__file__).parents[2]
-PINS = CHECKOUT / "requirements" / "dev.txt"
+REQUIREMENTS = CHECKOUT / "requirements"
 
 
 def test_the_distribution_has_lower_bounds_only() -> None:
@@ -39,10 +39,24 @@ def test_the_package_is_typed() -> None:
 
 def test_development_is_pinned_with_hashes_and_names_no_index() -> None:
     """Everybody develops and runs the demo with exactly the same files, from whichever index is theirs."""
-    text = PINS.read_text()
-    pins = re.findall(r"^([a-z0-9][\w.-]*)==(\S+).*\\$", text, re.MULTILINE)
+    pins = pinned(REQUIREMENTS / "dev.txt")
     assert len(pins) > 100
+    for name in ("apache-airflow", "boto3", "pyarrow", "moto", "duckdb", "ruff", "mypy"):
+        assert version(name) == pins[name]
+
+
+def test_the_peers_of_the_benchmarks_are_pinned_beside_it() -> None:
+    """Installing them changes nothing that development has."""
+    pins = pinned(REQUIREMENTS / "bench.txt")
+    assert {"polars", "pyspark", "matplotlib"} <= set(pins)
+    development = pinned(REQUIREMENTS / "dev.txt")
+    assert {name: version for name, version in pins.items() if development.get(name, version) != version} == {}
+
+
+def pinned(path: Path) -> dict[str, str]:
+    """Return the versions that *path* pins, each with hashes, by name."""
+    text = path.read_text()
+    pins = re.findall(r"^([a-z0-9][\w.-]*)==(\S+).*\\$", text, re.MULTILINE)
     assert len(re.findall(r"^[a-z0-9].*==", text, re.MULTILINE)) == len(pins)
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text)
-    for name in ("apache-airflow", "boto3", "pyarrow", "moto", "duckdb", "ruff", "mypy"):
-        assert version(name) == dict(pins)[name]
+    return dict(pins)
