@@ -10,16 +10,22 @@ import functools
 import importlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Protocol
 
-from airflow_provider_ddbexport.core.columns import Observation, Schema, observe
-from airflow_provider_ddbexport.core.columns.numbers import NumberSpan
-from airflow_provider_ddbexport.core.columns.observe import EMPTY_MAP, Shape
+from airflow_provider_ddbexport.core.columns import Schema
 from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder, LineRouter
+from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
 from airflow_provider_ddbexport.core.decode import decode_line
-from airflow_provider_ddbexport.core.line_blocks import Decode, Lines, decoded, reference_line
+from airflow_provider_ddbexport.core.line_blocks import (
+    BlockBuilder,
+    Decode,
+    LineObserver,
+    Lines,
+    decoded,
+    reference_line,
+)
+from airflow_provider_ddbexport.core.reference_lines import ReferenceBuilder, ReferenceObserver
 
 DECODER_VARIABLE = "DDBEXPORT_DECODER"
 """Environment variable; ``reference`` turns the compiled decoder off."""
@@ -27,20 +33,16 @@ DECODER_VARIABLE = "DDBEXPORT_DECODER"
 _log = logging.getLogger(__name__)
 
 
-class LineObserver(Protocol):
-    """Takes in blocks of lines."""
-
-    def take(self, lines: Lines) -> int:
-        """Observe whole *lines* and return how many they are; raises RefusedLineError."""
-
-    def observation(self) -> Observation:
-        """Return what was observed."""
-
-
 def line_observer(decode: Decode) -> LineObserver:
     """Return what observes lines that *decode* reads."""
     kernel = _kernel_for(decode)
-    return _ReferenceObserver(decode) if kernel is None else _CompiledObserver(kernel)
+    return ReferenceObserver(decode) if kernel is None else CompiledObserver(kernel)
+
+
+def block_builder(decode: Decode, schema: Schema) -> BlockBuilder:
+    """Return what builds the rows of *schema* from lines that *decode* reads, and observes them on the way."""
+    kernel = _kernel_for(decode)
+    return ReferenceBuilder(decode, schema) if kernel is None else LineBuilder(kernel, schema)
 
 
 def check_lines(decode: Decode) -> Callable[[Lines], int]:
@@ -97,73 +99,6 @@ def _load() -> ModuleType | None:
             error,
         )
         return None
-
-
-class _ReferenceObserver:
-    def __init__(self, decode: Decode) -> None:
-        self._decode = decode
-        self._observation = Observation()
-
-    def take(self, lines: Lines) -> int:
-        before = self._observation.items
-        add = self._observation.add
-        for item in decoded(lines, self._decode):
-            add(item)
-        return self._observation.items - before
-
-    def observation(self) -> Observation:
-        return self._observation
-
-
-class _CompiledObserver:
-    def __init__(self, kernel: ModuleType) -> None:
-        self._raw = kernel.Observer(observe.MAX_MEMBERS, 2 * observe.MAX_ATTRIBUTES)
-        self._seen = Observation()
-
-    def take(self, lines: Lines) -> int:
-        raw = self._raw
-        start = count = 0
-        while start < len(lines):
-            added, start = raw.add(lines, start)
-            count += added
-            if raw.is_irregular:
-                item, start = reference_line(lines, start)
-                self._seen.add(item)
-                count += 1
-            elif raw.is_full:
-                self._drain()
-        return count
-
-    def observation(self) -> Observation:
-        self._drain()
-        return self._seen
-
-    def _drain(self) -> None:
-        items, shapes = self._raw.drain()
-        self._seen.merge(Observation.of(items, _shapes(shapes)))
-
-
-_Raw = tuple[Any, ...]
-"""A shape as the kernel tells it: the counts of :data:`_TYPES`, of empty maps, both spans, members by key, the values
-of a map with too many keys, elements."""
-
-_TYPES = ("S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS")
-
-
-def _shapes(raw: Mapping[str, _Raw]) -> dict[str, Shape]:
-    return {name: _shape(shape) for name, shape in raw.items()}
-
-
-def _shape(raw: _Raw) -> Shape:
-    counts, empty_maps, numbers, set_numbers, members, map_values, elements = raw
-    return Shape(
-        counts={kind: count for kind, count in zip((*_TYPES, EMPTY_MAP), (*counts, empty_maps), strict=True) if count},
-        numbers=None if numbers is None else NumberSpan(*numbers),
-        set_numbers=None if set_numbers is None else NumberSpan(*set_numbers),
-        members=None if members is None else _shapes(members),
-        map_values=None if map_values is None else _shape(map_values),
-        elements=None if elements is None else _shape(elements),
-    )
 
 
 def line_builder(decode: Decode, schema: Schema) -> LineBuilder | None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
+import pyarrow as pa
+
+from airflow_provider_ddbexport.core.columns import Observation
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.errors import ItemError
 
@@ -24,16 +29,73 @@ class RefusedLineError(Exception):
         self.reason = reason
 
 
+class LineObserver(Protocol):
+    """Takes in blocks of lines."""
+
+    @property
+    def news(self) -> int:
+        """As :attr:`.Observation.news`."""
+
+    def take(self, lines: Lines) -> int:
+        """Observe whole *lines* and return how many they are; raises RefusedLineError."""
+
+    def observation(self) -> Observation:
+        """Return what was observed; the observer goes on."""
+
+
+class BlockBuilder(Protocol):
+    """Builds record batches as :class:`.RowBuilder` does, from blocks of lines, each of which is decoded once."""
+
+    @property
+    def rows(self) -> int:
+        """Rows since the last :meth:`finish`."""
+
+    @property
+    def bytes(self) -> int:
+        """The estimate that RowBuilder makes of them."""
+
+    @property
+    def rescued(self) -> Counter[str]:
+        """Values rescued so far, over all batches, by path."""
+
+    def add(self, item: Item, not_in_path: int = 0) -> None:
+        """Append one row; bits of *not_in_path* say which of the ``partition_by`` values the path does not hold."""
+
+    def add_lines(
+        self, lines: Lines, start: int, *, most_rows: int, most_bytes: int, observer: LineObserver | None = None
+    ) -> int:
+        """Append lines from offset *start* until there are *most_rows* or *most_bytes* or no more lines.
+
+        Each is observed by *observer*, which comes from the same decoder. Returns the offset of the next line, at or
+        beyond the end if there is none. Raises RefusedLineError. For schemas without ``partition_by``.
+        """
+
+    def take_back(self) -> None:
+        """Forget the rows of the last :meth:`add_lines`, unless :meth:`finish` has given them away.
+
+        They stay observed: what was news in them may ask for another schema to build them under.
+        """
+
+    def finish(self) -> pa.RecordBatch:
+        """Return the rows added since the last time, as one batch, and start the next."""
+
+
 def decoded(lines: Lines, decode: Decode) -> Iterator[Item]:
     """Yield the items of whole *lines*; raises RefusedLineError."""
-    offset = 0
-    *whole, rest = lines.split(b"\n")
+    for item, _ in decoded_from(lines, 0, decode):
+        yield item
+
+
+def decoded_from(lines: Lines, start: int, decode: Decode) -> Iterator[tuple[Item, int]]:
+    """Yield the items of whole *lines* from offset *start*, and where the line behind each begins."""
+    *whole, rest = (lines[start:] if start else lines).split(b"\n")
     for line in [*whole, rest] if rest else whole:
         try:
-            yield decode(line)
+            item = decode(line)
         except ItemError as error:
-            raise RefusedLineError(offset, _reason(error)) from None
-        offset += len(line) + 1
+            raise RefusedLineError(start, _reason(error)) from None
+        start += len(line) + 1
+        yield item, start
 
 
 def reference_line(lines: Lines, start: int) -> tuple[Item, int]:

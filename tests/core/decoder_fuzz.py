@@ -14,8 +14,8 @@ from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.decoder import (
     DECODER_VARIABLE,
+    block_builder,
     check_lines,
-    line_builder,
     line_observer,
 )
 from airflow_provider_ddbexport.core.line_blocks import RefusedLineError, decoded
@@ -137,14 +137,19 @@ class Outcome:
 
 def compiled_outcome(lines: bytes, schema: Schema) -> Outcome:
     """Return what the compiled decoder makes of *lines*; it must be there."""
-    observer, builder = line_observer(decode_line), line_builder(decode_line, schema)
+    observer, alone, builder = (
+        line_observer(decode_line),
+        line_observer(decode_line),
+        block_builder(decode_line, schema),
+    )
     assert isinstance(builder, LineBuilder)
     try:
-        observer.take(lines)
+        alone.take(lines)
         check_lines(decode_line)(lines)
-        builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40)
+        builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40, observer=observer)
     except RefusedLineError as refused:
         return Outcome((refused.offset, refused.reason))
+    assert observer.observation() == alone.observation()
     size = builder.bytes
     return Outcome(None, observer.observation(), builder.finish(), size, dict(builder.rescued))
 

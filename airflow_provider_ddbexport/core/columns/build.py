@@ -47,6 +47,7 @@ class RowBuilder:
         self._rescued_rows: list[list[tuple[str, str]] | None] = []
         self._writers: dict[str, tuple[Writer, Steps]] = {}
         self._leaves: list[ValueWriter] = []
+        self._mark: tuple[int, int, Counter[str]] = 0, 0, Counter()
         self._compile(schema)
 
     def _compile(self, schema: Schema) -> None:
@@ -98,6 +99,18 @@ class RowBuilder:
         self._rescued_rows.append(entries)
         return sum(len(path) + len(text) + 16 for path, text in entries)
 
+    def mark(self) -> None:
+        """Remember where it is, for :meth:`take_back`."""
+        self._mark = self.rows, self.bytes, self.rescued.copy()
+
+    def take_back(self) -> None:
+        """Forget the rows since the last :meth:`mark` or :meth:`finish`, and what was rescued in them."""
+        self.rows, self.bytes, rescued = self._mark
+        self.rescued = rescued.copy()
+        for leaf in self._leaves:
+            leaf.take_back(self.rows)
+        del self._rescued_rows[self.rows :]
+
     def finish(self) -> pa.RecordBatch:
         """Return the rows added since the last time, as one batch, and start the next."""
         rows = self.rows
@@ -106,6 +119,7 @@ class RowBuilder:
         arrays.append(pa.array(self._rescued_rows, RESCUED_TYPE))
         self._rescued_rows = []
         self.rows = self.bytes = 0
+        self.mark()
         return pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
 
 

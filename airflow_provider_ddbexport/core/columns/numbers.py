@@ -80,15 +80,17 @@ class NumberSpan:
     scale: int = 0
     is_int64: bool = True
 
-    def add(self, text: str) -> None:
-        """Take in one number."""
+    def add(self, text: str) -> bool:
+        """Take in one number; return whether :meth:`arrow` is another type now."""
         whole_digits, scale = _measure(text)
-        if whole_digits > self.whole_digits:  # noqa: PLR1730 - max() takes three times as long, for every number
-            self.whole_digits = whole_digits
-        if scale > self.scale:  # noqa: PLR1730 - same
-            self.scale = scale
-        if scale or (whole_digits > 18 and _int64(text) is None):
-            self.is_int64 = False
+        is_int64 = not scale and (whole_digits <= 18 or _int64(text) is not None)
+        if whole_digits <= self.whole_digits and scale <= self.scale and (is_int64 or not self.is_int64):
+            return False
+        before = self.arrow()
+        self.whole_digits = max(self.whole_digits, whole_digits)
+        self.scale = max(self.scale, scale)
+        self.is_int64 = self.is_int64 and is_int64
+        return bool(self.arrow() != before)
 
     def merge(self, other: NumberSpan) -> None:
         """Take in all numbers of *other*."""

@@ -43,35 +43,44 @@ class Shape:
     map_values: Shape | None = None
     elements: Shape | None = None
 
-    def add(self, value: AttributeValue) -> None:
-        """Take in one value."""
+    def add(self, value: AttributeValue) -> bool:
+        """Take in one value; return whether that is news, as :attr:`Observation.news` counts them."""
         counts = self.counts
+        is_news = False
         for kind, content in value.items():
             counted = EMPTY_MAP if kind == "M" and not content else kind
-            counts[counted] = counts.get(counted, 0) + 1
+            if counted in counts:
+                counts[counted] += 1
+            else:
+                counts[counted] = 1
+                is_news = True
             # Most values are text, of which no more is to be known.
-            if kind != "S":
-                self._look_inside(kind, content)
+            if kind != "S" and self._look_inside(kind, content):
+                is_news = True
+        return is_news
 
-    def _look_inside(self, kind: str, content: Any) -> None:
+    def _look_inside(self, kind: str, content: Any) -> bool:
+        is_news = False
         if kind == "N":
             if self.numbers is None:
                 self.numbers = NumberSpan()
-            self.numbers.add(content)
+            is_news = self.numbers.add(content)
         elif kind == "M" and content:
-            self._add_members(content)
+            is_news = self._add_members(content)
         elif kind == "L":
             if self.elements is None:
                 self.elements = Shape()
             for element in content:
-                self.elements.add(element)
+                is_news |= self.elements.add(element)
         elif kind == "NS":
             if self.set_numbers is None:
                 self.set_numbers = NumberSpan()
             for number in content:
-                self.set_numbers.add(number)
+                is_news |= self.set_numbers.add(number)
+        return is_news
 
-    def _add_members(self, members: dict[str, AttributeValue]) -> None:
+    def _add_members(self, members: dict[str, AttributeValue]) -> bool:
+        is_news = False
         if self.map_values is None:
             if self.members is None:
                 self.members = {}
@@ -79,12 +88,14 @@ class Shape:
                 shape = self.members.get(key)
                 if shape is None:
                     shape = self.members[key] = Shape()
-                shape.add(value)
+                is_news |= shape.add(value)
+            # A key too many is news, for its value is the first of its kind.
             if len(self.members) > MAX_MEMBERS:
                 self._forget_keys()
         else:
             for value in members.values():
-                self.map_values.add(value)
+                is_news |= self.map_values.add(value)
+        return is_news
 
     def _forget_keys(self) -> None:
         self.map_values = self.any_member()
@@ -150,6 +161,9 @@ class Observation:
     def __init__(self) -> None:
         self.items = 0
         """Items added."""
+        self.news = 0
+        """Moves when an item is added that has a type at a place where none had it, or a number that asks for another
+        Arrow type: without news, only which of the types at a place is the commonest can change the columns."""
         self._attributes: dict[str, Shape] = {}
 
     def add(self, item: Item) -> None:
@@ -160,7 +174,8 @@ class Observation:
             shape = attributes.get(name)
             if shape is None:
                 shape = attributes[name] = Shape()
-            shape.add(value)
+            if shape.add(value):
+                self.news += 1
         if len(attributes) > 2 * MAX_ATTRIBUTES:
             self._drop_longest_names()
 

@@ -37,6 +37,9 @@ class Writer(Protocol):
 class ValueWriter(Writer, Protocol):
     """A writer with an array."""
 
+    def take_back(self, rows: int) -> None:
+        """Forget all rows but the first *rows*."""
+
     def finish(self, rows: int) -> pa.Array:
         """Return the array of all rows, *rows* of them, and start anew."""
 
@@ -66,6 +69,9 @@ class _Text:
             values.extend(repeat(None, row - len(values)))
         values.append(content)
         return 8 + len(content)
+
+    def take_back(self, rows: int) -> None:
+        del self._values[rows:]
 
     def finish(self, rows: int) -> pa.Array:
         values, self._values = self._values, []
@@ -127,6 +133,9 @@ class _JsonText:
         self._values.append(text)
         return 8 + len(text)
 
+    def take_back(self, rows: int) -> None:
+        del self._values[rows:]
+
     def finish(self, rows: int) -> pa.Array:
         values, self._values = self._values, []
         values.extend(repeat(None, rows - len(values)))
@@ -173,6 +182,11 @@ class _Struct(FlatWriter):
             self._is_null.append(False)
         return super().put(row, value, path)
 
+    def take_back(self, rows: int) -> None:
+        del self._is_null[rows:]
+        for member in self._members:
+            member.take_back(rows)
+
     def finish(self, rows: int) -> pa.Array:
         is_null, self._is_null = self._is_null, []
         is_null.extend(repeat(True, rows - len(is_null)))
@@ -209,6 +223,11 @@ class _List:
         self._count += len(contents)
         return size
 
+    def take_back(self, rows: int) -> None:
+        self._count = _first_of(self._starts[rows:], self._count)
+        del self._starts[rows:]
+        self._elements.take_back(self._count)
+
     def finish(self, rows: int) -> pa.Array:
         starts, self._starts = self._starts, []
         count, self._count = self._count, 0
@@ -242,6 +261,12 @@ class _Map:
             self._keys.append(key)
         return size
 
+    def take_back(self, rows: int) -> None:
+        count = _first_of(self._starts[rows:], len(self._keys))
+        del self._starts[rows:]
+        del self._keys[count:]
+        self._values.take_back(count)
+
     def finish(self, rows: int) -> pa.Array:
         starts, self._starts = self._starts, []
         keys, self._keys = self._keys, []
@@ -249,6 +274,11 @@ class _Map:
         offsets = pa.array([*starts, len(keys)], pa.int32())
         values = self._values.finish(len(keys))
         return pa.MapArray.from_arrays(offsets, pa.array(keys, pa.string()), values).cast(self._type)
+
+
+def _first_of(starts: list[int | None], count: int) -> int:
+    """Return where the first of *starts* is that is no null; else *count*, where the next one would be."""
+    return next((start for start in starts if start is not None), count)
 
 
 _WRITERS: dict[Kind, Callable[[Column, str, Rescue], ValueWriter]] = {

@@ -57,7 +57,7 @@ cdef extern from "kernel.h" nogil:
         shape *elements
 
     ctypedef struct observer:
-        int64_t items
+        int64_t items, news
         names attributes
         uint32_t max_members
 
@@ -79,6 +79,9 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef int (*exact_double)(const uint8_t *text, size_t size, double *value) noexcept nogil
 
+    ctypedef struct tally:
+        int64_t now
+
     ctypedef struct builder:
         column *root
         column **leaves
@@ -92,6 +95,8 @@ cdef extern from "kernel.h" nogil:
     int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact)
     void builder_free(builder *b)
     status build_item(builder *b, const tape *t)
+    void builder_mark(builder *b)
+    void builder_take_back(builder *b)
 
     struct ArrowArray:
         void (*release)(ArrowArray *) noexcept nogil
@@ -212,13 +217,24 @@ cdef class Observer(Lines):
     def __dealloc__(self):
         observer_clear(&self._observer)
 
-    @property
-    def is_full(self):
-        """Whether there are more attributes than it should hold; time for :meth:`drain`."""
+    cdef bint _is_full(self) noexcept nogil:
         return self._observer.attributes.count > self._most_attributes
 
-    def add(self, bytes lines not None, Py_ssize_t start):
-        """Take in lines from offset *start* until one is irregular or it is full; return how many and where it is."""
+    @property
+    def is_full(self):
+        """Whether there are more attributes than it should hold; time for :meth:`forget`."""
+        return self._is_full()
+
+    @property
+    def news(self):
+        """Moves when something is seen for the first time that could change the columns."""
+        return self._observer.news
+
+    def add(self, bytes lines not None, Py_ssize_t start, bint checked=False):
+        """Take in lines from offset *start* until one is irregular or it is full; return how many and where it is.
+
+        *checked* lines come from the reference decoder.
+        """
         _check(lines, start)
         cdef const uint8_t *first = lines
         cdef const uint8_t *limit = first + len(lines)
@@ -227,8 +243,8 @@ cdef class Observer(Lines):
         cdef int64_t count = 0
         cdef status reason = OK
         with nogil:
-            while at < limit and self._observer.attributes.count <= self._most_attributes:
-                reason = parse_line(&self._tape, at, limit, 0, &end)
+            while at < limit and not self._is_full():
+                reason = parse_line(&self._tape, at, limit, checked, &end)
                 if reason == OK:
                     reason = observe_item(&self._observer, &self._tape)
                 if reason != OK:
@@ -240,12 +256,13 @@ cdef class Observer(Lines):
             _refuse(reason)
         return count, at - first
 
-    def drain(self):
-        """Return the items and the raw shapes by attribute, and start anew."""
-        cdef int64_t items = self._observer.items
-        shapes = _raw_members(&self._observer.attributes)
+    def seen(self):
+        """Return the items and the raw shapes by attribute."""
+        return self._observer.items, _raw_members(&self._observer.attributes)
+
+    def forget(self):
+        """Start anew."""
         observer_clear(&self._observer)
-        return items, shapes
 
 
 cdef dict _raw_members(const names *members):
@@ -358,13 +375,30 @@ cdef class Builder(Lines):
         found = {}
         for i in range(self._builder.counted.count):
             counted = &self._builder.counted.entries[i]
-            found[counted.name[:counted.size].decode("utf-8")] = (<const int64_t *>counted.value)[0]
+            found[counted.name[:counted.size].decode("utf-8")] = (<const tally *>counted.value).now
         return found
 
-    def add(self, bytes lines not None, Py_ssize_t start, int64_t most_rows, int64_t most_bytes, bint checked=False):
+    def mark(self):
+        """Remember where it is, for :meth:`take_back`."""
+        builder_mark(&self._builder)
+
+    def take_back(self):
+        """Forget the rows since the last :meth:`mark` or :meth:`finish`."""
+        builder_take_back(&self._builder)
+
+    def add(
+        self,
+        bytes lines not None,
+        Py_ssize_t start,
+        int64_t most_rows,
+        int64_t most_bytes,
+        bint checked=False,
+        Observer seen_by=None,
+    ):
         """Append lines from offset *start* until there are *most_rows* or *most_bytes*, or one is irregular.
 
-        Return the offset of the next line. *checked* lines come from the reference decoder.
+        Each is observed by *seen_by* as well, until that is full. Return the offset of the next line. *checked* lines
+        come from the reference decoder.
         """
         _check(lines, start)
         cdef const uint8_t *first = lines
@@ -372,15 +406,20 @@ cdef class Builder(Lines):
         cdef const uint8_t *at = first + start
         cdef const uint8_t *end = at
         cdef status reason = OK
+        cdef bint is_observed = seen_by is not None
         with nogil:
             while at < limit:
                 reason = parse_line(&self._tape, at, limit, checked, &end)
+                if reason == OK and is_observed:
+                    reason = observe_item(&seen_by._observer, &self._tape)
                 if reason == OK:
                     reason = build_item(&self._builder, &self._tape)
                 if reason != OK:
                     break
                 at = end + 1
                 if self._builder.rows >= most_rows or self._builder.bytes >= most_bytes:
+                    break
+                if is_observed and seen_by._is_full():
                     break
         self.is_irregular = reason == IRREGULAR
         if reason != OK and reason != IRREGULAR:

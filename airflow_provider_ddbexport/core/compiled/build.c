@@ -44,7 +44,7 @@ static int count_misfit(builder *b, const uint8_t *label, size_t size) {
         found = names_find(&b->counted, label, 1, hash);
     }
     if (found == NULL) {
-        int64_t *count = calloc(1, sizeof *count);
+        tally *count = calloc(1, sizeof *count);
         if (count == NULL) return 0;
         found = names_add(&b->counted, label, (uint32_t)size, hash, count);
         if (found == NULL) {
@@ -52,7 +52,8 @@ static int count_misfit(builder *b, const uint8_t *label, size_t size) {
             return 0;
         }
     }
-    ++*(int64_t *)found->value;
+    ((tally *)found->value)->now++;
+    b->is_counted_since = 1;
     return 1;
 }
 

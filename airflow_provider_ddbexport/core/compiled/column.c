@@ -58,6 +58,10 @@ int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_cou
     b->exact = exact;
     b->rescued.kind = MAP;
     b->rescued_keys.kind = b->rescued_values.kind = TEXT;
+    b->rescued_children[0] = &b->rescued_keys;
+    b->rescued_children[1] = &b->rescued_values;
+    b->rescued.children = b->rescued_children;
+    b->rescued.child_count = 2;
     /* So that text of no length has an address as well. */
     return b->leaves != NULL && buffer_room(&b->misfit_text, 1) && buffer_room(&b->scratch, 1);
 }
@@ -114,6 +118,70 @@ int column_pad(column *c, int64_t rows) {
     c->rows = rows;
     c->nulls += (int64_t)missing;
     return 1;
+}
+
+/* Forgets the rows from `rows` on. */
+static void column_truncate(column *c, int64_t rows) {
+    if (c->kind == FLAT) {
+        for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], rows);
+        return;
+    }
+    if (c->rows <= rows) return;
+    size_t bytes = ((size_t)rows + 7) / 8;
+    uint8_t last_bits = (uint8_t)(0xFF >> (8 * bytes - (size_t)rows));
+    if (bytes) c->validity.at[bytes - 1] &= last_bits;
+    c->validity.size = bytes;
+    c->nulls = c->rows = rows;
+    for (size_t i = 0; i < bytes; i++) c->nulls -= __builtin_popcount(c->validity.at[i]);
+    int32_t end = 0;
+    switch (c->kind) {
+    case TEXT: case NUMBER_TEXT: case BINARY: case JSON: case LIST: case MAP:
+        c->offsets.size = ((size_t)rows + 1) * sizeof end;
+        memcpy(&end, c->offsets.at + c->offsets.size - sizeof end, sizeof end);
+        if (c->child_count == 0) c->contents.size = (size_t)end;
+        for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], end);
+        break;
+    case NUMBER_INT64: case NUMBER_DOUBLE:
+        c->contents.size = (size_t)rows * 8;
+        break;
+    case NUMBER_DECIMAL:
+        c->contents.size = (size_t)rows * 16;
+        break;
+    case BOOLEAN:
+        if (bytes) c->contents.at[bytes - 1] &= last_bits;
+        c->contents.size = bytes;
+        break;
+    case STRUCT:
+        for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], rows);
+        break;
+    case FLAT: case PATH:
+        break;
+    }
+}
+
+void builder_mark(builder *b) {
+    b->marked_rows = b->rows;
+    b->marked_bytes = b->bytes;
+    b->marked_labels = b->counted.count;
+    if (!b->is_counted_since) return;
+    for (uint32_t i = 0; i < b->counted.count; i++) {
+        tally *count = b->counted.entries[i].value;
+        count->marked = count->now;
+    }
+    b->is_counted_since = 0;
+}
+
+void builder_take_back(builder *b) {
+    column_truncate(b->root, b->marked_rows);
+    column_truncate(&b->rescued, b->marked_rows);
+    b->rows = b->marked_rows;
+    b->bytes = b->marked_bytes;
+    names_truncate(&b->counted, b->marked_labels, free);
+    for (uint32_t i = 0; i < b->counted.count; i++) {
+        tally *count = b->counted.entries[i].value;
+        count->now = count->marked;
+    }
+    b->is_counted_since = 0;
 }
 
 /* Arrow's side. What is handed over belongs to the arrays; their release frees it. */
@@ -213,10 +281,7 @@ static int column_finish(column *c, int64_t rows, struct ArrowArray *array) {
 }
 
 enum status builder_finish(builder *b, struct ArrowArray *out) {
-    column *rescued_children[2] = {&b->rescued_keys, &b->rescued_values};
     if (b->failed) return b->failed;
-    b->rescued.children = rescued_children;
-    b->rescued.child_count = 2;
     int is_fine = array_start(out, b->rows, 0, 1, (int64_t)b->leaf_count + 1);
     if (is_fine) {
         for (uint32_t i = 0; is_fine && i < b->leaf_count; i++)
@@ -224,9 +289,8 @@ enum status builder_finish(builder *b, struct ArrowArray *out) {
         is_fine = is_fine && column_finish(&b->rescued, b->rows, out->children[b->leaf_count]);
         if (!is_fine) array_release(out);
     }
-    b->rescued.children = NULL;
-    b->rescued.child_count = 0;
     if (!is_fine) return b->failed = NO_MEMORY;
     b->rows = b->bytes = 0;
+    builder_mark(b);
     return OK;
 }

@@ -102,6 +102,8 @@ typedef struct {
 
 entry *names_find(const names *n, const uint8_t *name, uint32_t size, uint32_t hash);
 entry *names_add(names *n, const uint8_t *name, uint32_t size, uint32_t hash, void *value);
+/* Forgets all but the first `count`. */
+void names_truncate(names *n, uint32_t count, void (*free_value)(void *));
 void names_free(names *n, void (*free_value)(void *));
 
 /* Numbers. */
@@ -150,6 +152,7 @@ typedef struct shape {
 
 typedef struct {
     int64_t items;
+    int64_t news; /* moves when something is seen for the first time that could change the columns */
     names attributes;
     uint32_t max_members;
 } observer;
@@ -186,6 +189,10 @@ typedef struct {
 typedef int (*exact_double)(const uint8_t *text, size_t size, double *value);
 
 typedef struct {
+    int64_t now, marked;
+} tally;
+
+typedef struct {
     column *root;      /* a FLAT of all attributes, without a label */
     column **leaves;   /* columns with an array, in the order of the parts */
     uint32_t leaf_count;
@@ -198,11 +205,15 @@ typedef struct {
     uint32_t depth;
     buffer misfits, misfit_text;
     /* Of the batch: the _rescued column, a map of text to text. */
-    column rescued, rescued_keys, rescued_values;
+    column rescued, rescued_keys, rescued_values, *rescued_children[2];
     /* Of all batches: how many misfits by label. */
-    names counted;
+    names counted;     /* of tally */
     uint32_t max_counted;
     buffer scratch;
+    /* What builder_take_back() goes back to. */
+    int64_t marked_rows, marked_bytes;
+    uint32_t marked_labels;
+    int is_counted_since;
 } builder;
 
 enum { BATCH_STEPS = 2 * MAX_NESTING + 8 };
@@ -214,6 +225,10 @@ void column_free(column *c);
 int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact);
 void builder_free(builder *b);
 enum status build_item(builder *b, const tape *t);
+
+/* Remembers where the builder is; builder_take_back() forgets the rows since then. A batch begins with a mark. */
+void builder_mark(builder *b);
+void builder_take_back(builder *b);
 
 /* Arrow's C data interface. */
 struct ArrowArray {

@@ -16,15 +16,16 @@ from airflow_provider_ddbexport.core.columns.arrow_types import leaves
 from airflow_provider_ddbexport.core.columns.build import MAX_REPORTED_PATHS
 from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, merge_flat
+from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.line_blocks import Lines, reference_line
+from airflow_provider_ddbexport.core.line_blocks import LineObserver, Lines, reference_line
 
 _REMEMBERED = 10_000
 """Partitions that a router remembers at once."""
 
 
 class LineBuilder:
-    """Builds record batches as :class:`.RowBuilder` does, from lines; only where :func:`line_builder` gives one."""
+    """The compiled :class:`.BlockBuilder`, whose methods are described there."""
 
     def __init__(self, kernel: ModuleType, schema: Schema) -> None:
         in_path = {path_of(key.attribute): place for place, key in enumerate(partition_keys(schema))}
@@ -62,21 +63,30 @@ class LineBuilder:
         if self._raw.is_irregular:
             raise AssertionError("the decoders disagree about an item")
 
-    def add_lines(self, lines: Lines, start: int, *, most_rows: int, most_bytes: int) -> int:
-        """Append lines from offset *start* until there are *most_rows* or *most_bytes* or no more lines.
-
-        Returns the offset of the next line, at or beyond the end if there is none. Raises RefusedLineError. For
-        schemas without ``partition_by``.
-        """
-        raw = self._raw
+    def add_lines(
+        self, lines: Lines, start: int, *, most_rows: int, most_bytes: int, observer: LineObserver | None = None
+    ) -> int:
+        """Append lines, each of them observed in the same go."""
+        if observer is not None and not isinstance(observer, CompiledObserver):
+            raise TypeError("expected an observer of the compiled decoder")
+        raw, seen_by = self._raw, None if observer is None else observer.raw
+        raw.mark()
         while start < len(lines):
-            start = raw.add(lines, start, most_rows, most_bytes)
+            start = raw.add(lines, start, most_rows, most_bytes, seen_by=seen_by)
             if raw.is_irregular:
                 item, start = reference_line(lines, start)
+                if observer is not None:
+                    observer.add(item)
                 self.add(item)
+            if observer is not None:
+                observer.keep_small()
             if raw.rows >= most_rows or raw.bytes >= most_bytes:
                 break
         return start
+
+    def take_back(self) -> None:
+        """Forget the rows of the last add_lines()."""
+        self._raw.take_back()
 
     def add_row(self, lines: Lines, start: int, not_in_path: int) -> None:
         """Append the line at offset *start*, which a LineRouter has read; otherwise as :meth:`add`."""

@@ -70,6 +70,17 @@ entry *names_add(names *n, const uint8_t *name, uint32_t size, uint32_t hash, vo
     return &n->entries[n->count++];
 }
 
+void names_truncate(names *n, uint32_t count, void (*free_value)(void *)) {
+    if (count >= n->count) return;
+    for (uint32_t i = count; i < n->count; i++) {
+        free(n->entries[i].name);
+        if (free_value != NULL) free_value(n->entries[i].value);
+    }
+    n->count = count;
+    memset(n->slots, 0, (size_t)n->slots_room * sizeof *n->slots);
+    for (uint32_t i = 0; i < count; i++) names_place(n, i);
+}
+
 void names_free(names *n, void (*free_value)(void *)) {
     for (uint32_t i = 0; i < n->count; i++) {
         free(n->entries[i].name);

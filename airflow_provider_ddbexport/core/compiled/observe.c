@@ -29,11 +29,23 @@ static shape *shape_of(names *shapes, const uint8_t *name, uint32_t size, uint32
     return made;
 }
 
-static void span_add(span *s, const node *n) {
+/* Which of the types that NumberSpan.arrow() chooses from. */
+static int span_type(const span *s) {
+    enum { DEFAULT_SCALE = 9, INT64 = -1, DIGITS = -2 };
+    if (s->is_int64) return INT64;
+    if (s->scale <= DEFAULT_SCALE && s->whole_digits <= MAX_DIGITS - DEFAULT_SCALE) return DEFAULT_SCALE;
+    return s->whole_digits + s->scale <= MAX_DIGITS ? s->scale : DIGITS;
+}
+
+/* Returns whether they are numbers of another type now. */
+static int span_add(span *s, const node *n) {
+    int is_wider = !s->is_known;
     if (!s->is_known) *s = (span){.is_known = 1, .is_int64 = 1};
+    int type = span_type(s);
     if (n->whole_digits > s->whole_digits) s->whole_digits = n->whole_digits;
     if (n->scale > s->scale) s->scale = n->scale;
     if (!(n->flags & WHOLE)) s->is_int64 = 0;
+    return is_wider || span_type(s) != type;
 }
 
 static void span_merge(span *s, const span *other) {
@@ -84,39 +96,41 @@ static int shape_forget_keys(shape *s, uint32_t max_members) {
     return is_fine;
 }
 
-static int shape_add(shape *s, const node *nodes, uint32_t at, uint32_t max_members) {
+static int shape_add(observer *o, shape *s, const node *nodes, uint32_t at) {
     const node *n = &nodes[at];
     uint32_t count = n->size, child = at + 1;
     if (n->kind == M && count == 0) {
-        s->empty_maps++;
+        o->news += s->empty_maps++ == 0;
         return 1;
     }
-    s->counts[n->kind]++;
+    o->news += s->counts[n->kind]++ == 0;
     switch ((enum kind)n->kind) {
     case N:
-        span_add(&s->numbers, n);
+        o->news += span_add(&s->numbers, n);
         return 1;
     case NS:
-        for (uint32_t i = 0; i < count; child = nodes[child].next, i++) span_add(&s->set_numbers, &nodes[child]);
+        for (uint32_t i = 0; i < count; child = nodes[child].next, i++)
+            o->news += span_add(&s->set_numbers, &nodes[child]);
         return 1;
     case L:
         if (!have(&s->elements)) return 0;
         for (uint32_t i = 0; i < count; child = nodes[child].next, i++)
-            if (!shape_add(s->elements, nodes, child, max_members)) return 0;
+            if (!shape_add(o, s->elements, nodes, child)) return 0;
         return 1;
     case M:
         if (s->map_values != NULL) {
             for (uint32_t i = 0; i < count; child = nodes[child].next, i++)
-                if (!shape_add(s->map_values, nodes, child, max_members)) return 0;
+                if (!shape_add(o, s->map_values, nodes, child)) return 0;
             return 1;
         }
         s->has_members = 1;
         for (uint32_t i = 0; i < count; child = nodes[child].next, i++) {
             const node *m = &nodes[child];
             shape *member = shape_of(&s->members, m->name, m->name_size, m->hash);
-            if (member == NULL || !shape_add(member, nodes, child, max_members)) return 0;
+            if (member == NULL || !shape_add(o, member, nodes, child)) return 0;
         }
-        return s->members.count <= max_members || shape_forget_keys(s, max_members);
+        /* A key too many is news, for its value was the first of its kind. */
+        return s->members.count <= o->max_members || shape_forget_keys(s, o->max_members);
     default:
         return 1;
     }
@@ -128,7 +142,7 @@ enum status observe_item(observer *o, const tape *t) {
     for (uint32_t i = 0; i < nodes[0].size; child = nodes[child].next, i++) {
         const node *n = &nodes[child];
         shape *s = shape_of(&o->attributes, n->name, n->name_size, n->hash);
-        if (s == NULL || !shape_add(s, nodes, child, o->max_members)) return NO_MEMORY;
+        if (s == NULL || !shape_add(o, s, nodes, child)) return NO_MEMORY;
     }
     o->items++;
     return OK;
