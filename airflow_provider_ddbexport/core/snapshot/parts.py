@@ -20,6 +20,7 @@ from airflow_provider_ddbexport.core.export.reader import item_decoder
 from airflow_provider_ddbexport.core.line_blocks import Lines, decoded
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.snapshot.publish import published_meanwhile
 from airflow_provider_ddbexport.core.snapshot.record import Part
@@ -174,7 +175,7 @@ class PartsWriter:
         path = self._folder / f"{self._files:06d}.parquet"
         self._files += 1
         sink = pa.OSFile(str(path), "wb")
-        parquet = pq.ParquetWriter(sink, self._arrow, compression="zstd")
+        parquet = part_writer(sink, self._arrow)
         builder = line_builder(self._decode, self._plan.schema) or RowBuilder(self._plan.schema)
         part = _OpenPart(path, builder, sink, parquet)
         self._open[partition] = part

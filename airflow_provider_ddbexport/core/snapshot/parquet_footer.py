@@ -1,0 +1,215 @@
+"""The footer of a Parquet file, and the column chunks it speaks of, as bytes that can be put into another file.
+
+Where a thing lies in a file is said in the footer and nowhere else, so a column chunk that is copied is right as soon
+as the footer of the other file says where it is. Numbers of fields are those of parquet.thrift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
+    I32,
+    I64,
+    LIST,
+    STRUCT,
+    Struct,
+    damaged,
+    read_struct,
+    read_structs,
+    write_struct,
+)
+
+_MAGIC = b"PAR1"
+_TAIL_BYTES = 8
+
+# Of a FileMetaData.
+_FILE_ROWS, _ROW_GROUPS = 3, 4
+# Of a RowGroup.
+_CHUNKS, _TOTAL_BYTES, _GROUP_ROWS, _SORTING, _OFFSET, _COMPRESSED_BYTES = 1, 2, 3, 4, 5, 6
+# Of a SortingColumn.
+_LEAF = 1
+# Of a ColumnChunk.
+_META = 3
+# Of a ColumnMetaData.
+_PATH, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE = 3, 6, 7, 9, 11
+
+_IN_PLACE_CHUNK = frozenset({2, _META})
+_IN_PLACE_META = frozenset(
+    {1, 2, _PATH, 4, 5, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, 12, 13, 16}
+)
+"""Fields that point at nothing but the chunk's own pages. Others may say where an index, a filter or a key is."""
+
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The values of one leaf in one row group.
+
+    Attributes:
+        fields: its ColumnChunk in the footer.
+        file: what its bytes are in; seekable.
+    """
+
+    fields: Struct
+    file: BinaryIO
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Names from the table's column down to the leaf."""
+        return tuple(name.decode() for name in self._meta[_PATH][1][1])
+
+    @property
+    def column(self) -> str:
+        """Name of the table's column that it is in."""
+        return self.path[0]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pages in the file."""
+        return int(self._meta[_COMPRESSED][1])
+
+    @property
+    def uncompressed(self) -> int:
+        """Bytes of its pages once uncompressed."""
+        return int(self._meta[_UNCOMPRESSED][1])
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether its pages are all there is of it in the file."""
+        return self.fields.keys() <= _IN_PLACE_CHUNK and self._meta.keys() <= _IN_PLACE_META
+
+    def copy_to(self, target: BinaryIO) -> Chunk:
+        """Append the pages to *target* and return the chunk that is there."""
+        start = target.tell()
+        self.file.seek(self._start)
+        left = self.size
+        while left:
+            piece = self.file.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise damaged("has a column chunk that ends behind the end of the file")
+            target.write(piece)
+            left -= len(piece)
+        moved = dict(self._meta)
+        for place in (_DATA_PAGES, _DICTIONARY_PAGE):
+            if self._place(place):
+                moved[place] = I64, self._place(place) + start - self._start
+        return Chunk({**self.fields, _META: (STRUCT, moved)}, target)
+
+    @property
+    def _meta(self) -> Struct:
+        meta: Struct = self.fields[_META][1]
+        return meta
+
+    @property
+    def _start(self) -> int:
+        return min(filter(None, map(self._place, (_DATA_PAGES, _DICTIONARY_PAGE))))
+
+    def _place(self, number: int) -> int:
+        """Return an offset in the file; 0 for none, as which some writers write it and some leave it out."""
+        return int(self._meta.get(number, (I64, 0))[1])
+
+
+@dataclass(frozen=True, slots=True)
+class SortedBy:
+    """That rows are sorted by a leaf.
+
+    Attributes:
+        path: of the leaf.
+        fields: its SortingColumn, which says in which direction.
+    """
+
+    path: tuple[str, ...]
+    fields: Struct
+
+    @property
+    def column(self) -> str:
+        """Name of the table's column that the leaf is in."""
+        return self.path[0]
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """A row group of a file.
+
+    Attributes:
+        fields: in the footer, its chunks among them.
+        chunks: in the order of the schema's leaves.
+    """
+
+    fields: Struct
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def rows(self) -> int:
+        """Their number."""
+        return int(self.fields[_GROUP_ROWS][1])
+
+    @property
+    def sorted_by(self) -> list[SortedBy]:
+        """By what its rows are sorted, the most significant first."""
+        _, sorting = self.fields.get(_SORTING, (LIST, (STRUCT, [])))[1]
+        return [SortedBy(self.chunks[fields[_LEAF][1]].path, fields) for fields in sorting]
+
+
+def read_footer(file: BinaryIO) -> bytes:
+    """Return the FileMetaData at the end of *file*, as bytes. Raises SnapshotDamagedError."""
+    end = file.seek(0, 2)
+    file.seek(max(0, end - _TAIL_BYTES))
+    tail = file.read()
+    start = end - _TAIL_BYTES - int.from_bytes(tail[:4], "little")
+    if tail[4:] != _MAGIC or start < 0:
+        raise damaged("is not at its end")
+    file.seek(start)
+    return file.read(end - _TAIL_BYTES - start)
+
+
+def row_groups(file: BinaryIO) -> Iterator[RowGroup]:
+    """Yield the row groups of *file*. One at a time, because thousands of columns make a large footer."""
+    for fields in read_structs(read_footer(file), _ROW_GROUPS):
+        _, chunks = fields[_CHUNKS][1]
+        yield RowGroup(fields, tuple(Chunk(chunk, file) for chunk in chunks))
+
+
+class Assembly:
+    """Puts a Parquet file together from the chunks of others.
+
+    *like* is a file without rows: schema and everything else that is not about row groups become those of *target*.
+    Chunks come to lie in the order of the schema, one row group behind the other, as every writer has it: there are
+    readers that tell from the first chunk's place to which split of a file a row group belongs.
+    """
+
+    def __init__(self, target: BinaryIO, like: BinaryIO) -> None:
+        self._target = target
+        self._frame = read_struct(read_footer(like))
+        self._rows = 0
+        self._groups: list[bytes] = []
+        target.write(_MAGIC)
+
+    def add(self, group: RowGroup, chunks: Iterable[Chunk], sorted_by: Iterable[SortedBy]) -> None:
+        """Append the rows of *group* as *chunks*, in the order of the schema's leaves, which are so sorted."""
+        start = self._target.tell()
+        copies = [chunk.copy_to(self._target) for chunk in chunks]
+        leaves = {chunk.path: number for number, chunk in enumerate(copies)}
+        sorting = [{**by.fields, _LEAF: (I32, leaves[by.path])} for by in sorted_by]
+        fields = {
+            **group.fields,
+            _CHUNKS: (LIST, (STRUCT, [chunk.fields for chunk in copies])),
+            _TOTAL_BYTES: (I64, sum(chunk.uncompressed for chunk in copies)),
+            _SORTING: (LIST, (STRUCT, sorting)),
+            _OFFSET: (I64, start),
+            _COMPRESSED_BYTES: (I64, sum(chunk.size for chunk in copies)),
+        }
+        if not sorting:
+            del fields[_SORTING]
+        self._groups.append(write_struct(fields))
+        self._rows += group.rows
+
+    def finish(self) -> None:
+        """Write the footer."""
+        fields = {**self._frame, _FILE_ROWS: (I64, self._rows), _ROW_GROUPS: (LIST, (STRUCT, self._groups))}
+        footer = write_struct(fields)
+        self._target.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)

@@ -1,0 +1,91 @@
+"""Finished parts under a wider schema: only the columns that change are written anew."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_provider_ddbexport.core.columns.widen import widened
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, SortedBy, row_groups
+
+
+def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
+    """Make *target* the part that *source* would be, byte for byte, had its rows been written under *schema*.
+
+    Columns that *source* lacks are null; numbers and fields of structs get wider types and more fields, as
+    :func:`.widened` does; the other columns are copied as they lie there. At most one row group's changed columns are
+    in memory. Whether the rows are right under *schema* is the caller's to know, from :func:`.can_widen`.
+
+    A row group whose columns have indexes or filters beside them is written anew as a whole. Raises
+    SnapshotDamagedError or pyarrow.ArrowInvalid where *source* is no whole Parquet file, BadCallError or
+    pyarrow.ArrowInvalid where *schema* has no room for a value.
+    """
+    with (
+        source.open("rb") as old,
+        target.open("wb") as new,
+        pq.ParquetFile(source, pre_buffer=False) as parquet,
+    ):
+        narrow = parquet.schema_arrow
+        assembly = Assembly(new, _file_of(None, schema))
+        for number, group in enumerate(row_groups(old)):
+            changed = _changed(group, narrow, schema)
+            chunks = [chunk for chunk in group.chunks if chunk.column not in changed]
+            if changed:
+                old_columns = [name for name in narrow.names if name in changed]
+                columns = parquet.read_row_group(number, old_columns, use_threads=False)
+                fields = pa.schema([field for field in schema if field.name in changed])
+                chunks += next(row_groups(_file_of(_under(fields, columns, group.rows), fields))).chunks
+            assembly.add(group, _in_order(chunks, schema), _still_sorted_by(group, narrow, schema))
+        assembly.finish()
+
+
+def _changed(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> set[str]:
+    """Return the names of the columns to write anew."""
+    if not all(chunk.is_movable for chunk in group.chunks):
+        return set(wide.names)
+    types = dict(zip(narrow.names, narrow.types, strict=True))
+    return {field.name for field in wide if types.get(field.name) != field.type}
+
+
+def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> pa.Table:
+    """Return *columns* under *fields*, those that are not among them as nulls."""
+    have = set(columns.column_names)
+    arrays = [
+        widened(columns.column(field.name).combine_chunks(), field.type)
+        if field.name in have
+        else pa.nulls(rows, field.type)
+        for field in fields
+    ]
+    return pa.Table.from_arrays(arrays, schema=fields)
+
+
+def _file_of(rows: pa.Table | None, schema: pa.Schema) -> io.BytesIO:
+    """Return a file in memory with *rows* as its one row group, or without any."""
+    file = io.BytesIO()
+    with part_writer(file, schema) as writer:
+        if rows is not None:
+            writer.write_table(rows, row_group_size=max(1, rows.num_rows))
+    return file
+
+
+def _in_order(chunks: Iterable[Chunk], schema: pa.Schema) -> list[Chunk]:
+    """Return *chunks* in the order of the columns of *schema*; those of one column are in order already."""
+    place = {name: number for number, name in enumerate(schema.names)}
+    return sorted(chunks, key=lambda chunk: place[chunk.column])
+
+
+def _still_sorted_by(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> list[SortedBy]:
+    """Return by what the rows are sorted under *wide*, where numbers that become text have another order."""
+
+    def keeps_order(by: SortedBy) -> bool:
+        return narrow.field(by.column).type == wide.field(by.column).type or not pa.types.is_string(
+            wide.field(by.column).type
+        )
+
+    return list(itertools.takewhile(keeps_order, group.sorted_by))
