@@ -1,7 +1,8 @@
-"""Opening stores for the shell, here and in worker processes."""
+"""Opening stores for the shell, here and in worker processes, and the other clients it needs."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,16 @@ class StoreSettings:
     profile: str | None = None
     expected_bucket_owner: str | None = None
 
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> StoreSettings:
+        """Return what the shared options say."""
+        return cls(
+            endpoint_url=getattr(args, "endpoint_url", None),
+            region=getattr(args, "region", None),
+            profile=getattr(args, "profile", None),
+            expected_bucket_owner=getattr(args, "expected_bucket_owner", None),
+        )
+
     def open(self, uri: str) -> ObjectStore:
         """Return the store at *uri*. Raises BadCallError."""
         from airflow_provider_ddbexport.core.store import open_store
@@ -29,6 +40,19 @@ class StoreSettings:
         if not uri.startswith("s3://"):
             return open_store(uri)
         return open_store(uri, s3=self._s3(), expected_bucket_owner=self.expected_bucket_owner)
+
+    def dynamodb(self, *, connections: int = 10) -> Any:
+        """Return a DynamoDB client. Raises BadCallError."""
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            session = boto3.Session(profile_name=self.profile, region_name=self.region)
+            config = Config(max_pool_connections=connections)
+            return session.client("dynamodb", endpoint_url=self.endpoint_url, config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise BadCallError(f"no DynamoDB client: {error}; see --profile, --region and --endpoint-url") from None
 
     def _s3(self) -> Any:
         import boto3

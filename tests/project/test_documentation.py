@@ -108,7 +108,7 @@ def test_every_command_of_the_readme_is_understood() -> None:
     """The parser takes each `$ ddbexport …` line, and each `$ make …` is a target."""
     from airflow_provider_ddbexport.cli import build_parser
 
-    text = README.read_text() + (DOCS / "local.md").read_text()
+    text = README.read_text() + "".join(page.read_text() for page in sorted(DOCS.glob("*.md")))
     commands = re.findall(r"^\$ ddbexport (.*)$", text, re.MULTILINE)
     assert len(commands) >= 5
     for command in commands:

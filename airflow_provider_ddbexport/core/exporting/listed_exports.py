@@ -62,7 +62,7 @@ def _described(
     dynamodb: Any, request: ExportRequest, *, since: datetime, with_failed: bool
 ) -> Iterator[dict[str, Any]]:
     wanted = request.parameters()["ExportType"]
-    for summary in _listed(dynamodb, request.table_arn):
+    for summary in listed(dynamodb, request.table_arn):
         export_arn = str(summary["ExportArn"])
         started = started_at(export_arn)
         if (
@@ -74,7 +74,8 @@ def _described(
                 yield dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
 
 
-def _listed(dynamodb: Any, table_arn: str) -> Iterator[dict[str, Any]]:
+def listed(dynamodb: Any, table_arn: str) -> Iterator[dict[str, Any]]:
+    """Give ListExports' summary of each export of the table. Needs dynamodb:ListExports."""
     page: dict[str, Any] = {}
     while True:
         with service_errors(f"listing the exports of {table_arn}"):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -87,7 +87,11 @@ def table_identity(dynamodb: Any, table: str) -> TableIdentity:
 def describe(dynamodb: Any, export_arn: str) -> ExportDescription:
     """Return what the service says about the export now. Raises AccessError, ThrottledError, ServiceError."""
     with service_errors(f"looking at export {export_arn}"):
-        answer = dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
+        return description_of(dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"])
+
+
+def description_of(answer: Mapping[str, Any]) -> ExportDescription:
+    """Return the service's ExportDescription *answer* as a value."""
     window = answer.get("IncrementalExportSpecification") or {}
     moment = answer.get("ExportTime") or window.get("ExportToTime")
     from_time = window.get("ExportFromTime")

@@ -35,6 +35,10 @@ class RestorableWindow:
         """Whether the window has moved on beyond *moment*, which it will never hold again."""
         return self.earliest is not None and moment < self.earliest
 
+    def holds(self, moment: datetime) -> bool:
+        """Whether *moment* can be exported now."""
+        return not self.is_before(moment) and not self.is_past(moment)
+
     def __str__(self) -> str:
         if self.earliest is None or self.latest is None:
             return "nothing yet, point-in-time recovery has only just been turned on"
