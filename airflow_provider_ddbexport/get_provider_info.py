@@ -36,7 +36,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.crawler",
             "operators.athena_check",
         ),
-        "sensors": _modules("sensors.export", "sensors.restorable_time", "sensors.snapshot"),
+        "sensors": _modules("sensors.backfill_time", "sensors.export", "sensors.restorable_time", "sensors.snapshot"),
         "hooks": _modules("hooks.dynamodb"),
         "triggers": _modules(
             "triggers.export",

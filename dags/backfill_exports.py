@@ -1,8 +1,12 @@
 """Past days, each as the table was at its midnight, as far back as point-in-time recovery goes.
 
-    airflow backfill create --dag-id reviews_history --from-date 2026-01-05 --to-date 2026-01-08 --max-active-runs 2
+    ddbexport plan Reviews --from 2026-01-05 --to 2026-01-31 --lake s3://ddbexport-demo/history --table reviews_history
+    airflow backfill create --dag-id reviews_history --from-date 2026-01-05 --to-date 2026-01-31
 
-The operators one by one; a day that is published already is exported and converted once, however often it is run.
+Any range will do: a day that is published is skipped, one whose history is gone fails, or is skipped, and says what the
+restorable window is; the oldest is taken first, and three exports are made at once, however many runs there are.
+Interrupted and created again it goes on where it was, and bills no export twice. A run without a logical date (started
+by hand, or by an asset) takes the table as it was when the run was due.
 """
 
 from __future__ import annotations
@@ -16,17 +20,26 @@ from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotChec
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
-from airflow_provider_ddbexport.sensors.export import DynamoDBExportSensor
-from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
+from airflow_provider_ddbexport.sensors.backfill_time import DynamoDBBackfillTimeSensor
 
 TABLE = os.environ.get("DDBEXPORT_TABLE", "Reviews")
 BUCKET = os.environ.get("DDBEXPORT_BUCKET", "ddbexport-demo")
 ROLE = os.environ.get("DDBEXPORT_CRAWLER_ROLE", "arn:aws:iam::123456789012:role/ddbexport-demo-crawler")
+OUT_OF_WINDOW = os.environ.get("DDBEXPORT_OUT_OF_WINDOW", "fail")
+"""``fail`` or ``skip``."""
 
 with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), catchup=False, doc_md=__doc__):
-    # [START restorable_time]
-    restorable = DynamoDBRestorableTimeSensor(task_id="restorable", table_name=TABLE, export_time="{{ logical_date }}")
-    # [END restorable_time]
+    # [START backfill_time]
+    due = DynamoDBBackfillTimeSensor(
+        task_id="due",
+        table_name=TABLE,
+        lake=f"s3://{BUCKET}/history",
+        table="reviews_history",
+        database="history",
+        exports_in=f"s3://{BUCKET}/history",
+        out_of_window=OUT_OF_WINDOW,
+    )
+    # [END backfill_time]
 
     # [START export]
     export = DynamoDBPointInTimeExportOperator(
@@ -34,23 +47,16 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         table_name=TABLE,
         s3_bucket_name=BUCKET,
         s3_prefix="history",
-        export_time="{{ logical_date }}",
-        wait_for_completion=False,
+        out_of_window=OUT_OF_WINDOW,
+        poll_interval_s=5,
+        max_active_tis_per_dag=3,
     )
     # [END export]
-
-    # [START export_sensor]
-    exported = DynamoDBExportSensor(
-        task_id="exported",
-        export_arn="{{ ti.xcom_pull(task_ids='export')['export_arn'] }}",
-        poke_interval=5,
-    )
-    # [END export_sensor]
 
     # [START to_parquet]
     convert = DynamoDBExportToParquetOperator(
         task_id="convert",
-        source="{{ ti.xcom_pull(task_ids='exported')['source'] }}",
+        source="{{ ti.xcom_pull(task_ids='export')['source'] }}",
         lake=f"s3://{BUCKET}/history",
         table="reviews_history",
         numbers={"Rating": "decimal(3,1)"},
@@ -80,4 +86,4 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     )
     # [END athena_check]
 
-    restorable >> export >> exported >> convert >> crawl >> check
+    due >> export >> convert >> crawl >> check

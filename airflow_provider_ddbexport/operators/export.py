@@ -11,6 +11,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_provider_ddbexport.core.exporting.point_in_time import ExportDescription
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest, export_instant
 from airflow_provider_ddbexport.operators.exporting import EXPORT_FIELDS, ExportingOperator, export_figures
+from airflow_provider_ddbexport.operators.out_of_window import OutOfWindow
 
 RUN_INSTANT = "{{ (dag_run.logical_date or dag_run.run_after).isoformat() }}"
 """Template of a run's instant: its logical date, or when it was due where it was triggered without one."""
@@ -44,6 +45,7 @@ class DynamoDBPointInTimeExportOperator(ExportingOperator):
     :param s3_prefix: destination folder in the bucket; the bucket's root by default. (templated)
     :param export_time: the instant, ISO 8601 text with an offset, or an aware datetime; cut to whole seconds. The
         run's logical date by default, or its ``run_after`` where it has none. (templated)
+    :param out_of_window: what becomes of the task where the time's history is gone: ``fail`` or ``skip``.
     :param export_format: ``DYNAMODB_JSON`` or ``ION``. (templated)
     :param s3_sse_algorithm: ``AES256`` or ``KMS``; the bucket's default encryption if None. (templated)
     :param s3_sse_kms_key_id: the key, with ``KMS``. (templated)
@@ -65,9 +67,12 @@ class DynamoDBPointInTimeExportOperator(ExportingOperator):
 
     template_fields: Sequence[str] = aws_template_fields(*EXPORT_FIELDS, "export_time")
 
-    def __init__(self, *, export_time: str | datetime = RUN_INSTANT, **kwargs: Any) -> None:
+    def __init__(
+        self, *, export_time: str | datetime = RUN_INSTANT, out_of_window: OutOfWindow = "fail", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.export_time = export_time
+        self.out_of_window = out_of_window
 
     def export_requests(self) -> Sequence[ExportRequest]:
         """Return the one request."""

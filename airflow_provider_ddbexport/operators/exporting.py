@@ -30,6 +30,7 @@ from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError, RestorableWindowError, ServiceError, ThrottledError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import DynamoDBExportLink
+from airflow_provider_ddbexport.operators.out_of_window import OutOfWindow, gone_times
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.triggers.export import GOES_ON, DynamoDBExportTrigger
 from airflow_provider_ddbexport.triggers.restorable_time import DynamoDBRestorableTimeTrigger
@@ -69,6 +70,8 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
     ui_color = "#e8f0fb"
     waits_until_restorable = False
     """Whether a time that cannot be exported yet is waited for, rather than left to the retries."""
+    out_of_window: OutOfWindow = "fail"
+    """What becomes of the task where a time it is to export is gone."""
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the COMPLETED exports' figures, or defer until there are any."""
         deadline = datetime.now(UTC) + timedelta(seconds=self.patience_s)
-        with permanent_errors_fail():
+        with permanent_errors_fail(), gone_times(self.out_of_window):
             return self._ask(context, [], deadline, deferrable=self.deferrable)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -126,7 +129,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
         deadline = datetime.fromisoformat(woken["deadline"]) if "deadline" in woken else datetime.now(UTC)
         failed = woken["status"] == "error"
         self._asked = list(woken.get("export_arns") or filter(None, [woken.get("export_arn")]))
-        with permanent_errors_fail():
+        with permanent_errors_fail(), gone_times(self.out_of_window):
             if "export_arn" not in woken:
                 # A triggerer that cannot wait is not asked again: the try ends with what there is to say.
                 deferrable = self.deferrable and not failed

@@ -72,9 +72,18 @@ class EmulatedLake:
     def export(self) -> str:
         """Return the address of an export as of now."""
         self.aws.clock.advance(timedelta(minutes=1))
-        now = self.aws.clock.now().replace(microsecond=0)
+        return self.export_at(self.aws.clock.now().replace(microsecond=0))
+
+    def export_at(self, moment: datetime, *, since: datetime | None = None) -> str:
+        """Return the address of an export as of *moment*, or of what changed *since* until then."""
         arn = self.dynamodb.describe_table(TableName=self.table)["Table"]["TableArn"]
-        started = self.dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=BUCKET, ExportTime=now)
+        window = {"ExportFromTime": since, "ExportToTime": moment}
+        times = (
+            {"ExportTime": moment}
+            if since is None
+            else {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": window}
+        )
+        started = self.dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=BUCKET, **times)
         export_arn = started["ExportDescription"]["ExportArn"]
         while True:
             found = self.dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]

@@ -129,5 +129,6 @@ def test_every_example_dag_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "reviews_weekly_backup",
         "reviews_sharded_backup",
         "reviews_history",
+        "reviews_export_on_demand",
         "reviews_top_authors",
     }

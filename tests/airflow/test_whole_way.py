@@ -11,6 +11,7 @@ from typing import Any
 import botocore.client
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import task_context
 
 from airflow_provider_ddbexport.core.times import snapshot_timestamp
@@ -85,7 +86,8 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
     for task in in_order(dag):
         context = task_context()
         context["ti"].xcom_pull = lambda task_ids: results[task_ids]
-        context |= {"logical_date": day, "dag_run": type("Run", (), {"logical_date": day})}
+        context |= {"logical_date": day, "dag_run": type("Run", (), {"logical_date": day, "run_after": day})}
+        context |= {"params": dag.params.dump()}
         context |= {"data_interval_start": day - timedelta(days=1), "data_interval_end": day}
         task.deferrable = False
         task.render_template_fields(context)
@@ -101,6 +103,7 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
         "reviews_daily_snapshot",
         "reviews_daily_increment",
         "reviews_history",
+        "reviews_export_on_demand",
         "reviews_daily_scan",
         "reviews_weekly_backup",
     ],
@@ -115,10 +118,20 @@ def test_the_documented_policies_are_enough(
     tasks = {
         "reviews_daily_snapshot": 5,
         "reviews_daily_increment": 2,
-        "reviews_history": 6,
+        "reviews_history": 5,
+        "reviews_export_on_demand": 3,
         "reviews_daily_scan": 3,
     }
     assert len(results) == tasks.get(dag_id, 1)
+
+
+def test_the_policy_is_enough_for_a_day_that_is_gone(reviews: SeededReviews, calls: set[str]) -> None:
+    """Only there the exports that are there are asked for."""
+    reviews_history = DagBag(CHECKOUT / "dags").dags["reviews_history"]
+    with pytest.raises(AirflowFailException, match="outside the restorable window"):
+        run("reviews_history", reviews.last_day - timedelta(days=60), calls)
+    assert "dynamodb:ListExports" in calls
+    assert calls <= documented(reviews_history.get_task("due"))
 
 
 def test_the_readmes_sql_names_who_has_how_many_reviews(

@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.catalog.table import (
 )
 from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.snapshot.layout import DEFAULT_PARTITION, SNAPSHOT_COLUMN
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.times import iso, snapshot_timestamp
 from airflow_provider_ddbexport.errors import ServiceError
 
@@ -38,11 +38,7 @@ def snapshot_partitions(
     partitions: dict[PartitionValues, dict[str, Any]] = {}
     rows: dict[PartitionValues, int] = {}
     for part in record.parts:
-        inner = part.partition or (None,) * len(record.schema.partition_by)
-        values = (
-            snapshot_timestamp(record.as_of),
-            *(DEFAULT_PARTITION if value is None else value for value in inner),
-        )
+        values = partition_values(record, part)
         rows[values] = rows.get(values, 0) + part.rows
         folder = part.key.rpartition("/")[0]
         partitions[values] = {
@@ -56,6 +52,12 @@ def snapshot_partitions(
             },
         }
     return partitions
+
+
+def partition_values(record: CommitRecord, part: Part) -> PartitionValues:
+    """Return the values of the partition that *part* of the snapshot belongs to."""
+    inner = part.partition or (None,) * len(record.schema.partition_by)
+    return snapshot_timestamp(record.as_of), *(DEFAULT_PARTITION if value is None else value for value in inner)
 
 
 def registered_partitions(glue: Any, address: TableAddress, as_of: datetime) -> dict[PartitionValues, dict[str, Any]]:

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from airflow_provider_ddbexport.core.catalog.partitions import (
     apply_partitions,
+    partition_values,
     registered_partitions,
     remove_partitions,
     snapshot_partitions,
@@ -89,6 +90,20 @@ def register_snapshot(
         unchanged=len(wanted) - created - updated,
         new_columns=gained,
     )
+
+
+def is_registered(glue: Any, record: CommitRecord, *, database: str, catalog_id: str | None = None) -> bool:
+    """Whether the catalog has a partition for every part of this snapshot, whoever made it; needs glue:GetPartitions.
+
+    Raises AccessError, ThrottledError, ServiceError.
+    """
+    address = TableAddress(database, record.table, "", catalog_id)
+    with service_errors(f"looking for a snapshot of {address}"):
+        try:
+            found = registered_partitions(glue, address, record.as_of)
+        except glue.exceptions.EntityNotFoundException:
+            return False
+    return {partition_values(record, part) for part in record.parts} <= set(found)
 
 
 def unregister_snapshot(glue: Any, record: CommitRecord, *, database: str, catalog_id: str | None = None) -> int:
