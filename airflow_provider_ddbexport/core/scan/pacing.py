@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_ddbexport.core.decode import Item
@@ -19,6 +20,14 @@ _PAGE_S = 0.25
 """A page may cost what the budget has for this many seconds; smaller ones spread the load and cost more requests."""
 _LONGEST_SLEEP_S = 1.0
 _REREAD_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """How a page that is to be asked for again failed last, and until when it may be."""
+
+    error: ServiceError
+    tries: Tries
 
 
 class Pacer:
@@ -61,8 +70,9 @@ class Pacer:
         and ServiceErrors that trying again cannot mend.
         """
         tries: Tries | None = None
+        failed: _Failed | None = None
         while True:
-            limit, reservation = self._reserve()
+            limit, reservation = self._reserve(request["TableName"], failed)
             tries = tries or self._retries.tries(f"scanning table {request['TableName']}")
             asked = request if limit is None else {**request, "Limit": limit}
             try:
@@ -71,8 +81,8 @@ class Pacer:
                 self._failed(error, reservation)
                 if not _may_come(error):
                     raise
-                if not tries.pause():
-                    raise self._given_up(error, request["TableName"]) from error
+                tries.pause()
+                failed = _Failed(error, tries)
                 continue
             except BaseException:
                 self._end(reservation, reservation.units)
@@ -87,11 +97,15 @@ class Pacer:
         with self.lock:
             return self.budget.spent / max(self._retries.clock() - self._started, 1e-9)
 
-    def _reserve(self) -> tuple[int | None, Reservation]:
+    def _reserve(self, table_name: str, failed: _Failed | None) -> tuple[int | None, Reservation]:
+        """Return the page's Limit and reservation. A page that *failed* waits for the budget up to its deadline."""
         self._reread()
         while True:
             if self._stop.is_set():
                 raise ScanStoppedError("the scan was asked to stop; it can be resumed")
+            left_s = _LONGEST_SLEEP_S if failed is None else failed.tries.left_s
+            if failed is not None and not left_s:
+                raise self._given_up(failed.error, table_name) from failed.error
             with self.lock:
                 pace = self.budget.pace_rcu
                 limit = self._cost.limit(None if pace is None else pace * _PAGE_S)
@@ -100,7 +114,7 @@ class Pacer:
                 wait = self.budget.reserve(self._cost.expected(limit), self._retries.clock())
             if isinstance(wait, Reservation):
                 return limit, wait
-            self._retries.sleep(min(wait, _LONGEST_SLEEP_S))
+            self._retries.sleep(min(wait, left_s, _LONGEST_SLEEP_S))
 
     def _failed(self, error: ServiceError, reservation: Reservation) -> None:
         if isinstance(error, ThrottledError):

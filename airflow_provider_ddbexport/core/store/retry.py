@@ -43,12 +43,17 @@ class Tries:
         self._failed = 0
         self._started = policy.clock()
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline, 0 from then on."""
+        return max(self._policy.deadline_s - (self._policy.clock() - self._started), 0.0)
+
     def pause(self) -> bool:
         """Count a failure; pause before the next try and return True, or return False: the deadline has come."""
         policy = self._policy
         self._failed += 1
-        left = policy.deadline_s - (policy.clock() - self._started)
-        if left <= 0:
+        left = self.left_s
+        if not left:
             return False
         step = min(policy.longest_pause_s, policy.first_pause_s * 2 ** min(self._failed - 1, 30))
         policy.sleep(min(step * (0.5 + 0.5 * policy.jitter()), left))
