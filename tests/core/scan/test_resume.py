@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -299,19 +300,57 @@ def scan_until_killed(endpoint_url: str, folder: str, begun: multiprocessing.con
     )
 
 
+@contextmanager
+def changing(dynamodb: Any, chance: random.Random) -> Iterator[list[int]]:
+    """Put, change and delete items beside the numbered ones all the while; yields the numbers written so far."""
+    ended = threading.Event()
+    written: list[int] = []
+
+    def write() -> None:
+        while not ended.wait(0.05):
+            number = KILLED_ITEMS + chance.randrange(100)
+            key = {"Id": {"N": str(number)}}
+            if chance.random() < 0.3:
+                dynamodb.delete_item(TableName="Reviews", Key=key)
+            else:
+                dynamodb.put_item(TableName="Reviews", Item={**key, "Review": {"S": "y" * chance.randrange(2_000)}})
+            written.append(number)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield written
+    finally:
+        ended.set()
+        writer.join()
+
+
 def test_kill_9_at_random_moments_neither_loses_nor_doubles(reviews: LocalAws, tmp_path: Path) -> None:
     """8 segments, pages of 8 items, a checkpoint for every two: killed 10 times (or DDBEXPORT_SCAN_KILLS), mostly
-    while it reads, and each item is in each of the backups exactly once."""
+    while it reads, and each item that does not change is in each backup exactly once; of those that do, none twice."""
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)  # noqa: T201 - repeats the moments, as far as moments can be repeated
     chance = random.Random(seed)
+    dynamodb = reviews.client("dynamodb")
+    with changing(dynamodb, random.Random(seed + 1)) as written:
+        kills, kills_while_reading, backups = kill_and_resume(reviews, tmp_path, chance)
+    print(f"{kills} kills, {kills_while_reading} while reading, {backups} backups, {len(written)} writes")  # noqa: T201
+    assert kills >= KILLS
+    assert kills_while_reading >= 1
+    assert backups >= 1
+    assert written
+
+
+def kill_and_resume(reviews: LocalAws, folder: Path, chance: random.Random) -> tuple[int, int, int]:
+    """Return how many scans were killed, how many of them while they read, and how many backups came of it."""
+    dynamodb = reviews.client("dynamodb")
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["test_resume", "boto3"])
     kills = kills_while_reading = backups = kills_of_this = 0
     while kills < KILLS or kills_of_this:
-        folder = tmp_path / str(backups)
+        place = folder / str(backups)
         ours, theirs = processes.Pipe(duplex=False)
-        process = processes.Process(target=scan_until_killed, args=(reviews.endpoint_url, str(folder), theirs))
+        process = processes.Process(target=scan_until_killed, args=(reviews.endpoint_url, str(place), theirs))
         process.start()
         theirs.close()
         if kills < KILLS:
@@ -331,14 +370,12 @@ def test_kill_9_at_random_moments_neither_loses_nor_doubles(reviews: LocalAws, t
         process.close()
         ours.close()
         if code == 0:
-            store = LocalStore(folder)
-            export = back_up(reviews.client("dynamodb"), store, segments=8)
-            assert numbers_in(store, export) == Counter(dict.fromkeys(range(KILLED_ITEMS), 1))
+            store = LocalStore(place)
+            found = numbers_in(store, back_up(dynamodb, store, segments=8))
+            assert [found.pop(number, 0) for number in range(KILLED_ITEMS)] == [1] * KILLED_ITEMS
+            assert set(found.values()) <= {1}
             backups += 1
             kills_of_this = 0
         else:
             assert code == -9
-    print(f"{kills} kills, {kills_while_reading} while reading, {backups} backups")  # noqa: T201
-    assert kills >= KILLS
-    assert kills_while_reading >= 1
-    assert backups >= 1
+    return kills, kills_while_reading, backups
