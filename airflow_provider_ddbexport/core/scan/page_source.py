@@ -32,6 +32,7 @@ DAMAGED_PAGE = "DamagedPage"
 _OPEN, _BETWEEN, _CLOSE = b'{"Item":', b'}\n{"Item":', b"}\n"
 _PAGE_KEY = "DdbExportPage"
 _PROTOCOL = ("json", "1.0")
+_CHECKSUM = "x-amz-crc32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,11 @@ def _leave_throttling_alone(response: Any = None, **_: Any) -> bool | None:
 
 
 class _WholeBodies:
-    """botocore's HTTP session, but bodies are read at once and not in pieces of 64 KB, which is a fifth faster."""
+    """botocore's HTTP session, but bodies are read at once and not in pieces of 64 KB, which is a fifth faster.
+
+    A body's CRC32 is compared here and, where it is right, not passed on: botocore would compute it again, in a tenth
+    of all the time a page takes. A wrong one is passed on, and botocore asks again.
+    """
 
     def __init__(self, session: Any) -> None:
         self._session = session
@@ -136,6 +141,8 @@ class _WholeBodies:
             raise ConnectionClosedError(error=error, request=request, endpoint_url=request.url) from error
         except UrlLibError as error:
             raise HTTPClientError(error=error) from error
+        if response.headers.get(_CHECKSUM, "").strip() == str(isal_zlib.crc32(response._content)):
+            del response.headers[_CHECKSUM]
         return response
 
     def close(self) -> None:
@@ -179,13 +186,14 @@ class _ScanParser:
     def parse(self, response: dict[str, Any], shape: Any) -> Any:
         """Return what botocore expects of a parser, with the page under a name of our own.
 
-        A body that cannot be a page is no error here: botocore compares its CRC32 after this and asks again.
+        A body that cannot be a page is no error here: botocore compares its CRC32 after this and asks again. One whose
+        CRC32 was passed on is damaged; botocore's standard retries hand it out after the last try.
         """
         if response["status_code"] >= 300 or shape is None or shape.name != "ScanOutput":
             return self._stock.parse(response, shape)
         headers = {name.lower(): value for name, value in response["headers"].items()}
         return {
-            _PAGE_KEY: _raw_page(response["body"], headers.get("x-amz-crc32")),
+            _PAGE_KEY: None if _CHECKSUM in headers else _raw_page(response["body"]),
             "ResponseMetadata": {
                 "RequestId": headers.get("x-amzn-requestid", ""),
                 "HTTPStatusCode": response["status_code"],
@@ -194,13 +202,8 @@ class _ScanParser:
         }
 
 
-def _raw_page(body: bytes, crc32: str | None) -> Page | None:
-    """Return the page that *body* is, None if it is damaged.
-
-    The CRC32 is compared here as well: botocore's standard retries hand a page out whose CRC32 was wrong each time.
-    """
-    if crc32 is not None and str(isal_zlib.crc32(body)) != crc32.strip():
-        return None
+def _raw_page(body: bytes) -> Page | None:
+    """Return the page that *body* is, None if it is damaged."""
     try:
         response = _decode(body)
         if b"\n" in body:
