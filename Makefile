@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 UV = $$(command -v uv || echo $(BIN)/uv)
 STAMP := $(VENV)/.installed
 BENCH := $(VENV)/.benchmarks
+# It asks for an older pyarrow than ours.
+AWSWRANGLER := .local/awswrangler
 SOURCES := airflow_provider_ddbexport dags scripts tests
 export UV_PYTHON_DOWNLOADS := never
 # The machine's certificates, where it has any: behind a proxy only they know it.
@@ -32,6 +34,11 @@ $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcar
 
 $(BENCH): requirements/bench.txt $(STAMP)
 	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
+	@touch $@
+
+$(AWSWRANGLER)/.installed: requirements/awswrangler.txt $(STAMP)
+	@$(BIN)/python -m venv --clear $(AWSWRANGLER)
+	@$(UV) pip install --quiet --python $(AWSWRANGLER)/bin/python --require-hashes -r requirements/awswrangler.txt
 	@touch $@
 
 .venv: $(STAMP) ## the virtual environment alone
@@ -67,8 +74,9 @@ bench: $(STAMP) ## conversion against its peers, on generated exports; SCALE=1 i
 airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 	@$(BIN)/python scripts/run_airflow.py
 
-bench-scan: $(STAMP) ## scans against canned pages on loopback: ours and other clients
-	@$(BIN)/python benchmarks/bench_scan.py --json build/bench-scan.json
+bench-scan: $(BENCH) $(AWSWRANGLER)/.installed ## scans, ours and other clients, into docs/benchmarks.md; about 12 minutes
+	@$(BIN)/python benchmarks/bench_scan.py --docs --json build/bench-scan.json \
+	  --awswrangler-python $(AWSWRANGLER)/bin/python
 
 wheel: $(STAMP) ## sdist and wheel for this Python into dist/, both tried where there is no C compiler
 	@rm -rf dist
@@ -83,6 +91,7 @@ COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes 
 pins: $(STAMP) ## compile requirements/*.txt anew from pyproject.toml
 	@$(COMPILE) pyproject.toml --extra dev -o requirements/dev.txt
 	@$(COMPILE) --group pyproject.toml:bench --constraint requirements/dev.txt -o requirements/bench.txt
+	@$(COMPILE) --group pyproject.toml:awswrangler -o requirements/awswrangler.txt
 
 clean:
 	rm -rf $(KERNEL)/_kernel.c $(KERNEL)/*.so $(VENV) .local build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

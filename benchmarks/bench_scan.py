@@ -1,178 +1,108 @@
-"""Measures scans against an endpoint of canned pages on loopback: ``make bench-scan``.
+"""Measures scans: ``make bench-scan``.
 
-Each case runs in a process of its own, so that its memory and its processor time are its own. The total of pages is
-the same for every number of segments of a client, and so are the read capacity units. Slow clients read fewer pages.
+Ours and other clients against an endpoint of canned pages on loopback, which measures the client; and ours against the
+embedded AWS, which measures the read budget and the segments. Writes build/bench-scan.json, the section "Scan" of
+docs/benchmarks.md and its plot, and ends with 1 where something promised is not reached.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import os
-import platform
-import resource
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scan.canned_pages import CannedTable, canned_pages
-from scan.clients import CLIENTS, FAST
+from page import PAGE, machine, write_section
+from scan import against_local, report
+from scan.cases import Case, main_of_case, median, run
+from scan.clients import CLIENTS, OURS_BACKUP
 
 SEGMENTS = (1, 4, 16)
 LATENCIES_MS = (0, 10, 50)
-PAGES = {True: 480, False: 16}
-_BAR = 40
+MEMORY_PAGES = (240, 960, 1_920)
+PLOT = PAGE.parent / "benchmarks-scan.svg"
 
 
-def measure(name: str, segments: int, url: str, *, pages: int, page_bytes: int, items: int) -> dict[str, Any]:
-    """Run one case in this process; imports, clients and connections are not in the time."""
-    scan = CLIENTS[name](url, segments)
-    before, started, cpu = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter(), time.process_time()
-    found = scan()
-    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
-    if found != pages * items:
-        raise SystemExit(f"{name}: expected {pages * items} items, found {found}")
-    megabytes = pages * page_bytes / 1e6
-    return {
-        "client": name,
-        "segments": segments,
-        "pages": pages,
-        "seconds": round(seconds, 3),
-        "mb_s": round(megabytes / seconds, 1),
-        "mb_cpu_s": round(megabytes / cpu_seconds, 1),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "peak_before_mb": round(before / 1024, 1),
-        "load": round(os.getloadavg()[0], 2),
-    }
+def measure_clients(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Run all cases one after the other, as often as asked: what slows the machine down for a while slows all."""
+    cases = list(_cases(arguments))
+    runs: dict[Case, list[dict[str, float]]] = {case: [] for case in cases}
+    for _ in range(arguments.repeat):
+        for case in cases:
+            runs[case].append(_run(case, arguments))
+    return [median(case, found) for case, found in runs.items()]
 
 
-def wait_for_idle(patience_s: float) -> None:
-    """Return when others have left the processors alone for a second, or after *patience_s*; Linux only."""
-    stat = Path("/proc/stat")
-    ends = time.monotonic() + patience_s
-    while stat.exists() and time.monotonic() < ends:
-        before = [int(field) for field in stat.read_text().split("\n", 1)[0].split()[1:]]
-        time.sleep(1.0)
-        spent = [int(f) - b for f, b in zip(stat.read_text().split("\n", 1)[0].split()[1:], before, strict=True)]
-        if spent[3] >= 0.9 * sum(spent):
-            return
+def measure_memory(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Back larger and larger tables up with 16 segments."""
+    cases = [Case(OURS_BACKUP, 16, 0, round(pages * arguments.scale) // 16 * 16) for pages in MEMORY_PAGES]
+    return [median(case, [_run(case, arguments)]) for case in cases]
 
 
-def run(
-    name: str, segments: int, latency_ms: int, *, scale: float, repeat: int, idle_within_s: float
-) -> dict[str, Any]:
-    """Run one case in a process of its own, *repeat* times; the fastest counts."""
-    pages = max(segments, round(PAGES[name in FAST] * scale) // segments * segments)
-    table = CannedTable(pages=pages // segments, latency_s=latency_ms / 1000)
-    best: dict[str, Any] = {}
-    for _ in range(repeat):
-        with canned_pages(table) as (url, items):
-            wait_for_idle(idle_within_s)
-            sizes = {"pages": pages, "page_bytes": table.page_bytes, "items": items}
-            case = [name, segments, url, sizes]
-            # The interpreter and this file: nothing of it comes from outside.
-            done = subprocess.run(
-                [sys.executable, __file__, "--case", json.dumps(case)], stdout=subprocess.PIPE, check=True, text=True
-            )
-        result = json.loads(done.stdout)
-        if not best or result["mb_s"] > best["mb_s"]:
-            best = result
-    return {**best, "latency_ms": latency_ms}
+def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
+    for client in arguments.clients:
+        if _python_of(client, arguments) is None:
+            print(f"{client} is left out: {arguments.awswrangler_python} is not there", file=sys.stderr)
+            continue
+        for latency_ms in arguments.latencies_ms:
+            for segments in arguments.segments:
+                yield Case.of(client, segments, latency_ms, arguments.scale)
 
 
-def targets(results: list[dict[str, Any]]) -> list[tuple[str, float, float, bool]]:
-    """Return what issue 4 asks for: (claim, found, wanted, whether more is better)."""
-
-    def speed(client: str, segments: int, latency_ms: int = 0) -> float:
-        for one in results:
-            if (one["client"], one["segments"], one["latency_ms"]) == (client, segments, latency_ms):
-                return float(one["mb_s"])
-        return float("nan")
-
-    most = max((speed("ours", segments) for segments in SEGMENTS[1:]), default=float("nan"))
-    peak = max((one["peak_mb"] for one in results if one["client"] in FAST and one["segments"] == 16), default=0.0)
-    return [
-        ("MB/s, one segment, no compression", speed("ours", 1), 200, True),
-        ("MB/s, four or more segments", most, 250, True),
-        ("times the boto3 client, one segment", speed("ours", 1) / speed("boto3 client", 1), 20, True),
-        ("times the boto3 client, four or more", most / speed("boto3 client", 1), 35, True),
-        ("MB/s, gzip backup, one segment", speed("ours, gzip backup", 1), 120, True),
-        (
-            "16 segments over one of the boto3 client at 10 ms",
-            speed("ours", 16, 10) / speed("boto3 client", 1, 10),
-            40,
-            True,
-        ),
-        ("MB of memory at most, 16 segments", peak, 250, False),
-    ]
+def _run(case: Case, arguments: argparse.Namespace) -> dict[str, float]:
+    found = run(case, python=str(_python_of(case.client, arguments)), idle_within_s=arguments.idle_within_s)
+    shown = f"{found['mb_s']:8.1f} MB/s {found['mb_cpu_s']:8.1f} MB/cpu s {found['peak_mb']:6.0f} MB"
+    print(f"{case.client:<20}{case.latency_ms:>4} ms{case.segments:>4}{shown}", file=sys.stderr, flush=True)
+    return found
 
 
-def show(results: list[dict[str, Any]]) -> None:
-    """Print the table, with a bar for each speed, and the targets."""
-    fastest = max(one["mb_s"] for one in results)
-    print(f"\n{'client':<20}{'latency':>8}{'segments':>9}{'MB/s':>8}{'MB/cpu s':>9}{'peak MB':>9}")
-    for one in results:
-        bar = "▇" * round(_BAR * one["mb_s"] / fastest)
-        print(
-            f"{one['client']:<20}{one['latency_ms']:>5} ms{one['segments']:>9}{one['mb_s']:>8.1f}"
-            f"{one['mb_cpu_s']:>9.1f}{one['peak_mb']:>9.0f}  {bar}"
-        )
-    print()
-    for claim, found, wanted, is_more_better in targets(results):
-        is_met = found >= wanted if is_more_better else found <= wanted
-        print(f"{'met    ' if is_met else 'NOT MET'} {claim}: {found:.1f} (wanted {wanted})")
+def _python_of(client: str, arguments: argparse.Namespace) -> str | Path | None:
+    """Return the interpreter that has *client*; awswrangler asks for another pyarrow than ours."""
+    if client != "awswrangler":
+        return sys.executable
+    python: Path = arguments.awswrangler_python
+    return python if python.exists() else None
 
 
 def main() -> int:
-    """Run what is asked for; writes JSON, prints the table."""
+    """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=("clients", "memory", "local"), help="a part; by default all of it")
     parser.add_argument("--clients", nargs="*", default=list(CLIENTS), choices=list(CLIENTS))
     parser.add_argument("--segments", nargs="*", type=int, default=list(SEGMENTS))
     parser.add_argument("--latencies-ms", nargs="*", type=int, default=list(LATENCIES_MS))
     parser.add_argument("--scale", type=float, default=1.0, help="times the usual number of pages")
-    parser.add_argument("--repeat", type=int, default=2, help="runs of each case; the fastest counts")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each case; the median counts")
     parser.add_argument(
         "--idle-within-s", type=float, default=0.0, help="wait so long at most for an idle machine before each run"
     )
+    parser.add_argument("--awswrangler-python", type=Path, default=Path(".local/awswrangler/bin/python"))
     parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--docs", action="store_true", help="write the section of docs/benchmarks.md and its plot")
     arguments = parser.parse_args()
     if arguments.case:
-        *case, sizes = json.loads(arguments.case)
-        print(json.dumps(measure(*case, **sizes)))
+        main_of_case(arguments.case)
         return 0
-    results = []
-    for name in arguments.clients:
-        if name == "awswrangler" and importlib.util.find_spec("awswrangler") is None:
-            print("awswrangler is not installed here: left out", file=sys.stderr)
-            continue
-        for latency_ms in arguments.latencies_ms:
-            for segments in arguments.segments:
-                results.append(
-                    run(
-                        name,
-                        segments,
-                        latency_ms,
-                        scale=arguments.scale,
-                        repeat=arguments.repeat,
-                        idle_within_s=arguments.idle_within_s,
-                    )
-                )
-                print(json.dumps(results[-1]), file=sys.stderr, flush=True)
-    figures = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "results": results,
+    parts = (arguments.only,) if arguments.only else ("clients", "memory", "local")
+    figures: dict[str, Any] = {
+        "machine": machine(),
+        "repeat": arguments.repeat,
+        "clients": measure_clients(arguments) if "clients" in parts else [],
+        "memory": measure_memory(arguments) if "memory" in parts else [],
+        "speed_up": against_local.measure_speed_up() if "local" in parts else [],
+        "budgets": against_local.measure_budgets() if "local" in parts else [],
     }
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    show(results)
-    return 0
+    if arguments.docs:
+        report.draw(figures, PLOT)
+        write_section("scan", report.markdown(figures, PLOT.name))
+    print(report.markdown(figures, None))
+    return 0 if all(is_met for *_, is_met in report.targets(figures)) else 1
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def aiobotocore(url: str, segments: int) -> Scan:
 
 
 def awswrangler(url: str, segments: int) -> Scan:
-    """awswrangler.dynamodb.read_items, which scans in parallel by itself. Not among our dependencies."""
+    """awswrangler.dynamodb.read_items, which scans in parallel by itself, in an environment of its own."""
     import awswrangler
     import boto3
 
@@ -165,13 +165,17 @@ def awswrangler(url: str, segments: int) -> Scan:
     return scan
 
 
+OURS = "ours"
+OURS_BACKUP = "ours, gzip backup"
+REFERENCE = "boto3 client"
+
 CLIENTS: dict[str, Callable[[str, int], Scan]] = {
-    "ours": ours_raw,
-    "ours, gzip backup": ours_backup,
-    "boto3 client": boto3_client,
+    OURS: ours_raw,
+    OURS_BACKUP: ours_backup,
+    REFERENCE: boto3_client,
     "boto3 resource": boto3_resource,
     "aiobotocore": aiobotocore,
     "awswrangler": awswrangler,
 }
 
-FAST = {"ours", "ours, gzip backup"}
+FAST = {OURS, OURS_BACKUP}

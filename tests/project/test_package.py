@@ -51,6 +51,7 @@ def test_the_peers_of_the_benchmarks_are_pinned_beside_it() -> None:
     assert {"polars", "pyspark", "matplotlib"} <= set(pins)
     development = pinned(REQUIREMENTS / "dev.txt")
     assert {name: version for name, version in pins.items() if development.get(name, version) != version} == {}
+    assert "awswrangler" in pinned(REQUIREMENTS / "awswrangler.txt"), "which has an environment of its own"
 
 
 def pinned(path: Path) -> dict[str, str]:
