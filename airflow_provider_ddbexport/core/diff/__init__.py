@@ -1,0 +1,7 @@
+"""What changed between two published snapshots of a table: counts, and the changes themselves as Parquet."""
+
+from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Counts
+from airflow_provider_ddbexport.core.diff.diff import Pair, diff_snapshots, find_pair
+from airflow_provider_ddbexport.core.diff.record import DiffRecord
+
+__all__ = ["Change", "ChangeKind", "Counts", "DiffRecord", "Pair", "diff_snapshots", "find_pair"]

@@ -1,0 +1,134 @@
+"""From two published snapshots of a table to what changed between them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider_ddbexport.core.columns import schema_to_json
+from airflow_provider_ddbexport.core.diff.changes import Counts, Take
+from airflow_provider_ddbexport.core.diff.columns import ChangesBuilder, diff_schema
+from airflow_provider_ddbexport.core.diff.key_join import OnRows, join_by_key
+from airflow_provider_ddbexport.core.diff.layout import changes_folder
+from airflow_provider_ddbexport.core.diff.publish import DiffPlace
+from airflow_provider_ddbexport.core.diff.record import DiffRecord
+from airflow_provider_ddbexport.core.diff.writer import ChangesWriter
+from airflow_provider_ddbexport.core.snapshot.items import find_snapshot
+from airflow_provider_ddbexport.core.snapshot.layout import check_table
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import WRITER, digest_of
+from airflow_provider_ddbexport.core.snapshot.publish import Now, utc_now
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.errors import BadCallError, SnapshotNotFoundError
+
+OnProgress = Callable[[int, int], None]
+"""Told how many rows have been compared, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two published snapshots of one table, the earlier one first."""
+
+    old: CommitRecord
+    new: CommitRecord
+
+
+def find_pair(lake: ObjectStore, table: str, old: datetime | None = None, new: datetime | None = None) -> Pair:
+    """Return the snapshots as of exactly *old* and *new*: by default the newest, and the one before it.
+
+    Raises SnapshotNotFoundError where one is not published, BadCallError where *old* is not the earlier one.
+    """
+    store = lake.child(check_table(table))
+    later = find_snapshot(store, table, new)
+    if old is not None and old >= later.as_of:
+        raise BadCallError(
+            f"from: expected a time before {iso(later.as_of)}, found {iso(old)}; give the earlier snapshot first"
+        )
+    earlier = Ledger(store).previous(later.as_of) if old is None else find_snapshot(store, table, old)
+    if earlier is None:
+        raise SnapshotNotFoundError(
+            f"{store.uri}: no snapshot of {table!r} is published before {iso(later.as_of)}; there is nothing to "
+            "compare it with yet",
+            table=table,
+        )
+    return Pair(earlier, later)
+
+
+def diff_snapshots(
+    lake: ObjectStore,
+    pair: Pair,
+    *,
+    key: Sequence[str],
+    output: ObjectStore | None = None,
+    replace: bool = False,
+    progress: OnProgress | None = None,
+    now: Now = utc_now,
+) -> DiffRecord:
+    """Return what was added, changed and removed from one snapshot of *pair* to the other.
+
+    *key* are the attributes of the table's key. With *output* the changes are written there, as :mod:`.layout` and
+    :mod:`.columns` have it; without, they are only counted. Items are the same when they are equal as items, whatever
+    their columns are.
+
+    Readers see all changes or none: the record is written last. Repeating it is safe and, once it is written, cheap.
+    Memory does not grow with the snapshots. Raises BadCallError for a key that is none, SnapshotDamagedError, and
+    SnapshotExistsError when there is a diff of the same times but of other snapshots, unless *replace* is set.
+    """
+    if not key or len(set(key)) < len(key):
+        raise BadCallError(f"key: expected the attributes of the table's key, each once, found {', '.join(key)!r}")
+    schema = diff_schema(pair.old.schema, pair.new.schema)
+    digest = digest_of({"old": pair.old.digest, "new": pair.new.digest, "key": list(key)})
+
+    def compare(take: Take | None) -> Counts:
+        store = lake.child(pair.new.table)
+        return join_by_key(store, pair.old, pair.new, key, take=take, on_rows=_counter(pair, progress))
+
+    def record(counts: Counts, parts: tuple[Part, ...]) -> DiffRecord:
+        return DiffRecord(
+            table=pair.new.table,
+            old=pair.old.as_of,
+            new=pair.new.as_of,
+            key=tuple(key),
+            counts=counts,
+            method="key join",
+            increments=(),
+            parts=parts,
+            schema=schema,
+            digest=digest,
+            # Cut to what its JSON holds, so that it is equal to the record read back.
+            created_at=parse_time(now()),
+            writer=WRITER,
+        )
+
+    if output is None:
+        return record(compare(None), ())
+    place = DiffPlace(output.child(changes_folder(pair.new.table)), pair.old.as_of, pair.new.as_of, digest)
+    settled = place.settled(replace=replace)
+    if settled is not None:
+        return settled
+    parts_digest = digest_of({"contents": digest, "schema": schema_to_json(schema), "writer": WRITER})
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as local:
+        builder = ChangesBuilder(schema, key)
+        with ChangesWriter(builder, place.store, place.folder, parts_digest, Path(local)) as writer:
+            counts = compare(writer.take)
+            return place.publish(record(counts, writer.finish()))
+
+
+def _counter(pair: Pair, progress: OnProgress | None) -> OnRows | None:
+    """Return what adds up the rows compared, and tells *progress*."""
+    if progress is None:
+        return None
+    total = pair.old.rows + pair.new.rows
+    compared = 0
+
+    def count(rows: int) -> None:
+        nonlocal compared
+        compared += rows
+        progress(compared, total)
+
+    return count

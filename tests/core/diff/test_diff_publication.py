@@ -1,0 +1,196 @@
+"""A diff is there as a whole or not at all, and is made once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from diffed_lake import KEY, NEW, OLD, expected_changes, lake_of, told_changes, without_keys
+from snapshot_exports import reviews, write_export
+from watched_store import Killed, Steps, WatchedStore, die
+
+from airflow_provider_ddbexport.core.diff import DiffRecord, buckets, diff_snapshots, find_pair, key_join, writer
+from airflow_provider_ddbexport.core.snapshot import convert_export
+from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.errors import SnapshotDamagedError, SnapshotExistsError
+
+AFTER = [*reviews(25)[5:], *({**item, "Rating": {"N": "0.5"}} for item in reviews(5)[:3])]
+RECORD = f"reviews_changes/_diffs/{OLD:%Y%m%dT%H%M%SZ}-{NEW:%Y%m%dT%H%M%SZ}.json"
+NOON = datetime(2026, 2, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> LocalStore:
+    return lake_of(tmp_path, reviews(20), AFTER)
+
+
+def run(lake: Any, output: Any, **options: Any) -> DiffRecord:
+    return diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY, output=output, now=lambda: NOON, **options)
+
+
+def objects(output: LocalStore) -> set[str]:
+    return {info.key for info in output.list()}
+
+
+def is_whole(output: LocalStore, record: DiffRecord) -> bool:
+    """Whether the output has the right changes and nothing else."""
+    parts = {f"reviews_changes/{part.key}" for part in record.parts}
+    told = told_changes(output, record)
+    return objects(output) == {RECORD, *parts} and told == without_keys(expected_changes(reviews(20), AFTER))
+
+
+def test_a_diff_is_made_once(lake: LocalStore, tmp_path: Path) -> None:
+    """Another run reads neither snapshot, writes nothing and returns the same; the record says what was compared."""
+    output = LocalStore(tmp_path / "out")
+    record = run(lake, output)
+    assert is_whole(output, record)
+    steps = Steps()
+    assert run(WatchedStore(lake, steps), WatchedStore(output, steps)) == record
+    assert not [entry for entry in steps.log if "stream" in entry or "write" in entry or "create" in entry]
+    fields = json.loads(output.read(RECORD))
+    assert {
+        name: fields[name] for name in ("table", "from", "to", "key", "added", "changed", "removed", "unchanged")
+    } == {
+        "table": "reviews",
+        "from": "2026-01-14T10:18:50Z",
+        "to": "2026-01-15T10:18:50Z",
+        "key": ["User", "Book"],
+        "added": 5,
+        "changed": 3,
+        "removed": 2,
+        "unchanged": 15,
+    }
+    assert "book 1" not in json.dumps(fields)
+
+
+def test_without_an_output_changes_are_counted_and_nothing_is_written(lake: LocalStore) -> None:
+    """The same counts, and no parts."""
+    before = objects(lake)
+    record = run(lake, None)
+    assert (record.counts.added, record.counts.changed, record.counts.removed) == (5, 3, 2)
+    assert record.parts == ()
+    assert objects(lake) == before
+
+
+def test_killed_at_any_operation_the_next_run_finishes(lake: LocalStore, tmp_path: Path) -> None:
+    """There is no record before all parts are there, and no stray part once there is one."""
+    steps = Steps()
+    expected = run(lake, WatchedStore(LocalStore(tmp_path / "counted"), steps))
+    assert sum("write_file" in entry for entry in steps.log) == 2
+    for number, moment in enumerate(steps.log):
+        output = LocalStore(tmp_path / f"killed {number}")
+        dying = Steps(number, die)
+        with pytest.raises(Killed):
+            run(lake, WatchedStore(output, dying))
+        assert dying.acted
+        if RECORD in objects(output):
+            assert is_whole(output, expected), moment
+        assert run(lake, output) == expected, moment
+        assert is_whole(output, expected), moment
+
+
+def test_a_diff_of_other_contents_is_refused_unless_replaced(lake: LocalStore, tmp_path: Path) -> None:
+    """A snapshot that was replaced since makes the diff another one; replacing leaves nothing of the old one."""
+    output = LocalStore(tmp_path / "out")
+    first = run(lake, output)
+    root, export = write_export(tmp_path / "again", AFTER[1:], as_of=NEW, number=9)
+    convert_export(root, export, lake, replace=True)
+    with pytest.raises(SnapshotExistsError, match="replace"):
+        run(lake, output)
+    assert is_whole(output, first)
+    second = run(lake, output, replace=True)
+    assert told_changes(output, second) == without_keys(expected_changes(reviews(20), AFTER[1:]))
+    assert objects(output) == {RECORD, *(f"reviews_changes/{part.key}" for part in second.parts)}
+    with pytest.raises(SnapshotExistsError, match="by another key"):
+        diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY[::-1], output=output)
+
+
+def test_a_diff_that_lost_a_part_is_refused_unless_replaced(lake: LocalStore, tmp_path: Path) -> None:
+    """What the record names has to be there."""
+    output = LocalStore(tmp_path / "out")
+    record = run(lake, output)
+    shutil.rmtree(tmp_path / "out" / "reviews_changes" / "from_snapshot=20260114T101850Z")
+    with pytest.raises(SnapshotDamagedError, match="1 of 1 parts are missing"):
+        run(lake, output)
+    assert run(lake, output, replace=True) == record
+    assert is_whole(output, record)
+    output.write(RECORD, b"{}")
+    with pytest.raises(SnapshotDamagedError, match="expected the record of a diff"):
+        run(lake, output)
+
+
+def test_of_two_runs_at_once_the_second_takes_the_firsts_diff(lake: LocalStore, tmp_path: Path) -> None:
+    """Whoever creates the record second finds it there, with the same changes."""
+    output = LocalStore(tmp_path / "out")
+    found: list[DiffRecord] = []
+    dry = Steps()
+    run(lake, WatchedStore(LocalStore(tmp_path / "dry"), dry))
+    creating = next(number for number, entry in enumerate(dry.log) if entry.startswith("before create"))
+    steps = Steps(creating, lambda: found.append(run(lake, output)))
+    assert [run(lake, WatchedStore(output, steps))] == found
+    assert steps.acted
+    assert is_whole(output, found[0])
+
+
+def test_the_changes_may_lie_in_the_lake(lake: LocalStore) -> None:
+    """They are a table of their own there, and no snapshot."""
+    record = run(lake, lake)
+    assert told_changes(lake, record) == without_keys(expected_changes(reviews(20), AFTER))
+    assert find_pair(lake, "reviews").new.as_of == NEW
+
+
+SMALL, LARGE, TEXT_BYTES = 700, 2_800, 1_500
+
+
+def test_four_times_the_rows_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows wait on the disk, in buckets, and changes in row groups: the peak stays, the snapshots grow."""
+    monkeypatch.setattr(key_join, "HELD_BYTES", 500_000)
+    monkeypatch.setattr(buckets, "WAITING_BYTES", 100_000)
+    monkeypatch.setattr(key_join, "_BATCH_ROWS", 32)
+    monkeypatch.setattr(writer, "ROW_GROUP_BYTES", 100_000)
+    monkeypatch.setattr("airflow_provider_ddbexport.core.snapshot.parts.ROW_GROUP_BYTES", 200_000)
+    peaks = []
+    for count in (SMALL, LARGE):
+        days = [
+            [{"id": {"N": str(n)}, "t": {"S": f"{n + day * (n % 2):06d}" * (TEXT_BYTES // 6)}} for n in range(count)]
+            for day in (0, 1)
+        ]
+        lake = lake_of(tmp_path / str(count), *days)
+        output = LocalStore(tmp_path / str(count) / "out")
+        pair = find_pair(lake, "reviews")
+        peak, record = peak_bytes(lambda: diff_snapshots(lake, pair, key=["id"], output=output))  # noqa: B023
+        assert record.counts.changed == count // 2
+        peaks.append(peak)
+    # 6 MB more of rows; one more buffer of the disk's is all they may take.
+    assert peaks[1] - peaks[0] < 1_500_000
+    assert peaks[1] < LARGE * TEXT_BYTES
+
+
+def peak_bytes(work: Callable[[], DiffRecord]) -> tuple[int, DiffRecord]:
+    """Return the most memory that Python objects and Arrow's buffers took together while *work* ran, at least about."""
+    arrow: list[int] = []
+    pool = pa.default_memory_pool()
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("_deal", "_paired"):
+            owner = buckets.Buckets if place == "_deal" else key_join._Join
+            original = getattr(owner, place)
+
+            def noting(self: Any, *arguments: Any, original: Any = original) -> None:
+                arrow.append(pool.bytes_allocated())
+                original(self, *arguments)
+                arrow.append(pool.bytes_allocated())
+
+            patch.setattr(owner, place, noting)
+        tracemalloc.start()
+        try:
+            record = work()
+            return tracemalloc.get_traced_memory()[1] + max(arrow), record
+        finally:
+            tracemalloc.stop()
