@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
 
 from airflow_provider_ddbexport.core.export.model import Export, ExportSummary, ExportType
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
@@ -40,6 +39,24 @@ class ChainState(StrEnum):
     """Two windows hold the same time, or one begins before the full export's."""
     HISTORY_GONE = "HISTORY_GONE"
     """The next window begins before what can be restored: recovery was off for a while, or too much time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBase:
+    """The state of a table that increments are applied to: a full export's, or a published snapshot's.
+
+    Attributes:
+        label: what it is, for messages: ``full export 01768385930622-efd1a093``.
+        as_of: the instant it shows.
+        export_arn: of the export, or of the last one that made the snapshot.
+    """
+
+    label: str
+    table_name: str
+    table_arn: str
+    table_id: str
+    as_of: datetime
+    export_arn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +99,29 @@ def chain_exports(exports: Iterable[Export], *, max_gap: timedelta = _NOTHING) -
     Raises ExportChainError, whose context has ``state``, one of :class:`ChainState`, the times ``from_time`` and
     ``to_time`` of a gap or an overlap as ISO 8601 text, and both ``export_arns`` it lies between, joined by a space.
     """
-    if max_gap < _NOTHING:
-        raise BadCallError(f"max_gap: expected 0 or more, found {max_gap}")
     by_arn = {export.summary.export_arn: export for export in exports}
     full = _the_full(list(by_arn.values()))
-    increments = sorted(
-        (e for e in by_arn.values() if e.summary.export_type is ExportType.INCREMENTAL),
-        key=lambda e: (_from(e), e.summary.as_of, e.summary.export_arn),
-    )
-    _check_table([full, *increments])
+    increments = (e for e in by_arn.values() if e.summary.export_type is ExportType.INCREMENTAL)
+    return ExportChain(full, *chain_increments(_base("full export", full.summary), increments, max_gap=max_gap))
+
+
+def chain_increments(
+    base: ChainBase, increments: Iterable[Export], *, max_gap: timedelta = _NOTHING
+) -> tuple[tuple[Export, ...], tuple[tuple[datetime, datetime], ...]]:
+    """Return *increments*, which follow *base*, oldest first, and the gaps that *max_gap* allowed; as chain_exports."""
+    if max_gap < _NOTHING:
+        raise BadCallError(f"max_gap: expected 0 or more, found {max_gap}")
+    by_arn = {export.summary.export_arn: export for export in increments}
+    ordered = sorted(by_arn.values(), key=lambda e: (_from(e), e.summary.as_of, e.summary.export_arn))
     gaps = []
-    for before, after in pairwise([full, *increments]):
-        if gap := _gap(before, after, max_gap):
+    before = base
+    for export in ordered:
+        summary = export.summary
+        _check_table(before, summary)
+        if gap := _gap(before, export, max_gap, is_first=before is base):
             gaps.append(gap)
-    return ExportChain(full, tuple(increments), tuple(gaps))
+        before = _base("export", summary)
+    return tuple(ordered), tuple(gaps)
 
 
 def check_continuation(chain: ExportChain, *, table_id: str, window: RestorableWindow) -> None:
@@ -143,38 +169,46 @@ def _the_full(exports: list[Export]) -> Export:
     )
 
 
-def _check_table(chain: list[Export]) -> None:
-    for before, after in pairwise(chain):
-        old, new = before.summary, after.summary
-        if old.table_arn != new.table_arn:
-            raise ExportChainError(
-                f"export {new.export_id} is of table {new.table_arn}, the one before it, {old.export_id}, of "
-                f"{old.table_arn}; give exports of one table",
-                state=ChainState.OTHER_TABLE.value,
-                export_arns=_arns(old, new),
-            )
-        if old.table_id != new.table_id:
-            raise ExportChainError(
-                f"table {new.table_name} was deleted and made again between {iso(old.as_of)} (table id {old.table_id}, "
-                f"export {old.export_id}) and {iso(new.as_of)} (table id {new.table_id}, export {new.export_id}); "
-                f"{_ANEW} of the table as it is now",
-                state=ChainState.TABLE_RECREATED.value,
-                from_time=iso(old.as_of),
-                to_time=iso(new.as_of),
-                export_arns=_arns(old, new),
-            )
+def _base(kind: str, summary: ExportSummary) -> ChainBase:
+    return ChainBase(
+        f"{kind} {summary.export_id}",
+        summary.table_name,
+        summary.table_arn,
+        summary.table_id,
+        summary.as_of,
+        summary.export_arn,
+    )
 
 
-def _gap(before: Export, after: Export, max_gap: timedelta) -> tuple[datetime, datetime] | None:
-    old, new = before.summary, after.summary
+def _check_table(old: ChainBase, new: ExportSummary) -> None:
+    if old.table_arn != new.table_arn:
+        raise ExportChainError(
+            f"export {new.export_id} is of table {new.table_arn}, the {old.label} before it of {old.table_arn}; "
+            "give exports of one table",
+            state=ChainState.OTHER_TABLE.value,
+            export_arns=_arns(old, new),
+        )
+    if old.table_id != new.table_id:
+        raise ExportChainError(
+            f"table {new.table_name} was deleted and made again between {iso(old.as_of)} (table id {old.table_id}, "
+            f"{old.label}) and {iso(new.as_of)} (table id {new.table_id}, export {new.export_id}); "
+            f"{_ANEW} of the table as it is now",
+            state=ChainState.TABLE_RECREATED.value,
+            from_time=iso(old.as_of),
+            to_time=iso(new.as_of),
+            export_arns=_arns(old, new),
+        )
+
+
+def _gap(old: ChainBase, after: Export, max_gap: timedelta, *, is_first: bool) -> tuple[datetime, datetime] | None:
+    new = after.summary
     start, end = _from(after), old.as_of
-    is_first = old.export_type is ExportType.FULL
     if start == end or (is_first and start == end.replace(microsecond=0)):
         return None
     if start < end:
         raise ExportChainError(
-            f"export {new.export_id} begins at {iso(start)}, before {iso(end)}, where "
-            f"{'the full export' if is_first else 'the window of'} {old.export_id} ends: the chain tells the time in "
+            f"export {new.export_id} begins at {iso(start)}, before {iso(end)}, where the "
+            f"{'' if is_first else 'window of '}{old.label} ends: the chain tells the time in "
             f"between twice; leave one of the two out, or {_ANEW}",
             state=ChainState.OVERLAP.value,
             from_time=iso(start),
@@ -183,7 +217,7 @@ def _gap(before: Export, after: Export, max_gap: timedelta) -> tuple[datetime, d
         )
     if start - end > max_gap:
         raise ExportChainError(
-            f"nothing tells what was written from {iso(end)} (export {old.export_id}) to {iso(start)} (export "
+            f"nothing tells what was written from {iso(end)} ({old.label}) to {iso(start)} (export "
             f"{new.export_id}), {start - end} in all; add the increment of this time while it can be restored, or "
             f"{_ANEW}",
             state=ChainState.GAP.value,
@@ -200,5 +234,5 @@ def _from(export: Export) -> datetime:
     return start
 
 
-def _arns(*summaries: ExportSummary) -> str:
-    return " ".join(summary.export_arn for summary in summaries)
+def _arns(old: ChainBase, new: ExportSummary) -> str:
+    return f"{old.export_arn} {new.export_arn}"
