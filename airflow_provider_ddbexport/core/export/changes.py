@@ -46,8 +46,27 @@ class _Change(msgspec.Struct, forbid_unknown_fields=True):
     NewImage: dict[str, Any] | None = None
 
 
+class RawChange(msgspec.Struct, forbid_unknown_fields=True):
+    """A change whose images are JSON text still, not looked into; empty for none."""
+
+    Metadata: _Metadata
+    Keys: dict[str, dict[str, str]]
+    OldImage: msgspec.Raw = msgspec.Raw()
+    NewImage: msgspec.Raw = msgspec.Raw()
+
+
+decode_raw_change = msgspec.json.Decoder(RawChange).decode
+"""Return the RawChange that a line holds; raises msgspec.MsgspecError, UnicodeDecodeError or RecursionError."""
+
+
 def read_changes(root: ObjectStore, export: Export, file: DataFile) -> DataFileReader[Change]:
     """Return the changes of *file* of an incremental export, to be iterated once; errors are as for read_items."""
+    require_changes(export)
+    return DataFileReader(root, export, file, decode_change)
+
+
+def require_changes(export: Export) -> None:
+    """Raise BadCallError unless *export* is an increment whose changes can be read."""
     if export.summary.export_type is not ExportType.INCREMENTAL:
         raise BadCallError(f"{export.source}: a full export holds items, not changes", uri=export.source)
     if export.summary.output_format is not OutputFormat.DYNAMODB_JSON:
@@ -55,7 +74,6 @@ def read_changes(root: ObjectStore, export: Export, file: DataFile) -> DataFileR
             f"{export.source}: incremental exports are read as DYNAMODB_JSON only; export the window in that format",
             uri=export.source,
         )
-    return DataFileReader(root, export, file, decode_change)
 
 
 def decode_change(line: bytes) -> Change:

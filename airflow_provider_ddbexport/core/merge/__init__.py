@@ -1,0 +1,1 @@
+"""Increments applied to a full export, or to the snapshot published before them."""

@@ -1,0 +1,127 @@
+"""Which rows have one of the keys that increments changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from airflow_provider_ddbexport.core.columns.numbers import fit
+from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
+from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_contents
+from airflow_provider_ddbexport.core.merge.compact import Compacted
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows of a batch.
+
+    Attributes:
+        mask: booleans, true where the row's key was changed.
+        keys: of those rows, in their order.
+    """
+
+    mask: pa.BooleanArray
+    keys: pa.BinaryArray
+
+
+class ChangedKeys:
+    """The keys that increments changed. Safe to share between threads."""
+
+    def __init__(self, attributes: Sequence[str], tables: Iterable[pa.BinaryArray]) -> None:
+        """*tables* hold the keys, made of *attributes*, each of them in one table; they may lie in mapped files."""
+        self._attributes = tuple(attributes)
+        self._tables = [_Table(keys, self._attributes) for keys in tables]
+
+    def columns(self, schema: Schema) -> list[str]:
+        """Return the names of the columns that :meth:`find` looks at in parts of *schema*."""
+        return [*(column.name for column in _key_columns(schema, self._attributes).values()), RESCUED_COLUMN]
+
+    def find(self, batch: pa.RecordBatch, schema: Schema, partition: Sequence[str | None] = ()) -> Found | None:
+        """Return the rows of *batch* whose keys were changed; None where there are none.
+
+        *batch* has the :meth:`columns` of *schema*, in which keys are looked up whether they fit their columns or were
+        rescued; *partition* are the values of its ``partition_by`` columns.
+        """
+        columns = _key_columns(schema, self._attributes)
+        looked_at = batch.select(self.columns(schema))
+        mask: pa.BooleanArray | None = None
+        for table in self._tables:
+            candidates = table.candidates(looked_at, columns)
+            if not pc.any(candidates).as_py():
+                continue
+            keys = batch_keys(looked_at.filter(candidates), schema, self._attributes, partition)
+            hits = pc.is_in(keys, table.keys)
+            found = pc.replace_with_mask(candidates, candidates, hits)
+            mask = found if mask is None else pc.or_(mask, found)
+        if mask is None or not pc.any(mask).as_py():
+            return None
+        return Found(mask, batch_keys(looked_at.filter(mask), schema, self._attributes, partition))
+
+
+def open_changed_keys(staging: ObjectStore, compacted: Compacted, folder: Path) -> ChangedKeys:
+    """Return the keys that *compacted* has, which was written to *staging*; they are kept in files in *folder*."""
+    tables = []
+    for bucket in compacted.buckets:
+        if bucket.changed:
+            path = folder / bucket.keys
+            with path.open("wb") as file:
+                for chunk in staging.stream(bucket.keys):
+                    file.write(chunk)
+            tables.append(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0).column("key"))
+    return ChangedKeys(compacted.key_attributes, tables)
+
+
+def _key_columns(schema: Schema, attributes: Sequence[str]) -> dict[str, Column]:
+    """Return those of the key's columns that are in the parts, by attribute."""
+    return {
+        column.attribute: column
+        for column in schema.columns
+        if column.attribute in attributes and column.kind in KEY_KINDS and column.name not in schema.partition_by
+    }
+
+
+class _Table:
+    """Keys that fit into memory, and what of them finds most of the rows that can have one, cheaply."""
+
+    def __init__(self, keys: pa.BinaryArray, attributes: Sequence[str]) -> None:
+        self.keys = keys
+        self._attributes = attributes
+        self._contents = cache(self._contents_by_attribute)
+        self._values: dict[tuple[str, pa.DataType], pa.Array] = {}
+
+    def candidates(self, batch: pa.RecordBatch, columns: dict[str, Column]) -> pa.BooleanArray:
+        """Return a mask with all rows that can have one of the keys, by the attribute that tells most keys apart."""
+        contents = self._contents()
+        telling = sorted(columns, key=lambda attribute: -len(contents[attribute]))
+        if not telling:
+            return pa.repeat(pa.scalar(value=True), batch.num_rows)
+        column = columns[telling[0]]
+        values = batch.column(column.name)
+        hits = pc.is_in(values, self._looked_for(column, values.type))
+        # A null may be a rescued value.
+        return pc.or_(hits, values.is_null()) if values.null_count else hits
+
+    def _contents_by_attribute(self) -> dict[str, list[tuple[str, bytes]]]:
+        by_place = zip(*map(key_contents, self.keys.to_pylist()), strict=True)
+        return {attribute: sorted(set(place)) for attribute, place in zip(self._attributes, by_place, strict=True)}
+
+    def _looked_for(self, column: Column, arrow: pa.DataType) -> pa.Array:
+        found = self._values.get((column.attribute, arrow))
+        if found is None:
+            same_kind = [text for kind, text in self._contents()[column.attribute] if kind == column.kind.value]
+            found = self._values[column.attribute, arrow] = _array(same_kind, column.kind, arrow)
+        return found
+
+
+def _array(contents: list[bytes], kind: Kind, arrow: pa.DataType) -> pa.Array:
+    """Return those of *contents* that a column of the type *arrow* holds."""
+    if kind is not Kind.NUMBER:
+        return pa.array(contents, pa.binary()).cast(arrow)
+    fitting = [value for text in contents if (value := fit(arrow)(text.decode())) is not None]
+    return pa.array(fitting, pa.string()).cast(arrow) if pa.types.is_decimal(arrow) else pa.array(fitting, arrow)
