@@ -82,6 +82,14 @@ class Chunk:
         """Whether its pages are all there is of it in the file."""
         return self.fields.keys() <= _IN_PLACE_CHUNK and self._meta.keys() <= _IN_PLACE_META
 
+    def read(self) -> bytes:
+        """Return the pages."""
+        self.file.seek(self._start)
+        pages = self.file.read(self.size)
+        if len(pages) != self.size:
+            raise damaged("has a column chunk that ends behind the end of the file")
+        return pages
+
     def copy_to(self, target: BinaryIO) -> Chunk:
         """Append the pages to *target* and return the chunk that is there."""
         start = target.tell()

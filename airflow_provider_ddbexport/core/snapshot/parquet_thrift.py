@@ -28,6 +28,13 @@ def read_struct(body: bytes) -> Struct:
         return _Reader(body).struct()
 
 
+def read_struct_at(body: bytes, start: int) -> tuple[Struct, int]:
+    """Return the struct at *start*, and where it ends. Raises SnapshotDamagedError."""
+    with _refusals():
+        reader = _Reader(body, start)
+        return reader.struct(), reader.at
+
+
 def read_structs(body: bytes, number: int) -> Iterator[Struct]:
     """Yield what field *number* of the struct at the beginning of *body* lists, which are structs, one at a time."""
     with _refusals():
@@ -57,9 +64,9 @@ def _refusals() -> Iterator[None]:
 
 
 class _Reader:
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, start: int = 0) -> None:
         self._body = body
-        self._at = 0
+        self.at = start
 
     def struct(self) -> Struct:
         found: Struct = {}
@@ -83,8 +90,8 @@ class _Reader:
 
     def _field(self, last: int) -> tuple[int, int]:
         """Return number and type of the next field; type 0 is the end of the struct."""
-        header = self._body[self._at]
-        self._at += 1
+        header = self._body[self.at]
+        self.at += 1
         return last + (header >> 4) if header >> 4 or not header else self._zigzag(), header & 0x0F
 
     def _value(self, kind: int) -> Any:
@@ -103,8 +110,8 @@ class _Reader:
         raise damaged(f"has a value of type {kind}")
 
     def _list_header(self) -> tuple[int, int]:
-        header = self._body[self._at]
-        self._at += 1
+        header = self._body[self.at]
+        self.at += 1
         return header & 0x0F, header >> 4 if header >> 4 != 15 else self._varint()
 
     def _list(self) -> tuple[int, list[Any]]:
@@ -118,26 +125,26 @@ class _Reader:
         return (number >> 1) ^ -(number & 1)
 
     def _varint(self) -> int:
-        number = self._body[self._at]
-        self._at += 1
+        number = self._body[self.at]
+        self.at += 1
         if number < 0x80:
             return number
         number &= 0x7F
         shift = 7
         while True:
-            byte = self._body[self._at]
-            self._at += 1
+            byte = self._body[self.at]
+            self.at += 1
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return number
             shift += 7
 
     def _take(self, length: int) -> bytes:
-        end = self._at + length
+        end = self.at + length
         if end > len(self._body):
             raise IndexError
-        taken = self._body[self._at : end]
-        self._at = end
+        taken = self._body[self.at : end]
+        self.at = end
         return taken
 
 

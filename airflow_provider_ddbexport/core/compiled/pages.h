@@ -1,0 +1,33 @@
+/* Data pages of Parquet, taken apart into the rows that stay and the rows that do not. */
+#ifndef DDBEXPORT_PAGES_H
+#define DDBEXPORT_PAGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum page_status { PAGE_OK = 0, PAGE_MALFORMED = 1, PAGE_NO_MEMORY = 2 };
+
+enum page_values { PAGE_FIXED, PAGE_BYTE_ARRAYS, PAGE_INDEXES, PAGE_BITS, PAGE_RUN_BITS };
+
+typedef struct {
+    const uint8_t *at; /* uncompressed, of version 1 */
+    size_t size;
+    uint32_t entries; /* num_values of its header */
+    int max_rep, max_def;
+    enum page_values values;
+    uint32_t width; /* bytes of each value of PAGE_FIXED */
+} page;
+
+typedef struct {
+    uint8_t *at;
+    size_t size;
+    uint32_t entries, nulls;
+} page_half;
+
+/* Splits a page by `gone`, a byte for each of `rows` rows of the row group; `*row` of them began before this page.
+ * halves[0] becomes the page of the rows that stay and halves[1] that of those that are gone. The caller frees what
+ * they point at, also after an error. */
+enum page_status page_split(const page *p, const uint8_t *gone, int64_t rows, int64_t *row,
+                            page_half halves[2]);
+
+#endif
