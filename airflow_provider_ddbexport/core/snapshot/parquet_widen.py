@@ -32,7 +32,8 @@ def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
         pq.ParquetFile(source, pre_buffer=False) as parquet,
     ):
         narrow = parquet.schema_arrow
-        assembly = Assembly(new, _file_of(None, schema))
+        assembly = Assembly(new, _file_of(None, schema, None))
+        first: pa.Table | None = None
         for number, group in enumerate(row_groups(old)):
             changed = _changed(group, narrow, schema)
             chunks = [chunk for chunk in group.chunks if chunk.column not in changed]
@@ -40,7 +41,9 @@ def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
                 old_columns = [name for name in narrow.names if name in changed]
                 columns = parquet.read_row_group(number, old_columns, use_threads=False)
                 fields = pa.schema([field for field in schema if field.name in changed])
-                chunks += next(row_groups(_file_of(_under(fields, columns, group.rows), fields))).chunks
+                rows = _under(fields, columns, group.rows)
+                first = rows if first is None else first
+                chunks += next(row_groups(_file_of(rows, fields, first))).chunks
             assembly.add(group, _in_order(chunks, schema), _still_sorted_by(group, narrow, schema))
         assembly.finish()
 
@@ -65,10 +68,10 @@ def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=fields)
 
 
-def _file_of(rows: pa.Table | None, schema: pa.Schema) -> io.BytesIO:
-    """Return a file in memory with *rows* as its one row group, or without any."""
+def _file_of(rows: pa.Table | None, schema: pa.Schema, first: pa.Table | None) -> io.BytesIO:
+    """Return a file in memory with *rows* as its one row group, or without any, encoded as *first* wants it."""
     file = io.BytesIO()
-    with part_writer(file, schema) as writer:
+    with part_writer(file, schema, first) as writer:
         if rows is not None:
             writer.write_table(rows, row_group_size=max(1, rows.num_rows))
     return file
