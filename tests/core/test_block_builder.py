@@ -111,6 +111,28 @@ def test_many_rows_are_taken_back_at_any_place() -> None:
         assert builder.finish().equals(expected.batch)
 
 
+@pytest.mark.usefixtures("decoder_in_use", "most_keys")
+def test_builders_share_an_observer_and_observers_a_builder() -> None:
+    """As when a shard goes on under a wider schema: what is seen does not depend on the columns there are."""
+    for seed in range(30):
+        random = Random(seed)
+        blocks = [random_items(random, rows=8) for _ in range(6)]
+        schemas = [schema_for(block, random_options(random)) for block in blocks[:2]]
+        builders = [block_builder(decode_line, schema) for schema in schemas if schema is not None]
+        observers = [line_observer(decode_line), line_observer(decode_line)]
+        given: list[list[Item]] = [[], []]
+        for block in blocks:
+            for builder in builders:
+                which = random.randrange(2)
+                builder.add_lines(block_of(block, random), 0, **ALL, observer=observers[which])
+                given[which] += block
+        for observer, items in zip(observers, given, strict=True):
+            expected = Observation()
+            for item in items:
+                expected.add(item)
+            assert observer.observation() == expected
+
+
 @pytest.mark.usefixtures("decoder_in_use")
 def test_what_was_given_away_is_not_taken_back() -> None:
     """After finish() there is nothing to forget."""

@@ -58,8 +58,9 @@ cdef extern from "kernel.h" nogil:
 
     ctypedef struct observer:
         int64_t items, news
-        names attributes
+        shape all
         uint32_t max_members
+        uint64_t epoch
 
     status observe_item(observer *o, const tape *t)
     void observer_clear(observer *o)
@@ -85,6 +86,7 @@ cdef extern from "kernel.h" nogil:
     ctypedef struct builder:
         column *root
         column **leaves
+        observer *observer
         int64_t rows, bytes
         uint64_t not_in_path
         names counted
@@ -204,6 +206,9 @@ cdef class PathReader(Lines):
         return None
 
 
+cdef uint64_t _observers = 0
+
+
 cdef class Observer(Lines):
     """Observes lines."""
 
@@ -211,14 +216,17 @@ cdef class Observer(Lines):
     cdef uint32_t _most_attributes
 
     def __cinit__(self, uint32_t max_members, uint32_t most_attributes):
+        global _observers
+        _observers += 1
         self._observer.max_members = max_members
+        self._observer.epoch = _observers << 32
         self._most_attributes = most_attributes
 
     def __dealloc__(self):
         observer_clear(&self._observer)
 
     cdef bint _is_full(self) noexcept nogil:
-        return self._observer.attributes.count > self._most_attributes
+        return self._observer.all.members.count > self._most_attributes
 
     @property
     def is_full(self):
@@ -258,7 +266,7 @@ cdef class Observer(Lines):
 
     def seen(self):
         """Return the items and the raw shapes by attribute."""
-        return self._observer.items, _raw_members(&self._observer.attributes)
+        return self._observer.items, _raw_members(&self._observer.all.members)
 
     def forget(self):
         """Start anew."""
@@ -406,12 +414,10 @@ cdef class Builder(Lines):
         cdef const uint8_t *at = first + start
         cdef const uint8_t *end = at
         cdef status reason = OK
-        cdef bint is_observed = seen_by is not None
+        self._builder.observer = NULL if seen_by is None else &seen_by._observer
         with nogil:
             while at < limit:
                 reason = parse_line(&self._tape, at, limit, checked, &end)
-                if reason == OK and is_observed:
-                    reason = observe_item(&seen_by._observer, &self._tape)
                 if reason == OK:
                     reason = build_item(&self._builder, &self._tape)
                 if reason != OK:
@@ -419,8 +425,9 @@ cdef class Builder(Lines):
                 at = end + 1
                 if self._builder.rows >= most_rows or self._builder.bytes >= most_bytes:
                     break
-                if is_observed and seen_by._is_full():
+                if self._builder.observer != NULL and seen_by._is_full():
                     break
+        self._builder.observer = NULL
         self.is_irregular = reason == IRREGULAR
         if reason != OK and reason != IRREGULAR:
             _refuse(reason)

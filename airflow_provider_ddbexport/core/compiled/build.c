@@ -117,46 +117,51 @@ static void sort_misfits(misfit *misfits, size_t count, const uint8_t *text) {
     }
 }
 
-/* A value that is there: `row` is the first behind all rows so far, or behind some nulls. */
-static int mark(column *c, int64_t row) {
-    if (row < c->rows || !column_pad(c, row)) return 0;
-    size_t byte = (size_t)row / 8;
-    if (byte == c->validity.size) {
-        if (!buffer_room(&c->validity, 1)) return 0;
-        c->validity.at[c->validity.size++] = 0;
+/* The first null before a value, or a value behind nulls. */
+static int mark_behind_nulls(column *c, int64_t row) {
+    if (!c->has_nulls) {
+        if (row < c->count || !buffer_room(&c->rows, (size_t)c->count * sizeof(int32_t))) return 0;
+        for (int32_t i = 0; i < c->count; i++) buffer_add_int32(&c->rows, i);
+        c->has_nulls = 1;
     }
-    c->validity.at[byte] |= (uint8_t)(1 << row % 8);
-    c->rows = row + 1;
+    c->count++;
+    return row <= INT32_MAX && buffer_add_int32(&c->rows, (int32_t)row);
+}
+
+/* A value that is there: `row` is the first behind all rows so far, or behind some nulls. */
+static inline int mark(column *c, int64_t row) {
+    if (c->has_nulls || row != c->count) return mark_behind_nulls(c, row);
+    c->count++;
     return 1;
 }
 
-static int end_at(column *c, size_t end) {
-    int32_t offset = (int32_t)end, zero = 0;
-    if (c->offsets.size == 0 && !buffer_add(&c->offsets, &zero, sizeof zero)) return 0;
-    return buffer_add(&c->offsets, &offset, sizeof offset);
+/* Where the next value begins. */
+static inline int32_t end_of(const column *c) {
+    int32_t end = 0;
+    if (c->ends.size) memcpy(&end, c->ends.at + c->ends.size - sizeof end, sizeof end);
+    return end;
 }
 
-static int64_t put_text(builder *b, column *c, int64_t row, const uint8_t *text, size_t size) {
+static inline int end_at(column *c, size_t end) {
+    if (c->ends.size == 0 && !buffer_add_int32(&c->ends, 0)) return 0;
+    return buffer_add_int32(&c->ends, (int32_t)end);
+}
+
+static inline int64_t put_text(builder *b, column *c, int64_t row, const uint8_t *text, size_t size) {
     if (size > INT32_MAX - c->contents.size) return fail(b, TOO_LARGE);
     if (!mark(c, row) || !buffer_add(&c->contents, text, size) || !end_at(c, c->contents.size))
         return fail(b, NO_MEMORY);
     return 8;
 }
 
-static int64_t put_fixed(builder *b, column *c, int64_t row, const void *value, size_t width) {
+static inline int64_t put_fixed(builder *b, column *c, int64_t row, const void *value, size_t width) {
     if (!mark(c, row) || !buffer_add(&c->contents, value, width)) return fail(b, NO_MEMORY);
     return 8;
 }
 
 static int64_t put_boolean(builder *b, column *c, int64_t row, int is_true) {
-    if (!mark(c, row)) return fail(b, NO_MEMORY);
-    size_t byte = (size_t)row / 8;
-    if (byte == c->contents.size) {
-        if (!buffer_room(&c->contents, 1)) return fail(b, NO_MEMORY);
-        c->contents.at[c->contents.size++] = 0;
-    }
-    if (is_true) c->contents.at[byte] |= (uint8_t)(1 << row % 8);
-    return 8;
+    uint8_t value = is_true != 0;
+    return put_fixed(b, c, row, &value, 1);
 }
 
 static int64_t put_binary(builder *b, column *c, int64_t row, const node *n) {
@@ -224,36 +229,63 @@ static int64_t put_number(builder *b, column *c, int64_t row, const node *n, int
     }
 }
 
-static int64_t put(builder *b, column *c, int64_t row, const node *nodes, uint32_t at);
+static int64_t put(builder *b, column *c, shape *s, int64_t row, const node *nodes, uint32_t at);
+
+/* Observes a value of which no part gets a column, or not as what it is; 0 when there is no memory. */
+static int observe_inside(builder *b, shape *s, const node *nodes, uint32_t at) {
+    return s == NULL || shape_add_inside(b->observer, s, nodes, at);
+}
+
+/* The shape among those of `s` that values of `c` have; there is no name to look up as long as it is the same. */
+static shape *shape_for(builder *b, column *c, shape *s, const node *member) {
+    if (c->seen_in == s && c->seen_epoch == b->observer->epoch) return c->seen;
+    c->seen = shape_member(s, member);
+    c->seen_in = s;
+    c->seen_epoch = b->observer->epoch;
+    return c->seen;
+}
+
+/* A value that has no column. */
+static int64_t put_nowhere(builder *b, const column *parent, shape *s, const node *nodes, uint32_t at) {
+    if (s != NULL && !shape_note(b->observer, s, nodes, at)) return fail(b, NO_MEMORY);
+    if (!observe_inside(b, s, nodes, at)) return fail(b, NO_MEMORY);
+    return rescue(b, nodes, at, parent, b->depth - 1);
+}
 
 /* The members of a map into the columns of a STRUCT or FLAT. */
-static int64_t put_members(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+static int64_t put_members(builder *b, column *c, shape *s, int64_t row, const node *nodes, uint32_t at) {
+    shape *seen = NULL;
     int64_t size = 1;
     uint32_t member = at + 1;
     for (uint32_t i = 0; i < nodes[at].size; member = nodes[member].next, i++) {
         const node *n = &nodes[member];
+        const entry *found = names_find(&c->by_name, n->name, n->name_size, n->hash);
+        column *known = found != NULL ? found->value : NULL;
         if (!enter(b, n->name, n->name_size, 0)) return fail(b, TOO_LARGE);
-        const entry *known = names_find(&c->by_name, n->name, n->name_size, n->hash);
-        int64_t added = known != NULL ? put(b, known->value, row, nodes, member)
-                                      : rescue(b, nodes, member, c, b->depth - 1);
+        if (s != NULL) {
+            seen = known != NULL ? shape_for(b, known, s, n) : shape_member(s, n);
+            if (seen == NULL) return fail(b, NO_MEMORY);
+        }
+        int64_t added = known != NULL ? put(b, known, seen, row, nodes, member) : put_nowhere(b, c, seen, nodes, member);
         b->depth--;
         if (added < 0) return -1;
         size += added;
     }
+    if (s != NULL && !shape_limit_members(b->observer, s)) return fail(b, NO_MEMORY);
     return size;
 }
 
-static int64_t put_list(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+/* `s` is the shape of the elements; NULL where they are observed already. */
+static int64_t put_list(builder *b, column *c, shape *s, int64_t row, const node *nodes, uint32_t at) {
     column *elements = c->children[0];
-    int32_t first = 0;
     int64_t size = 8;
     uint32_t element = at + 1;
     if (!mark(c, row)) return fail(b, NO_MEMORY);
-    if (c->offsets.size) memcpy(&first, c->offsets.at + c->offsets.size - sizeof first, sizeof first);
+    int32_t first = end_of(c);
     if (nodes[at].size > (uint32_t)(INT32_MAX - first)) return fail(b, TOO_LARGE);
     for (uint32_t i = 0; i < nodes[at].size; element = nodes[element].next, i++) {
         if (!enter(b, NULL, 0, i)) return fail(b, TOO_LARGE);
-        int64_t added = put(b, elements, (int64_t)first + i, nodes, element);
+        int64_t added = put(b, elements, s, (int64_t)first + i, nodes, element);
         b->depth--;
         if (added < 0) return -1;
         size += added;
@@ -261,32 +293,31 @@ static int64_t put_list(builder *b, column *c, int64_t row, const node *nodes, u
     return end_at(c, (size_t)first + nodes[at].size) ? size : fail(b, NO_MEMORY);
 }
 
-static int64_t put_map(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+static int64_t put_map(builder *b, column *c, shape *s, int64_t row, const node *nodes, uint32_t at) {
     column *keys = c->children[0], *values = c->children[1];
-    int32_t first = 0;
     int64_t size = 8;
-    buffer order = {0};
+    shape *seen = NULL;
     if (!mark(c, row)) return fail(b, NO_MEMORY);
-    if (c->offsets.size) memcpy(&first, c->offsets.at + c->offsets.size - sizeof first, sizeof first);
+    int32_t first = end_of(c);
     if (nodes[at].size > (uint32_t)(INT32_MAX - first)) return fail(b, TOO_LARGE);
-    if (!members_by_name(nodes, at, &order)) return fail(b, NO_MEMORY);
-    const uint32_t *members = (const uint32_t *)(const void *)order.at;
+    /* Maps in the map have theirs behind it, and may move the buffer. */
+    size_t order = b->orders.size;
+    if (!members_by_name(nodes, at, &b->orders)) return fail(b, NO_MEMORY);
     for (uint32_t i = 0; i < nodes[at].size; i++) {
-        const node *n = &nodes[members[i]];
-        int64_t here = (int64_t)first + i, added = -1;
-        if (!enter(b, n->name, n->name_size, 0)) {
-            fail(b, TOO_LARGE);
-        } else {
-            if (put_text(b, keys, here, n->name, n->name_size) >= 0) added = put(b, values, here, nodes, members[i]);
-            b->depth--;
-        }
-        if (added < 0) {
-            buffer_free(&order);
-            return -1;
-        }
-        size += 8 + (int64_t)characters(n->name, n->name_size) + added;
+        uint32_t member;
+        memcpy(&member, b->orders.at + order + i * sizeof member, sizeof member);
+        const node *n = &nodes[member];
+        int64_t here = (int64_t)first + i;
+        if (!enter(b, n->name, n->name_size, 0)) return fail(b, TOO_LARGE);
+        if (put_text(b, keys, here, n->name, n->name_size) < 0) return -1;
+        if (s != NULL && (seen = shape_member(s, n)) == NULL) return fail(b, NO_MEMORY);
+        int64_t added = put(b, values, seen, here, nodes, member);
+        b->depth--;
+        if (added < 0) return -1;
+        size += 8 + (n->name_flags & ASCII ? n->name_size : (int64_t)characters(n->name, n->name_size)) + added;
     }
-    buffer_free(&order);
+    b->orders.size = order;
+    if (s != NULL && !shape_limit_members(b->observer, s)) return fail(b, NO_MEMORY);
     return end_at(c, (size_t)first + nodes[at].size) ? size : fail(b, NO_MEMORY);
 }
 
@@ -324,10 +355,11 @@ static int64_t put_json(builder *b, column *c, int64_t row, const node *nodes, u
     return size;
 }
 
-static int64_t put(builder *b, column *c, int64_t row, const node *nodes, uint32_t at) {
+static int64_t put(builder *b, column *c, shape *s, int64_t row, const node *nodes, uint32_t at) {
     const node *n = &nodes[at];
     int fits;
     int64_t size;
+    if (s != NULL && !shape_note(b->observer, s, nodes, at)) return fail(b, NO_MEMORY);
     switch (c->kind) {
     case TEXT:
         if (n->kind != S) break;
@@ -347,24 +379,26 @@ static int64_t put(builder *b, column *c, int64_t row, const node *nodes, uint32
         return put_boolean(b, c, row, n->flags & TRUE);
     case LIST:
         if (n->kind != c->type) break;
-        return put_list(b, c, row, nodes, at);
+        return put_list(b, c, s != NULL && n->kind == L ? s->elements : NULL, row, nodes, at);
     case STRUCT:
         if (n->kind != M || n->size == 0) break;
         if (!mark(c, row)) return fail(b, NO_MEMORY);
-        return put_members(b, c, row, nodes, at);
+        return put_members(b, c, s, row, nodes, at);
     case FLAT:
         if (n->kind != M || n->size == 0) break;
-        return put_members(b, c, row, nodes, at);
+        return put_members(b, c, s, row, nodes, at);
     case MAP:
         if (n->kind != M || n->size == 0) break;
-        return put_map(b, c, row, nodes, at);
+        return put_map(b, c, s, row, nodes, at);
     case PATH:
         if (b->not_in_path >> c->scale & 1) break;
-        return 0;
+        return observe_inside(b, s, nodes, at) ? 0 : fail(b, NO_MEMORY);
     case JSON:
         if (n->kind != L && (n->kind != M || n->size == 0)) break;
+        if (!observe_inside(b, s, nodes, at)) return fail(b, NO_MEMORY);
         return put_json(b, c, row, nodes, at);
     }
+    if (!observe_inside(b, s, nodes, at)) return fail(b, NO_MEMORY);
     return rescue(b, nodes, at, c, b->depth);
 }
 
@@ -374,11 +408,10 @@ static int64_t keep_misfits(builder *b) {
     size_t count = b->misfits.size / sizeof *misfits;
     const uint8_t *text = b->misfit_text.at;
     int64_t size = 0;
-    int32_t first = 0;
     column *c = &b->rescued;
+    int32_t first = end_of(c);
     sort_misfits(misfits, count, text);
     if (!mark(c, b->rows)) return fail(b, NO_MEMORY);
-    if (c->offsets.size) memcpy(&first, c->offsets.at + c->offsets.size - sizeof first, sizeof first);
     if (count > (size_t)(INT32_MAX - first)) return fail(b, TOO_LARGE);
     for (size_t i = 0; i < count; i++) {
         const misfit *m = &misfits[i];
@@ -394,11 +427,14 @@ static int64_t keep_misfits(builder *b) {
 
 enum status build_item(builder *b, const tape *t) {
     if (b->failed) return b->failed;
+    if (b->rows == INT32_MAX) return b->failed = TOO_LARGE;
     b->depth = 0;
-    int64_t size = put_members(b, b->root, b->rows, t->nodes, 0), rescued = 0;
+    shape *seen = b->observer != NULL ? &b->observer->all : NULL;
+    int64_t size = put_members(b, b->root, seen, b->rows, t->nodes, 0), rescued = 0;
     if (size >= 0 && b->misfits.size) rescued = keep_misfits(b);
     if (size < 0 || rescued < 0) return b->failed;
     b->bytes += 7 + size + rescued; /* a row counts 8, put_members() 1 of them */
     b->rows++;
+    if (seen != NULL) b->observer->items++;
     return OK;
 }

@@ -21,11 +21,10 @@ column *column_new(enum column_kind kind, enum kind type, int precision, int sca
     return c;
 }
 
-static void column_clear(column *c) {
-    buffer_free(&c->validity);
-    buffer_free(&c->offsets);
+static void column_free_values(column *c) {
+    buffer_free(&c->rows);
+    buffer_free(&c->ends);
     buffer_free(&c->contents);
-    c->rows = c->nulls = 0;
 }
 
 int column_add_child(column *parent, const uint8_t *name, size_t size, column *child) {
@@ -44,7 +43,7 @@ void column_free(column *c) {
     for (uint32_t i = 0; i < c->child_count; i++) column_free(c->children[i]);
     free(c->children);
     names_free(&c->by_name, NULL);
-    column_clear(c);
+    column_free_values(c);
     free(c->label);
     free(c);
 }
@@ -69,94 +68,57 @@ int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_cou
 void builder_free(builder *b) {
     column_free(b->root);
     free(b->leaves);
-    column_clear(&b->rescued);
-    column_clear(&b->rescued_keys);
-    column_clear(&b->rescued_values);
+    column_free_values(&b->rescued);
+    column_free_values(&b->rescued_keys);
+    column_free_values(&b->rescued_values);
     names_free(&b->counted, free);
     buffer_free(&b->misfits);
     buffer_free(&b->misfit_text);
+    buffer_free(&b->orders);
     buffer_free(&b->scratch);
     memset(b, 0, sizeof *b);
 }
 
-/* Adds nulls up to `rows`; 0 when there is no memory. */
-int column_pad(column *c, int64_t rows) {
-    size_t missing = (size_t)(rows - c->rows), bytes;
-    if (missing == 0) return 1;
-    bytes = ((size_t)rows + 7) / 8;
-    if (bytes > c->validity.size) {
-        if (!buffer_room(&c->validity, bytes - c->validity.size)) return 0;
-        memset(c->validity.at + c->validity.size, 0, bytes - c->validity.size);
-        c->validity.size = bytes;
-    }
-    size_t width = c->kind == NUMBER_DECIMAL ? 16 : 8;
+static int has_ends(const column *c) {
     switch (c->kind) {
-    case TEXT: case NUMBER_TEXT: case BINARY: case JSON: case LIST: case MAP: {
-        size_t first = c->offsets.size == 0;
-        int32_t last = 0;
-        if (!buffer_room(&c->offsets, (missing + first) * sizeof last)) return 0;
-        if (!first) memcpy(&last, c->offsets.at + c->offsets.size - sizeof last, sizeof last);
-        for (size_t i = 0; i < missing + first; i++, c->offsets.size += sizeof last)
-            memcpy(c->offsets.at + c->offsets.size, &last, sizeof last);
-        break;
+    case TEXT: case NUMBER_TEXT: case BINARY: case JSON: case LIST: case MAP: return 1;
+    default: return 0;
     }
-    case NUMBER_INT64: case NUMBER_DOUBLE: case NUMBER_DECIMAL:
-        if (!buffer_room(&c->contents, missing * width)) return 0;
-        memset(c->contents.at + c->contents.size, 0, missing * width);
-        c->contents.size += missing * width;
-        break;
-    case BOOLEAN:
-        if (bytes > c->contents.size) {
-            if (!buffer_room(&c->contents, bytes - c->contents.size)) return 0;
-            memset(c->contents.at + c->contents.size, 0, bytes - c->contents.size);
-            c->contents.size = bytes;
-        }
-        break;
-    case STRUCT: case FLAT: case PATH:
-        break;
+}
+
+/* Bytes of a value in the contents, for kinds that have contents of fixed width. */
+static size_t width_of(const column *c) {
+    switch (c->kind) {
+    case NUMBER_INT64: case NUMBER_DOUBLE: return 8;
+    case NUMBER_DECIMAL: return 16;
+    case BOOLEAN: return 1;
+    default: return 0;
     }
-    c->rows = rows;
-    c->nulls += (int64_t)missing;
-    return 1;
+}
+
+static int32_t int32_at(const buffer *b, int64_t index) {
+    int32_t value;
+    memcpy(&value, b->at + (size_t)index * sizeof value, sizeof value);
+    return value;
 }
 
 /* Forgets the rows from `rows` on. */
 static void column_truncate(column *c, int64_t rows) {
-    if (c->kind == FLAT) {
-        for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], rows);
-        return;
+    int64_t count = c->count;
+    if (c->has_nulls) {
+        while (count > 0 && int32_at(&c->rows, count - 1) >= rows) count--;
+        c->rows.size = (size_t)count * sizeof(int32_t);
+    } else if (count > rows) {
+        count = rows;
     }
-    if (c->rows <= rows) return;
-    size_t bytes = ((size_t)rows + 7) / 8;
-    uint8_t last_bits = (uint8_t)(0xFF >> (8 * bytes - (size_t)rows));
-    if (bytes) c->validity.at[bytes - 1] &= last_bits;
-    c->validity.size = bytes;
-    c->nulls = c->rows = rows;
-    for (size_t i = 0; i < bytes; i++) c->nulls -= __builtin_popcount(c->validity.at[i]);
-    int32_t end = 0;
-    switch (c->kind) {
-    case TEXT: case NUMBER_TEXT: case BINARY: case JSON: case LIST: case MAP:
-        c->offsets.size = ((size_t)rows + 1) * sizeof end;
-        memcpy(&end, c->offsets.at + c->offsets.size - sizeof end, sizeof end);
-        if (c->child_count == 0) c->contents.size = (size_t)end;
-        for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], end);
-        break;
-    case NUMBER_INT64: case NUMBER_DOUBLE:
-        c->contents.size = (size_t)rows * 8;
-        break;
-    case NUMBER_DECIMAL:
-        c->contents.size = (size_t)rows * 16;
-        break;
-    case BOOLEAN:
-        if (bytes) c->contents.at[bytes - 1] &= last_bits;
-        c->contents.size = bytes;
-        break;
-    case STRUCT:
-        for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], rows);
-        break;
-    case FLAT: case PATH:
-        break;
+    c->count = count;
+    c->contents.size = (size_t)count * width_of(c);
+    if (has_ends(c) && c->ends.size) {
+        c->ends.size = ((size_t)count + 1) * sizeof(int32_t);
+        rows = int32_at(&c->ends, count); /* of the children */
+        if (c->child_count == 0) c->contents.size = (size_t)rows;
     }
+    for (uint32_t i = 0; i < c->child_count; i++) column_truncate(c->children[i], rows);
 }
 
 void builder_mark(builder *b) {
@@ -235,36 +197,77 @@ static int array_start(struct ArrowArray *array, int64_t rows, int64_t nulls, in
 static int array_take(struct ArrowArray *array, int place, buffer *b) {
     if (b->at == NULL && !buffer_room(b, 64)) return 0;
     ((owned *)array->private_data)->buffers[place] = b->at;
-    memset(b, 0, sizeof *b);
+    *b = (buffer){.usual = b->size};
+    return 1;
+}
+
+/* Gives the array a buffer of `size` zeros; NULL when there is no memory. */
+static void *array_zeros(struct ArrowArray *array, int place, size_t size) {
+    void *zeros = calloc(size ? size : 1, 1);
+    ((owned *)array->private_data)->buffers[place] = zeros;
+    return zeros;
+}
+
+static int64_t row_of(const column *c, int64_t index) { return c->has_nulls ? int32_at(&c->rows, index) : index; }
+
+static int finish_validity(const column *c, int64_t rows, struct ArrowArray *array) {
+    uint8_t *bits = array_zeros(array, 0, ((size_t)rows + 7) / 8);
+    if (bits == NULL) return 0;
+    for (int64_t i = 0; i < c->count; i++) {
+        int64_t row = row_of(c, i);
+        bits[row / 8] |= (uint8_t)(1 << row % 8);
+    }
+    return 1;
+}
+
+static int finish_ends(column *c, int64_t rows, struct ArrowArray *array) {
+    if (c->ends.size == 0 && !buffer_add_int32(&c->ends, 0)) return 0;
+    if (c->count == rows) return array_take(array, 1, &c->ends);
+    int32_t *to = malloc(((size_t)rows + 1) * sizeof *to), end = 0;
+    if (to == NULL) return 0;
+    ((owned *)array->private_data)->buffers[1] = to;
+    int64_t at = 0;
+    for (int64_t i = 0; i < c->count; i++) {
+        int64_t row = row_of(c, i);
+        end = int32_at(&c->ends, i);
+        while (at <= row) to[at++] = end;
+    }
+    end = int32_at(&c->ends, c->count);
+    while (at <= rows) to[at++] = end;
+    return 1;
+}
+
+static int finish_fixed(column *c, int64_t rows, struct ArrowArray *array) {
+    size_t width = width_of(c);
+    if (c->kind == BOOLEAN) {
+        uint8_t *bits = array_zeros(array, 1, ((size_t)rows + 7) / 8);
+        if (bits == NULL) return 0;
+        for (int64_t i = 0; i < c->count; i++) {
+            int64_t row = row_of(c, i);
+            bits[row / 8] |= (uint8_t)(c->contents.at[i] << row % 8);
+        }
+        return 1;
+    }
+    if (c->count == rows) return array_take(array, 1, &c->contents);
+    uint8_t *to = array_zeros(array, 1, (size_t)rows * width);
+    if (to == NULL) return 0;
+    if (width == 8) {
+        for (int64_t i = 0; i < c->count; i++) memcpy(to + row_of(c, i) * 8, c->contents.at + i * 8, 8);
+    } else {
+        for (int64_t i = 0; i < c->count; i++) memcpy(to + row_of(c, i) * 16, c->contents.at + i * 16, 16);
+    }
     return 1;
 }
 
 static int column_finish(column *c, int64_t rows, struct ArrowArray *array) {
-    int has_offsets = 0, has_contents = 0;
+    int is_text = has_ends(c) && c->child_count == 0, has_contents = is_text || width_of(c) > 0;
     int64_t child_rows = rows, children = c->child_count;
-    if (!column_pad(c, rows)) return 0;
-    switch (c->kind) {
-    case TEXT: case NUMBER_TEXT: case BINARY: case JSON:
-        has_offsets = has_contents = 1;
-        break;
-    case LIST: case MAP:
-        has_offsets = 1;
-        break;
-    case STRUCT: case FLAT: case PATH:
-        break;
-    default:
-        has_contents = 1;
-    }
-    if (has_offsets) {
-        int32_t last = 0;
-        if (c->offsets.size == 0 && !buffer_add(&c->offsets, &last, sizeof last)) return 0;
-        memcpy(&last, c->offsets.at + c->offsets.size - sizeof last, sizeof last);
-        child_rows = last;
-    }
-    if (!array_start(array, rows, c->nulls, 1 + has_offsets + has_contents, c->kind == MAP ? 1 : children)) return 0;
-    int is_fine = (c->nulls == 0 || array_take(array, 0, &c->validity)) &&
-                  (!has_offsets || array_take(array, 1, &c->offsets)) &&
-                  (!has_contents || array_take(array, 1 + has_offsets, &c->contents));
+    if (has_ends(c)) child_rows = c->ends.size ? int32_at(&c->ends, c->count) : 0;
+    if (!array_start(array, rows, rows - c->count, 1 + has_ends(c) + has_contents, c->kind == MAP ? 1 : children))
+        return 0;
+    int is_fine = (c->count == rows || finish_validity(c, rows, array)) &&
+                  (!has_ends(c) || finish_ends(c, rows, array)) && (!is_text || array_take(array, 2, &c->contents)) &&
+                  (!width_of(c) || finish_fixed(c, rows, array));
     if (is_fine && c->kind == MAP) {
         /* A map's one child is a struct of keys and values. */
         struct ArrowArray *entries = array->children[0];
@@ -275,7 +278,10 @@ static int column_finish(column *c, int64_t rows, struct ArrowArray *array) {
         for (int64_t i = 0; is_fine && i < children; i++)
             is_fine = column_finish(c->children[i], child_rows, array->children[i]);
     }
-    column_clear(c);
+    /* What was not handed over is used again. */
+    c->count = 0;
+    c->has_nulls = 0;
+    c->rows.size = c->ends.size = c->contents.size = 0;
     if (!is_fine) array_release(array);
     return is_fine;
 }

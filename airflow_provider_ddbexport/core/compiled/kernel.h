@@ -24,12 +24,23 @@ enum status { OK = 0, IRREGULAR = 1, NO_MEMORY = 2, TOO_LARGE = 3 };
 typedef struct {
     uint8_t *at;
     size_t size, room;
+    size_t usual; /* what the one before it held, that was handed over */
 } buffer;
 
-/* Makes room for `more` bytes behind `size`; 0 when there is no memory. */
-int buffer_room(buffer *b, size_t more);
-int buffer_add(buffer *b, const void *from, size_t size);
+int buffer_grow(buffer *b, size_t more);
 void buffer_free(buffer *b);
+
+/* Makes room for `more` bytes behind `size`; 0 when there is no memory. */
+static inline int buffer_room(buffer *b, size_t more) { return more <= b->room - b->size || buffer_grow(b, more); }
+
+static inline int buffer_add(buffer *b, const void *from, size_t size) {
+    if (!buffer_room(b, size)) return 0;
+    if (size) memcpy(b->at + b->size, from, size);
+    b->size += size;
+    return 1;
+}
+
+static inline int buffer_add_int32(buffer *b, int32_t value) { return buffer_add(b, &value, sizeof value); }
 
 enum flag {
     ASCII = 1,     /* of text: no character beyond */
@@ -47,7 +58,7 @@ typedef struct {
     uint32_t name_size;
     uint32_t hash;       /* of the name */
     uint32_t next;       /* index of the node behind this one and all that is in it */
-    uint8_t kind, flags;
+    uint8_t kind, flags, name_flags;
     uint8_t whole_digits, scale; /* N: digits before and behind the decimal point */
 } node;
 
@@ -73,17 +84,43 @@ static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static inline uint64_t word_at(const uint8_t *text) {
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+static inline uint32_t half_word_at(const uint8_t *text) {
+    uint32_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+/* Of less than eight bytes. */
+static inline uint64_t short_word_at(const uint8_t *text, size_t size) {
+    if (size >= 4) return (uint64_t)half_word_at(text) << 32 | half_word_at(text + size - 4);
+    if (size == 0) return 0;
+    return (uint64_t)text[0] << 16 | (uint64_t)text[size / 2] << 8 | text[size - 1];
+}
+
 /* Seeded, so that nobody can choose names that collide. Nothing that is written depends on it. */
 static inline uint32_t hash_of(const uint8_t *text, size_t size) {
-    uint64_t hash = hash_seed ^ size, word = 0;
-    for (; size >= 8; size -= 8, text += 8) {
-        memcpy(&word, text, 8);
-        hash = hash_mix(hash ^ word, 0x9E3779B97F4A7C15u);
+    uint64_t hash = hash_seed ^ size;
+    if (size < 8) {
+        hash = hash_mix(hash ^ short_word_at(text, size), 0xD6E8FEB86659FD93u);
+    } else {
+        for (size_t i = 0; i + 8 < size; i += 8) hash = hash_mix(hash ^ word_at(text + i), 0x9E3779B97F4A7C15u);
+        hash = hash_mix(hash ^ word_at(text + size - 8), 0xD6E8FEB86659FD93u);
     }
-    word = 0;
-    memcpy(&word, text, size);
-    hash = hash_mix(hash ^ word, 0xD6E8FEB86659FD93u);
     return (uint32_t)(hash ^ hash >> 32);
+}
+
+/* Names are short: memcmp() would take longer to be called than to compare. */
+static inline int equal_text(const uint8_t *a, const uint8_t *b, size_t size) {
+    if (size < 8) return short_word_at(a, size) == short_word_at(b, size);
+    for (size_t i = 0; i + 8 < size; i += 8)
+        if (word_at(a + i) != word_at(b + i)) return 0;
+    return word_at(a + size - 8) == word_at(b + size - 8);
 }
 
 typedef struct {
@@ -100,7 +137,16 @@ typedef struct {
     uint32_t slots_room;
 } names;
 
-entry *names_find(const names *n, const uint8_t *name, uint32_t size, uint32_t hash);
+static inline entry *names_find(const names *n, const uint8_t *name, uint32_t size, uint32_t hash) {
+    if (n->slots_room == 0) return NULL;
+    uint32_t mask = n->slots_room - 1;
+    for (uint32_t slot = hash & mask; n->slots[slot]; slot = (slot + 1) & mask) {
+        entry *found = &n->entries[n->slots[slot] - 1];
+        if (found->hash == hash && found->size == size && equal_text(found->name, name, size)) return found;
+    }
+    return NULL;
+}
+
 entry *names_add(names *n, const uint8_t *name, uint32_t size, uint32_t hash, void *value);
 /* Forgets all but the first `count`. */
 void names_truncate(names *n, uint32_t count, void (*free_value)(void *));
@@ -130,7 +176,7 @@ int write_step(buffer *to, const uint8_t *name, size_t size);
 size_t characters(const uint8_t *text, size_t size);
 /* Orders as Python orders str. */
 int compare_text(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size);
-/* Fills `order` with the indexes of the members of the map at `at`, by name; 0 when there is no memory. */
+/* Appends to `order` the indexes of the members of the map at `at`, by name; 0 when there is no memory. */
 int members_by_name(const node *nodes, uint32_t at, buffer *order);
 /* Decodes base64 that was checked; `to` has room for 3 bytes for every 4. Returns the bytes. */
 size_t base64_decode(const uint8_t *text, size_t size, uint8_t *to);
@@ -152,13 +198,24 @@ typedef struct shape {
 
 typedef struct {
     int64_t items;
-    int64_t news; /* moves when something is seen for the first time that could change the columns */
-    names attributes;
+    int64_t news;   /* moves when something is seen for the first time that could change the columns */
+    shape all;      /* its members are the attributes, of which there may be more than max_members */
     uint32_t max_members;
+    uint64_t epoch; /* moves when shapes are gone; no two observers ever have the same */
 } observer;
 
 enum status observe_item(observer *o, const tape *t);
 void observer_clear(observer *o);
+
+/* The steps of observing, for a builder that observes what it builds. Each returns 0 or NULL when there is no memory. */
+/* Takes in a value, but not the members or elements that are in it. */
+int shape_note(observer *o, shape *s, const node *nodes, uint32_t at);
+/* Takes in those. */
+int shape_add_inside(observer *o, shape *s, const node *nodes, uint32_t at);
+/* The shape of a member of the maps of `s`. */
+shape *shape_member(shape *s, const node *member);
+/* After the members of a map. */
+int shape_limit_members(observer *o, shape *s);
 
 /* Building: the same as columns/writers.py and columns/build.py. */
 enum column_kind { TEXT, NUMBER_INT64, NUMBER_DOUBLE, NUMBER_DECIMAL, NUMBER_TEXT, BINARY, BOOLEAN,
@@ -167,17 +224,21 @@ enum column_kind { TEXT, NUMBER_INT64, NUMBER_DOUBLE, NUMBER_DECIMAL, NUMBER_TEX
 typedef struct column {
     enum column_kind kind;
     enum kind type;    /* LIST: the type of the values it takes, L or a set */
+    /* Only values that are there are kept; nulls are put between them when the array is made. */
+    int64_t count;
+    int has_nulls;     /* before a value: `rows` has each value's row; until then value i is in row i */
     int precision, scale; /* PATH: scale is its place in the path */
-    uint8_t *label;    /* path under which misfits are counted */
-    size_t label_size;
-    int64_t rows;
-    int64_t nulls;
-    buffer validity;   /* bits */
-    buffer offsets;    /* int32 */
-    buffer contents;   /* bytes, or values of fixed width, or bits */
+    buffer rows;       /* int32 */
+    buffer ends;       /* int32: a zero, and where each value ends, for kinds of any length */
+    buffer contents;   /* bytes, or values of fixed width */
+    /* The shape of this column's values among those of `seen_in`, as long as the observer is in that epoch. */
+    shape *seen, *seen_in;
+    uint64_t seen_epoch;
     struct column **children;
     uint32_t child_count;
     names by_name;     /* STRUCT, FLAT: children by attribute */
+    uint8_t *label;    /* path under which misfits are counted */
+    size_t label_size;
 } column;
 
 typedef struct {
@@ -196,6 +257,7 @@ typedef struct {
     column *root;      /* a FLAT of all attributes, without a label */
     column **leaves;   /* columns with an array, in the order of the parts */
     uint32_t leaf_count;
+    observer *observer; /* of what is built; NULL for none */
     int64_t rows, bytes;
     enum status failed;
     exact_double exact;
@@ -204,6 +266,7 @@ typedef struct {
     step steps[2 * MAX_NESTING + 8];
     uint32_t depth;
     buffer misfits, misfit_text;
+    buffer orders;     /* of the members of the maps that are being put */
     /* Of the batch: the _rescued column, a map of text to text. */
     column rescued, rescued_keys, rescued_values, *rescued_children[2];
     /* Of all batches: how many misfits by label. */
@@ -224,6 +287,7 @@ int column_add_child(column *parent, const uint8_t *name, size_t size, column *c
 void column_free(column *c);
 int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact);
 void builder_free(builder *b);
+/* Builds a row, and observes the item if there is an observer. */
 enum status build_item(builder *b, const tape *t);
 
 /* Remembers where the builder is; builder_take_back() forgets the rows since then. A batch begins with a mark. */
@@ -242,8 +306,5 @@ struct ArrowArray {
 
 /* Hands the rows over as a struct array whose children are the leaves and _rescued, and starts anew. */
 enum status builder_finish(builder *b, struct ArrowArray *out);
-
-/* Used between building and finishing. */
-int column_pad(column *c, int64_t rows);
 
 #endif

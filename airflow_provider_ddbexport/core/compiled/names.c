@@ -5,10 +5,10 @@
 
 uint64_t hash_seed = 0x2545F4914F6CDD1Du;
 
-int buffer_room(buffer *b, size_t more) {
-    if (more <= b->room - b->size) return 1;
+int buffer_grow(buffer *b, size_t more) {
     if (more > SIZE_MAX / 4 || b->size > SIZE_MAX / 4) return 0;
     size_t room = b->room < 64 ? 64 : b->room * 2;
+    if (b->at == NULL && room < b->usual) room = b->usual + b->usual / 16;
     if (room < b->size + more) room = b->size + more;
     uint8_t *at = realloc(b->at, room);
     if (at == NULL) return 0;
@@ -17,26 +17,9 @@ int buffer_room(buffer *b, size_t more) {
     return 1;
 }
 
-int buffer_add(buffer *b, const void *from, size_t size) {
-    if (!buffer_room(b, size)) return 0;
-    if (size) memcpy(b->at + b->size, from, size);
-    b->size += size;
-    return 1;
-}
-
 void buffer_free(buffer *b) {
     free(b->at);
     memset(b, 0, sizeof *b);
-}
-
-entry *names_find(const names *n, const uint8_t *name, uint32_t size, uint32_t hash) {
-    if (n->slots_room == 0) return NULL;
-    uint32_t mask = n->slots_room - 1;
-    for (uint32_t slot = hash & mask; n->slots[slot]; slot = (slot + 1) & mask) {
-        entry *found = &n->entries[n->slots[slot] - 1];
-        if (found->hash == hash && found->size == size && memcmp(found->name, name, size) == 0) return found;
-    }
-    return NULL;
 }
 
 static void names_place(names *n, uint32_t index) {

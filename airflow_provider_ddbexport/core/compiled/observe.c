@@ -96,10 +96,9 @@ static int shape_forget_keys(shape *s, uint32_t max_members) {
     return is_fine;
 }
 
-static int shape_add(observer *o, shape *s, const node *nodes, uint32_t at) {
+int shape_note(observer *o, shape *s, const node *nodes, uint32_t at) {
     const node *n = &nodes[at];
-    uint32_t count = n->size, child = at + 1;
-    if (n->kind == M && count == 0) {
+    if (n->kind == M && n->size == 0) {
         o->news += s->empty_maps++ == 0;
         return 1;
     }
@@ -109,46 +108,48 @@ static int shape_add(observer *o, shape *s, const node *nodes, uint32_t at) {
         o->news += span_add(&s->numbers, n);
         return 1;
     case NS:
-        for (uint32_t i = 0; i < count; child = nodes[child].next, i++)
-            o->news += span_add(&s->set_numbers, &nodes[child]);
+        for (uint32_t i = 0; i < n->size; i++) o->news += span_add(&s->set_numbers, &nodes[at + 1 + i]);
         return 1;
     case L:
-        if (!have(&s->elements)) return 0;
-        for (uint32_t i = 0; i < count; child = nodes[child].next, i++)
-            if (!shape_add(o, s->elements, nodes, child)) return 0;
-        return 1;
+        return have(&s->elements);
     case M:
-        if (s->map_values != NULL) {
-            for (uint32_t i = 0; i < count; child = nodes[child].next, i++)
-                if (!shape_add(o, s->map_values, nodes, child)) return 0;
-            return 1;
-        }
-        s->has_members = 1;
-        for (uint32_t i = 0; i < count; child = nodes[child].next, i++) {
-            const node *m = &nodes[child];
-            shape *member = shape_of(&s->members, m->name, m->name_size, m->hash);
-            if (member == NULL || !shape_add(o, member, nodes, child)) return 0;
-        }
-        /* A key too many is news, for its value was the first of its kind. */
-        return s->members.count <= o->max_members || shape_forget_keys(s, o->max_members);
+        s->has_members |= s->map_values == NULL;
+        return 1;
     default:
         return 1;
     }
 }
 
-enum status observe_item(observer *o, const tape *t) {
-    const node *nodes = t->nodes;
-    uint32_t child = 1;
-    for (uint32_t i = 0; i < nodes[0].size; child = nodes[child].next, i++) {
-        const node *n = &nodes[child];
-        shape *s = shape_of(&o->attributes, n->name, n->name_size, n->hash);
-        if (s == NULL || !shape_add(o, s, nodes, child)) return NO_MEMORY;
+shape *shape_member(shape *s, const node *member) {
+    if (s->map_values != NULL) return s->map_values;
+    return shape_of(&s->members, member->name, member->name_size, member->hash);
+}
+
+int shape_limit_members(observer *o, shape *s) {
+    /* A key too many is news, for its value was the first of its kind. */
+    if (s->members.count <= o->max_members || s == &o->all) return 1;
+    o->epoch++;
+    return shape_forget_keys(s, o->max_members);
+}
+
+int shape_add_inside(observer *o, shape *s, const node *nodes, uint32_t at) {
+    uint32_t child = at + 1;
+    if (nodes[at].kind != L && nodes[at].kind != M) return 1;
+    for (uint32_t i = 0; i < nodes[at].size; child = nodes[child].next, i++) {
+        shape *inner = nodes[at].kind == L ? s->elements : shape_member(s, &nodes[child]);
+        if (inner == NULL || !shape_note(o, inner, nodes, child) || !shape_add_inside(o, inner, nodes, child)) return 0;
     }
+    return nodes[at].kind == L || shape_limit_members(o, s);
+}
+
+enum status observe_item(observer *o, const tape *t) {
+    if (!shape_add_inside(o, &o->all, t->nodes, 0)) return NO_MEMORY;
     o->items++;
     return OK;
 }
 
 void observer_clear(observer *o) {
-    names_free(&o->attributes, shape_free);
+    names_free(&o->all.members, shape_free);
     o->items = 0;
+    o->epoch++;
 }

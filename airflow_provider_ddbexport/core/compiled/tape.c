@@ -219,9 +219,9 @@ static inline int take_text(parser *p, const uint8_t **text, uint32_t *size, uin
     return 1;
 }
 
-static int take_scalar(parser *p, uint32_t index) {
+/* Takes the content of S, N or B, behind its first quote. */
+static inline int take_scalar(parser *p, uint32_t index) {
     node *n = &p->tape->nodes[index];
-    if (!take(p, '"')) return fail(p, IRREGULAR);
     if (!take_text(p, &n->text, &n->size, &n->flags)) return 0;
     if (n->kind == N) return number_node(n) || fail(p, IRREGULAR);
     if (n->kind == B && !p->checked) return base64_is_regular(n->text, n->size) || fail(p, IRREGULAR);
@@ -282,10 +282,9 @@ static int take_members(parser *p, uint32_t map, int depth) {
         do {
             uint32_t index = p->tape->count;
             node *n = tape_push(p);
-            uint8_t flags;
             if (n == NULL) return 0;
             if (!take(p, '"')) return fail(p, IRREGULAR);
-            if (!take_text(p, &n->name, &n->name_size, &flags)) return 0;
+            if (!take_text(p, &n->name, &n->name_size, &n->name_flags)) return 0;
             n->hash = hash_of(n->name, n->name_size);
             if (!take(p, ':')) return fail(p, IRREGULAR);
             if (!take_value(p, index, depth)) return 0;
@@ -313,6 +312,7 @@ static int take_elements(parser *p, uint32_t list, enum kind kind, int depth) {
             } else {
                 n->kind = (uint8_t)kind;
                 n->next = index + 1;
+                if (!take(p, '"')) return fail(p, IRREGULAR);
                 if (!take_scalar(p, index)) return 0;
             }
             count++;
@@ -354,8 +354,7 @@ static enum kind take_kind(parser *p) {
     return kind;
 }
 
-/* Takes the value of the node at `index`. `depth` maps and lists are around it. */
-static int take_value(parser *p, uint32_t index, int depth) {
+static int take_any_value(parser *p, uint32_t index, int depth) {
     if (!take(p, '{')) return fail(p, IRREGULAR);
     while (is_space(*p->at)) p->at++;
     enum kind kind = take_kind(p);
@@ -365,7 +364,7 @@ static int take_value(parser *p, uint32_t index, int depth) {
     int is_fine = 0;
     switch (kind) {
     case S: case N: case B:
-        is_fine = take_scalar(p, index);
+        is_fine = take(p, '"') && take_scalar(p, index);
         break;
     case BOOL:
         if (take_word(p, "true", 4)) {
@@ -393,6 +392,21 @@ static int take_value(parser *p, uint32_t index, int depth) {
     }
     if (!is_fine || !take(p, '}')) return fail(p, p->status ? p->status : IRREGULAR);
     return 1;
+}
+
+/* Takes the value of the node at `index`. `depth` maps and lists are around it. */
+static inline int take_value(parser *p, uint32_t index, int depth) {
+    const uint8_t *at = p->at;
+    /* Most values are text, numbers or binaries, and are written without spaces. */
+    if (p->limit - at >= 8 && at[0] == '{' && at[1] == '"' && at[3] == '"' && at[4] == ':' && at[5] == '"' &&
+        (at[2] == 'S' || at[2] == 'N' || at[2] == 'B')) {
+        node *n = &p->tape->nodes[index];
+        n->kind = at[2] == 'S' ? S : at[2] == 'N' ? N : B;
+        n->next = index + 1;
+        p->at += 6;
+        return take_scalar(p, index) && (take(p, '}') || fail(p, IRREGULAR));
+    }
+    return take_any_value(p, index, depth);
 }
 
 enum status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end) {

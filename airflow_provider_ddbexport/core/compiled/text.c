@@ -69,37 +69,50 @@ static int write_number(buffer *to, const node *n) {
 }
 
 typedef struct {
+    uint64_t beginning; /* the first eight bytes, which mostly tell names apart */
     const uint8_t *name;
     uint32_t size, at;
 } member;
 
-static int by_name(const void *a, const void *b) {
-    const member *one = a, *other = b;
-    return compare_text(one->name, one->size, other->name, other->size);
+static uint64_t beginning_of(const uint8_t *name, size_t size) {
+    uint64_t beginning = 0;
+    if (size >= 8) {
+        for (size_t i = 0; i < 8; i++) beginning = beginning << 8 | name[i];
+    } else {
+        for (size_t i = 0; i < size; i++) beginning |= (uint64_t)name[i] << (56 - 8 * i);
+    }
+    return beginning;
 }
+
+static inline int is_behind(const member *one, const member *other) {
+    if (one->beginning != other->beginning) return one->beginning > other->beginning;
+    return compare_text(one->name, one->size, other->name, other->size) > 0;
+}
+
+static int by_name(const void *a, const void *b) { return is_behind(a, b) - is_behind(b, a); }
 
 int members_by_name(const node *nodes, uint32_t map, buffer *order) {
     uint32_t count = nodes[map].size;
-    /* The members are sorted in the same buffer behind the indexes, and both fit. */
+    /* The members are sorted behind the indexes, and both fit. Multiples of eight keep them aligned. */
     size_t indexes = ((size_t)count * sizeof(uint32_t) + 7) / 8 * 8;
-    order->size = 0;
     if (!buffer_room(order, indexes + (size_t)count * sizeof(member))) return 0;
-    member *members = (member *)(void *)(order->at + indexes);
+    uint8_t *to = order->at + order->size;
+    member *members = (member *)(void *)(to + indexes);
     for (uint32_t i = 0, at = map + 1; i < count; at = nodes[at].next, i++)
-        members[i] = (member){nodes[at].name, nodes[at].name_size, at};
+        members[i] = (member){beginning_of(nodes[at].name, nodes[at].name_size), nodes[at].name, nodes[at].name_size, at};
     if (count > 32) {
         qsort(members, count, sizeof *members, by_name);
     } else {
         /* Faster than qsort() for small maps, which most are. */
         for (uint32_t i = 1; i < count; i++) {
             member moved = members[i];
-            uint32_t to = i;
-            for (; to > 0 && by_name(&members[to - 1], &moved) > 0; to--) members[to] = members[to - 1];
-            members[to] = moved;
+            uint32_t place = i;
+            for (; place > 0 && is_behind(&members[place - 1], &moved); place--) members[place] = members[place - 1];
+            members[place] = moved;
         }
     }
-    for (uint32_t i = 0; i < count; i++) memcpy(order->at + i * sizeof(uint32_t), &members[i].at, sizeof(uint32_t));
-    order->size = indexes;
+    for (uint32_t i = 0; i < count; i++) memcpy(to + i * sizeof(uint32_t), &members[i].at, sizeof(uint32_t));
+    order->size += indexes;
     return 1;
 }
 
