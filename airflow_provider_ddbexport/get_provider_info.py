@@ -35,6 +35,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.to_parquet",
             "operators.crawler",
             "operators.athena_check",
+            "operators.snapshot_diff",
         ),
         "sensors": _modules("sensors.backfill_time", "sensors.export", "sensors.restorable_time", "sensors.snapshot"),
         "hooks": _modules("hooks.dynamodb"),

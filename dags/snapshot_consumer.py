@@ -1,4 +1,4 @@
-"""Asks each new snapshot a question, as soon as it is published and checked."""
+"""Asks each new snapshot a question, and what changed since the one before, as soon as it is published and checked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_ddbexport.assets import snapshot_asset
 from airflow_provider_ddbexport.core.times import parse_time, snapshot_timestamp
+from airflow_provider_ddbexport.operators.snapshot_diff import DynamoDBSnapshotDiffOperator
 from airflow_provider_ddbexport.sensors.snapshot import DynamoDBSnapshotSensor
 
 BUCKET = os.environ.get("DDBEXPORT_BUCKET", "ddbexport-demo")
@@ -41,3 +42,12 @@ with DAG(
         output_location=f"s3://{BUCKET}/athena/",
     )
     published >> top_authors
+
+    # [START snapshot_diff]
+    changes = DynamoDBSnapshotDiffOperator(
+        task_id="changes",
+        record="{{ ti.xcom_pull(task_ids='published')['record'] }}",
+        destination=f"s3://{BUCKET}/lake",
+    )
+    # [END snapshot_diff]
+    published >> changes

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 Show = Callable[[str, int, int, int], None]
 """Stage, items so far, items in all, compressed bytes so far."""
 
-_STAGES = {"verify": "verifying", "write": "writing parts", "items": "restoring"}
+_STAGES = {"verify": "verifying", "write": "writing parts", "items": "restoring", "diff": "comparing"}
 
 
 @contextlib.contextmanager

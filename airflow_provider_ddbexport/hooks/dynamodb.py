@@ -14,6 +14,7 @@ from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger, ledge
 from airflow_provider_ddbexport.core.exporting.point_in_time import ExportDescription, TableIdentity
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow, restorable_window
+from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.core.store import open_store
 
 WAITERS = Path(__file__).parents[1] / "waiters" / "dynamodb.json"
@@ -39,6 +40,12 @@ class DynamoDBExportHook(AwsBaseHook):
     def table_identity(self, table_name: str) -> TableIdentity:
         """Return what *table_name*, a name or an ARN, is now. Raises TableNotFoundError, AccessError."""
         return point_in_time.table_identity(self.conn, table_name)
+
+    def key_attributes(self, table_arn: str) -> tuple[str, ...]:
+        """Return the attributes of the table's key. Raises TableNotFoundError, AccessError."""
+        with service_errors(f"asking DynamoDB for the key of {table_arn}, because keys= is not given"):
+            described = self.conn.describe_table(TableName=table_arn)["Table"]
+        return tuple(str(key["AttributeName"]) for key in described["KeySchema"])
 
     def start_export(self, request: ExportRequest, *, ledger: str | None = None, **patience: Any) -> str:
         """Return the ARN of the one export of *request*; see :func:`.core.exporting.exactly_once.start_once`.

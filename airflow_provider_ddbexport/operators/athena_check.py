@@ -25,7 +25,6 @@ from airflow_provider_ddbexport.core.check.athena import (
 from airflow_provider_ddbexport.core.check.queries import COUNTS, build_checks
 from airflow_provider_ddbexport.core.check.verdict import Bounds, Verdict, judge
 from airflow_provider_ddbexport.core.conversation import Patience, converse
-from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import CheckFailedError
@@ -179,10 +178,7 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
             return [self.keys] if isinstance(self.keys, str) else list(self.keys)
         arn = published.record.source.table_arn
         parameters = {**self._hook_parameters, "region_name": arn.split(":")[3] or self.region_name}
-        dynamodb = DynamoDBExportHook(**parameters).conn
-        with service_errors(f"asking DynamoDB for the key of {arn}, because keys= is not given"):
-            described = dynamodb.describe_table(TableName=arn)["Table"]
-        return [str(key["AttributeName"]) for key in described["KeySchema"]]
+        return list(DynamoDBExportHook(**parameters).key_attributes(arn))
 
     def _settings(self) -> QuerySettings:
         return QuerySettings(self.database, self.workgroup, self.output_location or None, self.catalog)

@@ -2,6 +2,6 @@
 
 from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Counts
 from airflow_provider_ddbexport.core.diff.diff import Pair, diff_snapshots, find_pair
-from airflow_provider_ddbexport.core.diff.record import DiffRecord
+from airflow_provider_ddbexport.core.diff.record import DiffRecord, diff_figures
 
-__all__ = ["Change", "ChangeKind", "Counts", "DiffRecord", "Pair", "diff_snapshots", "find_pair"]
+__all__ = ["Change", "ChangeKind", "Counts", "DiffRecord", "Pair", "diff_figures", "diff_snapshots", "find_pair"]

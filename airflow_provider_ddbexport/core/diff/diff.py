@@ -17,7 +17,6 @@ from airflow_provider_ddbexport.core.diff.publish import DiffPlace
 from airflow_provider_ddbexport.core.diff.record import DiffRecord
 from airflow_provider_ddbexport.core.diff.writer import ChangesWriter
 from airflow_provider_ddbexport.core.snapshot.items import find_snapshot
-from airflow_provider_ddbexport.core.snapshot.layout import check_table
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import WRITER, digest_of
 from airflow_provider_ddbexport.core.snapshot.publish import Now, utc_now
@@ -38,21 +37,20 @@ class Pair:
     new: CommitRecord
 
 
-def find_pair(lake: ObjectStore, table: str, old: datetime | None = None, new: datetime | None = None) -> Pair:
+def find_pair(table_store: ObjectStore, table: str, old: datetime | None = None, new: datetime | None = None) -> Pair:
     """Return the snapshots as of exactly *old* and *new*: by default the newest, and the one before it.
 
     Raises SnapshotNotFoundError where one is not published, BadCallError where *old* is not the earlier one.
     """
-    store = lake.child(check_table(table))
-    later = find_snapshot(store, table, new)
+    later = find_snapshot(table_store, table, new)
     if old is not None and old >= later.as_of:
         raise BadCallError(
             f"from: expected a time before {iso(later.as_of)}, found {iso(old)}; give the earlier snapshot first"
         )
-    earlier = Ledger(store).previous(later.as_of) if old is None else find_snapshot(store, table, old)
+    earlier = Ledger(table_store).previous(later.as_of) if old is None else find_snapshot(table_store, table, old)
     if earlier is None:
         raise SnapshotNotFoundError(
-            f"{store.uri}: no snapshot of {table!r} is published before {iso(later.as_of)}; there is nothing to "
+            f"{table_store.uri}: no snapshot of {table!r} is published before {iso(later.as_of)}; there is nothing to "
             "compare it with yet",
             table=table,
         )
@@ -60,7 +58,7 @@ def find_pair(lake: ObjectStore, table: str, old: datetime | None = None, new: d
 
 
 def diff_snapshots(
-    lake: ObjectStore,
+    table_store: ObjectStore,
     pair: Pair,
     *,
     key: Sequence[str],
@@ -71,9 +69,9 @@ def diff_snapshots(
 ) -> DiffRecord:
     """Return what was added, changed and removed from one snapshot of *pair* to the other.
 
-    *key* are the attributes of the table's key. With *output* the changes are written there, as :mod:`.layout` and
-    :mod:`.columns` have it; without, they are only counted. Items are the same when they are equal as items, whatever
-    their columns are.
+    *table_store* is the table's folder in the lake, *key* are the attributes of the table's key. With *output* the
+    changes are written there, as :mod:`.layout` and :mod:`.columns` have it; without, they are only counted. Items are
+    the same when they are equal as items, whatever their columns are.
 
     Readers see all changes or none: the record is written last. Repeating it is safe and, once it is written, cheap.
     Memory does not grow with the snapshots. Raises BadCallError for a key that is none, SnapshotDamagedError, and
@@ -85,8 +83,7 @@ def diff_snapshots(
     digest = digest_of({"old": pair.old.digest, "new": pair.new.digest, "key": list(key)})
 
     def compare(take: Take | None) -> Counts:
-        store = lake.child(pair.new.table)
-        return join_by_key(store, pair.old, pair.new, key, take=take, on_rows=_counter(pair, progress))
+        return join_by_key(table_store, pair.old, pair.new, key, take=take, on_rows=_counter(pair, progress))
 
     def record(counts: Counts, parts: tuple[Part, ...]) -> DiffRecord:
         return DiffRecord(

@@ -11,8 +11,10 @@ import msgspec
 
 from airflow_provider_ddbexport.core.columns import Schema, schema_from_json, schema_to_json
 from airflow_provider_ddbexport.core.diff.changes import Counts
+from airflow_provider_ddbexport.core.diff.layout import changes_folder, record_key
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
+from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import InvalidTimeError, SnapshotDamagedError
 
@@ -72,6 +74,26 @@ def record_to_json(record: DiffRecord) -> bytes:
         "parts": [part_fields(part) for part in record.parts],
     }
     return json.dumps(fields, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def diff_figures(record: DiffRecord, output: ObjectStore | None) -> dict[str, Any]:
+    """Return what tasks and shells tell of a diff: names and numbers, JSON values, nothing of the items.
+
+    ``record`` is the address of what *output* holds; None where changes were only counted.
+    """
+    where = None
+    if output is not None:
+        where = output.child(changes_folder(record.table)).uri_of(record_key(record.old, record.new))
+    return {
+        "record": where,
+        "table": record.table,
+        "from": iso(record.old),
+        "to": iso(record.new),
+        **msgspec.to_builtins(record.counts),
+        "method": record.method,
+        "parts": len(record.parts),
+        "bytes": sum(part.size for part in record.parts),
+    }
 
 
 def record_from_json(body: bytes, *, where: str) -> DiffRecord:

@@ -32,7 +32,14 @@ def lake(tmp_path: Path) -> LocalStore:
 
 
 def run(lake: Any, output: Any, **options: Any) -> DiffRecord:
-    return diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY, output=output, now=lambda: NOON, **options)
+    return diff_snapshots(
+        lake.child("reviews"),
+        find_pair(lake.child("reviews"), "reviews"),
+        key=KEY,
+        output=output,
+        now=lambda: NOON,
+        **options,
+    )
 
 
 def objects(output: LocalStore) -> set[str]:
@@ -109,7 +116,7 @@ def test_a_diff_of_other_contents_is_refused_unless_replaced(lake: LocalStore, t
     assert told_changes(output, second) == without_keys(expected_changes(reviews(20), AFTER[1:]))
     assert objects(output) == {RECORD, *(f"reviews_changes/{part.key}" for part in second.parts)}
     with pytest.raises(SnapshotExistsError, match="by another key"):
-        diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY[::-1], output=output)
+        diff_snapshots(lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=KEY[::-1], output=output)
 
 
 def test_a_diff_that_lost_a_part_is_refused_unless_replaced(lake: LocalStore, tmp_path: Path) -> None:
@@ -143,7 +150,7 @@ def test_the_changes_may_lie_in_the_lake(lake: LocalStore) -> None:
     """They are a table of their own there, and no snapshot."""
     record = run(lake, lake)
     assert told_changes(lake, record) == without_keys(expected_changes(reviews(20), AFTER))
-    assert find_pair(lake, "reviews").new.as_of == NEW
+    assert find_pair(lake.child("reviews"), "reviews").new.as_of == NEW
 
 
 SMALL, LARGE, TEXT_BYTES = 700, 2_800, 1_500
@@ -164,8 +171,8 @@ def test_four_times_the_rows_take_no_more_memory(tmp_path: Path, monkeypatch: py
         ]
         lake = lake_of(tmp_path / str(count), *days)
         output = LocalStore(tmp_path / str(count) / "out")
-        pair = find_pair(lake, "reviews")
-        peak, record = peak_bytes(lambda: diff_snapshots(lake, pair, key=["id"], output=output))  # noqa: B023
+        pair = find_pair(lake.child("reviews"), "reviews")
+        peak, record = peak_bytes(lambda: diff_snapshots(lake.child("reviews"), pair, key=["id"], output=output))  # noqa: B023
         assert record.counts.changed == count // 2
         peaks.append(peak)
     # 6 MB more of rows; one more buffer of the disk's is all they may take.

@@ -100,7 +100,9 @@ def test_the_changes_are_those_a_dictionary_tells(
             lake = lake_of(Path(name), old, new, options, rows_per_part=3)
         except BadCallError:
             assume(False)
-        record = diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY, output=output)
+        record = diff_snapshots(
+            lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=KEY, output=output
+        )
         assert told_changes(output, record) == without_keys(expected)
     kinds = [kind for kind, *_ in expected]
     changed = {kind: kinds.count(kind) for kind in ("added", "changed", "removed")}
@@ -112,17 +114,17 @@ def test_a_snapshot_is_compared_with_the_one_before_it_unless_others_are_asked_f
     lake = lake_of(tmp_path, reviews(3), reviews(4))
     root, export = write_export(tmp_path / "third", reviews(6), as_of=NEW + timedelta(days=1), number=3)
     convert_export(root, export, lake)
-    pair = find_pair(lake, "reviews")
+    pair = find_pair(lake.child("reviews"), "reviews")
     assert (pair.old.as_of, pair.new.as_of) == (NEW, NEW + timedelta(days=1))
-    pair = find_pair(lake, "reviews", OLD, NEW)
+    pair = find_pair(lake.child("reviews"), "reviews", OLD, NEW)
     assert (pair.old.rows, pair.new.rows) == (3, 4)
-    assert find_pair(lake, "reviews", new=NEW) == pair
+    assert find_pair(lake.child("reviews"), "reviews", new=NEW) == pair
     with pytest.raises(BadCallError, match="give the earlier snapshot first"):
-        find_pair(lake, "reviews", NEW, OLD)
+        find_pair(lake.child("reviews"), "reviews", NEW, OLD)
     with pytest.raises(SnapshotNotFoundError, match="nothing to compare it with yet"):
-        find_pair(lake, "reviews", new=OLD)
+        find_pair(lake.child("reviews"), "reviews", new=OLD)
     with pytest.raises(SnapshotNotFoundError, match="no snapshot of 'reviews' as of"):
-        find_pair(lake, "reviews", OLD - timedelta(days=1))
+        find_pair(lake.child("reviews"), "reviews", OLD - timedelta(days=1))
 
 
 @pytest.mark.parametrize(
@@ -139,14 +141,14 @@ def test_attributes_that_are_no_key_are_refused(tmp_path: Path, key: list[str], 
     """The error says how the key is wrong, and nothing of the items."""
     lake = lake_of(tmp_path, reviews(30), reviews(31))
     with pytest.raises(BadCallError, match=message) as caught:
-        diff_snapshots(lake, find_pair(lake, "reviews"), key=key)
+        diff_snapshots(lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=key)
     assert "book 1" not in str(caught.value) + str(caught.value.context)
 
 
 def test_parts_that_both_snapshots_have_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part with the same contents in both tells of no change; what is left of them is compared."""
     lake = lake_of(tmp_path, reviews(40), [*reviews(40)[:39], {**reviews(1)[0], "Book": {"S": "new"}}], rows_per_part=4)
-    pair = find_pair(lake, "reviews")
+    pair = find_pair(lake.child("reviews"), "reviews")
     same = {part.sha256 for part in pair.old.parts} & {part.sha256 for part in pair.new.parts}
     assert 3 <= len(same) < len(pair.old.parts)
     read: list[str] = []
@@ -158,7 +160,9 @@ def test_parts_that_both_snapshots_have_are_not_read(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(key_join, "fetch_part", noted)
     told: list[tuple[int, int]] = []
-    counts = diff_snapshots(lake, pair, key=KEY, progress=lambda rows, total: told.append((rows, total))).counts
+    counts = diff_snapshots(
+        lake.child("reviews"), pair, key=KEY, progress=lambda rows, total: told.append((rows, total))
+    ).counts
     assert counts == Counts(added=1, changed=0, removed=1, unchanged=39)
     assert read
     assert not same & set(read)
@@ -173,7 +177,9 @@ def test_the_changes_are_one_table_for_query_engines(tmp_path: Path) -> None:
     convert_export(root, export, lake)
     output = LocalStore(tmp_path / "out")
     for old, new in ((OLD, NEW), (NEW, NEW + timedelta(days=1))):
-        diff_snapshots(lake, find_pair(lake, "reviews", old, new), key=KEY, output=output)
+        diff_snapshots(
+            lake.child("reviews"), find_pair(lake.child("reviews"), "reviews", old, new), key=KEY, output=output
+        )
     connection = duckdb.connect()
     rows = connection.execute(
         f"""SELECT from_snapshot, to_snapshot, change, key.user, key.book, old.rating, new.rating, new._rescued
@@ -194,7 +200,9 @@ def test_an_empty_table_and_a_full_one_can_be_compared(tmp_path: Path) -> None:
     for number, (old, new) in enumerate([([], reviews(5)), (reviews(5), []), ([], [])]):
         lake = lake_of(tmp_path / str(number), old, new)
         output = LocalStore(tmp_path / str(number) / "out")
-        record = diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY, output=output)
+        record = diff_snapshots(
+            lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=KEY, output=output
+        )
         assert told_changes(output, record) == without_keys(expected_changes(old, new))
         assert record.counts == Counts(added=len(new), removed=len(old))
 
@@ -205,7 +213,7 @@ def test_wide_diffs_are_cut_into_row_groups_and_parts(tmp_path: Path, monkeypatc
     monkeypatch.setattr("airflow_provider_ddbexport.core.diff.writer.PART_BYTES", 4_000)
     lake = lake_of(tmp_path, reviews(60), [])
     output = LocalStore(tmp_path / "out")
-    record = diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY, output=output)
+    record = diff_snapshots(lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=KEY, output=output)
     assert len(record.parts) > 1
     assert sum(part.rows for part in record.parts) == 60
     assert told_changes(output, record) == without_keys(expected_changes(reviews(60), []))
@@ -223,6 +231,6 @@ def test_random_days_are_told_as_a_dictionary_tells_them(tmp_path: Path, monkeyp
     options = ColumnOptions(partition_by=("User",))
     lake = lake_of(tmp_path, old, new, options, rows_per_part=20)
     output = LocalStore(tmp_path / "out")
-    record = diff_snapshots(lake, find_pair(lake, "reviews"), key=KEY, output=output)
+    record = diff_snapshots(lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=KEY, output=output)
     assert told_changes(output, record) == without_keys(expected_changes(old, new))
     assert min(record.counts.added, record.counts.changed, record.counts.removed) > 10

@@ -1,0 +1,67 @@
+"""``ddbexport diff``: what changed between two snapshots."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
+from airflow_provider_ddbexport.cli.stores import StoreSettings
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def add_command(command: Command) -> None:
+    """Add ``diff`` to ``ddbexport``."""
+    diffing = command("diff", diff, "Tell what was added, changed and removed from one snapshot to another.")
+    diffing.add_argument("lake", metavar="LAKE", help="folder that holds the tables' snapshots: a path or s3://")
+    diffing.add_argument("--table", metavar="NAME", required=True, help="the table's folder in the lake")
+    diffing.add_argument(
+        "--key", metavar="ATTR", action="append", required=True, help="attribute of the table's key; twice for two"
+    )
+    diffing.add_argument(
+        "--from", dest="old", metavar="TIME", help="the earlier snapshot (default: the one before the later)"
+    )
+    diffing.add_argument("--to", dest="new", metavar="TIME", help="the later snapshot (default: the newest)")
+    diffing.add_argument(
+        "--out", metavar="FOLDER", help="write the changes there as Parquet, and not only count them; may be the lake"
+    )
+    diffing.add_argument("--replace", action="store_true", help="take the place of a diff of other contents there")
+
+
+def diff(args: argparse.Namespace) -> int:
+    """``ddbexport diff LAKE --table NAME --key ATTR``."""
+    from airflow_provider_ddbexport.cli.progress import progress_bar
+    from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair
+    from airflow_provider_ddbexport.core.snapshot.layout import check_table
+    from airflow_provider_ddbexport.core.times import parse_time
+
+    old = None if args.old is None else parse_time(args.old, what="--from")
+    new = None if args.new is None else parse_time(args.new, what="--to")
+    settings = StoreSettings.of(args)
+    table_store = settings.open(args.lake).child(check_table(args.table))
+    output = None if args.out is None else settings.open(args.out)
+    pair = find_pair(table_store, args.table, old, new)
+    with progress_bar() as show:
+        record = diff_snapshots(
+            table_store,
+            pair,
+            key=args.key,
+            output=output,
+            replace=args.replace,
+            progress=lambda rows, total: show("diff", rows, total, 0),
+        )
+    result = diff_figures(record, output)
+    if getattr(args, "json", False):
+        print_json(result)
+        return 0
+    size = sum(part.size for part in record.parts)
+    facts = {
+        "from": f"{result['from']}, {pair.old.rows:,} rows",
+        "to": f"{result['to']}, {pair.new.rows:,} rows",
+        **{name: f"{result[name]:,}" for name in ("added", "changed", "removed", "unchanged")},
+    }
+    if output is not None:
+        facts |= {"parts": f"{len(record.parts):,}, {size_text(size)}", "record": result["record"]}
+    figures(f"{record.table}: what changed", facts)
+    return 0

@@ -1,0 +1,101 @@
+"""The operator that tells what changed since the snapshot before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from emulated_lake import BUCKET, LAKE, EmulatedLake, task_context
+
+from airflow_provider_ddbexport.assets import snapshot_asset
+from airflow_provider_ddbexport.operators.snapshot_diff import DynamoDBSnapshotDiffOperator
+
+
+@pytest.fixture
+def lake(aws: Any) -> EmulatedLake:
+    """A table of two items, exported by nobody yet."""
+    lake = EmulatedLake(aws).create()
+    lake.put({"Id": {"S": "sesame-1"}, "Rating": {"N": "5"}}, {"Id": {"S": "sesame-2"}, "Rating": {"N": "4"}})
+    return lake
+
+
+def diff(record: str, *, context: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+    operator = DynamoDBSnapshotDiffOperator(task_id="diff", record=record, **arguments)
+    figures: dict[str, Any] = json.loads(json.dumps(operator.execute(context or task_context())))
+    return figures
+
+
+def written(lake: EmulatedLake) -> dict[str, Any]:
+    """Return when each object of the lake was written, by address."""
+    listed = lake.s3.list_objects_v2(Bucket=BUCKET, Prefix="lake/")["Contents"]
+    return {f"s3://{BUCKET}/{found['Key']}": found["LastModified"] for found in listed}
+
+
+def test_what_changed_is_written_once_and_told(lake: EmulatedLake, caplog: pytest.LogCaptureFixture) -> None:
+    """XCom and the asset's event have the counts; another try writes nothing; no value is told."""
+    first = lake.publish()
+    lake.put({"Id": {"S": "sesame-1"}, "Rating": {"N": "5.0"}}, {"Id": {"S": "sesame-3"}})
+    lake.delete({"Id": {"S": "sesame-2"}})
+    second = lake.publish()
+    asset = snapshot_asset(LAKE, "reviews_changes")
+    context = task_context()
+    figures = diff(second["record"], destination=LAKE, outlets=[asset], context=context)
+    assert {name: figures[name] for name in ("from", "to", "added", "changed", "removed", "unchanged", "parts")} == {
+        "from": first["as_of"],
+        "to": second["as_of"],
+        "added": 1,
+        "changed": 0,
+        "removed": 1,
+        "unchanged": 1,
+        "parts": 1,
+    }
+    assert context["outlet_events"][asset].extra == figures
+    assert figures["record"] in written(lake)
+    before = written(lake)
+    assert diff(second["record"], destination=LAKE) == figures
+    assert written(lake) == before
+    assert "sesame" not in caplog.text + json.dumps(figures)
+
+
+def test_the_first_snapshot_has_nothing_to_be_compared_with(lake: EmulatedLake) -> None:
+    """The task is skipped, and what follows it can go on or not."""
+    with pytest.raises(AirflowSkipException, match="No snapshot of reviews is published before"):
+        diff(lake.publish()["record"])
+
+
+def test_another_snapshot_than_the_one_before_can_be_asked_for(lake: EmulatedLake) -> None:
+    """By its instant; without a destination changes are counted, and DynamoDB is not asked where the key is given."""
+    first = lake.publish()
+    lake.put({"Id": {"S": "sesame-3"}})
+    lake.publish()
+    lake.put({"Id": {"S": "sesame-4"}})
+    third = lake.publish()
+    assert diff(third["record"])["added"] == 1
+    lake.dynamodb.delete_table(TableName="Reviews")
+    figures = diff(third["record"], since=first["as_of"], keys="Id")
+    assert (figures["added"], figures["record"], figures["parts"]) == (2, None, 0)
+
+
+def test_what_no_retry_can_mend_fails_at_once(lake: EmulatedLake) -> None:
+    """A key that is none, a time in the wrong order, an address of something else."""
+    lake.publish()
+    lake.put({"Id": {"S": "sesame-3"}})
+    second = lake.publish()
+    for arguments, message in (
+        ({"keys": ["Rating", "Nowhere"]}, "have no 'Rating' and 'Nowhere'"),
+        ({"since": second["as_of"]}, "give the earlier snapshot first"),
+        ({"since": "noon"}, "since: expected an ISO 8601 time"),
+        ({"record": f"{LAKE}/reviews"}, "expected the address of a commit record"),
+    ):
+        with pytest.raises(AirflowFailException, match=message):
+            diff(**{"record": second["record"], **arguments})
+
+
+def test_arguments_are_assigned_untouched_so_that_templates_work() -> None:
+    """Every templated field holds what was given until Airflow has rendered it."""
+    given = {name: f"{{{{ {name} }}}}" for name in ("record", "since", "destination", "keys", "s3_bucket_owner")}
+    operator = DynamoDBSnapshotDiffOperator(task_id="t", **given)  # type: ignore[arg-type]
+    assert {name: getattr(operator, name) for name in given} == given
+    assert set(given) <= set(operator.template_fields)

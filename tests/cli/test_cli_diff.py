@@ -1,0 +1,61 @@
+"""``ddbexport diff`` from a shell."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "diff"))
+from diffed_lake import KEY, lake_of
+from snapshot_exports import reviews
+
+from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
+
+COUNTS = ("added", "changed", "removed", "unchanged")
+KEYS = [argument for name in KEY for argument in ("--key", name)]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> str:
+    """The address of a lake with two snapshots."""
+    return str(lake_of(tmp_path, reviews(8), [*reviews(10)[2:], {**reviews(1)[0], "Rating": {"N": "9"}}]).root)
+
+
+def test_changes_are_counted_and_written_where_asked(
+    lake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people and as JSON; without --out nothing is written."""
+    before = sorted(Path(lake).rglob("*"))
+    assert main(["diff", lake, "--table", "reviews", *KEYS]) == FINE
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "reviews: what changed\n" in out
+    assert [line.split()[-1] for line in out.splitlines()[3:]] == ["2", "1", "1", "6"]
+    assert sorted(Path(lake).rglob("*")) == before
+
+    times = ["--from", "2026-01-14T10:18:50Z", "--to", "2026-01-15T10:18:50Z"]
+    command = ["diff", lake, "--table", "reviews", *KEYS, *times, "--out", str(tmp_path / "out")]
+    assert main([*command, "--json"]) == FINE
+    result = json.loads(capsys.readouterr().out)
+    assert [result[name] for name in COUNTS] == [2, 1, 1, 6]
+    assert Path(result["record"]).is_file()
+    assert main(command) == FINE
+    out = capsys.readouterr().out
+    assert result["record"] in out
+    assert len(list((tmp_path / "out").rglob("*.parquet"))) == result["parts"] == 1
+
+
+def test_a_wrong_call_is_told_from_what_is_not_there(lake: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key that is none is a bad call; a snapshot that is not published is not."""
+    for arguments, status, message in (
+        (["--key", "User"], BAD_CALL, "several items have the same 'User'"),
+        ([], BAD_CALL, "--key"),
+        ([*KEYS, "--from", "noon"], BAD_CALL, "--from: expected an ISO 8601 time"),
+        ([*KEYS, "--from", "2026-01-15T10:18:50Z"], BAD_CALL, "give the earlier snapshot first"),
+        ([*KEYS, "--to", "2026-01-14T10:18:50Z"], BAD_DATA, "nothing to compare it with yet"),
+    ):
+        assert main(["diff", lake, "--table", "reviews", *arguments]) == status
+        assert message in capsys.readouterr().err
