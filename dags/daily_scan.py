@@ -1,4 +1,4 @@
-"""Every day, a snapshot by parallel scan, for a table without point-in-time recovery.
+"""Every day, a snapshot by parallel scan, spread over mapped tasks, for a table without point-in-time recovery.
 
 A scan is no point in time: writes while it runs may or may not be in it.
 """
@@ -24,7 +24,8 @@ with DAG("reviews_daily_scan", schedule="@daily", start_date=datetime(2026, 1, 1
         lake=f"s3://{BUCKET}/lake",
         database="lake",
         table="reviews_scanned",
-        backup={"segments": 4},
+        shards=2,
+        backup={"segments": 8, "read_units": 1000},
         convert={"nested": "flatten"},
         check={"keys": ["User", "Book"], "output_location": f"s3://{BUCKET}/athena/"},
     )

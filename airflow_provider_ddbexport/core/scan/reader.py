@@ -12,15 +12,10 @@ from typing import Any, Literal
 import pyarrow as pa
 from isal import igzip
 
-from airflow_provider_ddbexport.core.columns import (
-    ColumnOptions,
-    Observation,
-    RowBuilder,
-    Schema,
-    part_schema,
-    resolve,
-)
+from airflow_provider_ddbexport.core.columns import ColumnOptions, Schema, part_schema, resolve
 from airflow_provider_ddbexport.core.decode import decode_line
+from airflow_provider_ddbexport.core.decoder import block_builder, line_observer
+from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
 from airflow_provider_ddbexport.core.scan.expressions import Aliases
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
 from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
@@ -30,11 +25,12 @@ from airflow_provider_ddbexport.core.scan.shard import WORKERS
 from airflow_provider_ddbexport.core.scan.stream import PageStream
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
-from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.errors import BadCallError, ItemError
 
 SAMPLE_ITEMS = 10_000
 BATCH_ROWS = 10_000
 _BATCH_BYTES = 64 << 20
+_BLOCK_BYTES = 4 << 20
 
 
 def scan_table(
@@ -112,26 +108,27 @@ def scan_table(
 def _sampled(
     pages: Generator[bytes, None, None], options: ColumnOptions, sample_items: int, batch_rows: int
 ) -> pa.RecordBatchReader:
-    observation = Observation()
+    observer = line_observer(decode_line)
     seen: list[bytes] = []
+    items = 0
     for page in pages:
         seen.append(page)
-        for line in page.split(b"\n")[:-1]:
-            observation.add(decode_line(line))
-        if observation.items >= sample_items:
+        with _refused_items():
+            items += observer.take(page)
+        if items >= sample_items:
             break
-    return _reader(pages, resolve(observation, options, None), batch_rows, first=seen)
+    return _reader(pages, resolve(observer.observation(), options, None), batch_rows, first=seen)
 
 
 def _exact(pages: Generator[bytes, None, None], options: ColumnOptions, batch_rows: int) -> pa.RecordBatchReader:
-    observation = Observation()
+    observer = line_observer(decode_line)
     spool = tempfile.TemporaryFile(prefix="ddbexport-")  # noqa: SIM115 - the reader closes it
     try:
         with igzip.IGzipFile(fileobj=spool, mode="wb", compresslevel=1) as zipped:  # type: ignore[no-untyped-call]
             for page in pages:
                 zipped.write(page)  # type: ignore[no-untyped-call]
-                for line in page.split(b"\n")[:-1]:
-                    observation.add(decode_line(line))
+                with _refused_items():
+                    observer.take(page)
         spool.seek(0)
     except BaseException:
         spool.close()
@@ -139,24 +136,37 @@ def _exact(pages: Generator[bytes, None, None], options: ColumnOptions, batch_ro
 
     def again() -> Generator[bytes, None, None]:
         with spool, igzip.IGzipFile(fileobj=spool, mode="rb") as lines:  # type: ignore[no-untyped-call]
-            yield from lines
+            while block := lines.read(_BLOCK_BYTES):
+                yield block + lines.readline()  # type: ignore[no-untyped-call]
 
-    return _reader(again(), resolve(observation, options, None), batch_rows)
+    return _reader(again(), resolve(observer.observation(), options, None), batch_rows)
 
 
 def _reader(
     pages: Generator[bytes, None, None], schema: Schema, batch_rows: int, first: Iterable[bytes] = ()
 ) -> pa.RecordBatchReader:
     def batches() -> Iterator[pa.RecordBatch]:
-        builder = RowBuilder(schema)
+        builder = block_builder(decode_line, schema)
         with contextlib.closing(pages):
             for page in itertools.chain(first, pages):
-                for line in page.split(b"\n"):
-                    if line:
-                        builder.add(decode_line(line))
+                start = 0
+                while start < len(page):
+                    with _refused_items():
+                        start = builder.add_lines(page, start, most_rows=batch_rows, most_bytes=_BATCH_BYTES)
                     if builder.rows >= batch_rows or builder.bytes >= _BATCH_BYTES:
                         yield builder.finish()
             if builder.rows:
                 yield builder.finish()
 
     return pa.RecordBatchReader.from_batches(part_schema(schema), batches())
+
+
+@contextlib.contextmanager
+def _refused_items() -> Iterator[None]:
+    """Raise ItemError for a line that is no item."""
+    try:
+        yield
+    except RefusedLineError as error:
+        raise ItemError(
+            f"scanning: expected items, found one that is none: {error.reason}", reason=error.reason
+        ) from None
