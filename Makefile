@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KERNEL := airflow_provider_ddbexport/core/compiled
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 
-.PHONY: .venv demo test lint fuzz asan bench airflow bench-scan wheel wheels pins clean
+.PHONY: .venv demo test lint fuzz asan bench bench-identity airflow bench-scan wheel wheels pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml $(filter-out %/_kernel.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
@@ -68,8 +68,11 @@ asan: $(STAMP) ## the same damage for SECONDS (600) to the compiled decoder unde
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	  $(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),600) --kernel .local/asan/$(KERNEL)/_kernel.*.so
 
-bench: $(STAMP) ## conversion against its peers, on generated exports; SCALE=1 is about 500 MB of JSON
-	@$(BIN)/python benchmarks/bench_convert.py --scale $(or $(SCALE),0.1) --json build/bench-convert.json
+bench: $(BENCH) ## conversion against its peers, on generated exports; writes docs/benchmarks.md; SCALE=1 is 570 MB of reviews
+	@$(BIN)/python benchmarks/bench_convert.py --scale $(or $(SCALE),0.5) --page
+
+bench-identity: $(STAMP) ## every corpus converted with every option and compared with what comes back
+	@$(BIN)/python benchmarks/bench_identity.py --scale $(or $(SCALE),0.1)
 
 airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 	@$(BIN)/python scripts/run_airflow.py

@@ -1,94 +1,135 @@
 """Measures conversion against its peers on generated exports: ``make bench``.
 
-Each run has a process of its own, so that its memory and its processor time are its own; imports are in the memory and
-not in the time. All engines must agree about what they wrote. MB are 10^6 bytes of unzipped JSON.
+Each run has a process of its own; figures are medians. All engines must agree about what they wrote. MB are 10^6 bytes
+of unzipped JSON. With ``--page`` the figures become a section of docs/benchmarks.md, with a plot.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import platform
-import resource
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from convert.corpora import CORPORA, Corpus, make_corpus
-from convert.engines import AGREE, ENGINES, NOT_PARALLEL, missing
+from convert.corpora import Corpus, open_corpus, repeated
+from convert.engines import ENGINES, ONE_WORKER, OURS, missing
+from convert.items import ATTRIBUTES, CORPORA
+from convert.results import Results, goals
+from page import machine
+
+COPIES = (1, 2, 4, 8, 14, 28)
+"""How often the growing export holds the reviews."""
+
+ATTRIBUTE_ENGINES = (OURS, "DuckDB")
+PARTS = ("engines", "growth", "attributes", "workers")
+_PATIENCE_S = 900.0
 
 
-def measure(engine: str, corpus: Corpus, folder: Path, workers: int) -> dict[str, Any]:
-    """Run one conversion in this process."""
-    import pyarrow.parquet  # noqa: F401
+class Bench:
+    """Runs cases as the command line asks for."""
 
-    started, cpu = time.perf_counter(), _cpu_seconds()
-    glob = ENGINES[engine](corpus, folder, workers)
-    seconds, cpu_seconds = time.perf_counter() - started, _cpu_seconds() - cpu
-    # Processes at work at the same time are in memory at the same time; at most, for each may have its peak alone.
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + (workers * children if children else 0)
-    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak / 1024, "answer": _answer(corpus, glob)}
+    def __init__(self, folder: Path, scale: float, repeat: int, engines: list[str], workers: int) -> None:
+        self._folder = folder
+        self._scale = scale
+        self._repeat = repeat
+        self._engines = engines
+        self._workers = workers
+
+    def engines(self, corpora: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Each engine on each corpus."""
+        for name in corpora:
+            corpus = self._corpus(name)
+            for engine in self._engines:
+                yield self._run("engines", engine, corpus)
+
+    def growth(self) -> Iterator[dict[str, Any]]:
+        """Ours on exports that hold the reviews again and again, the longest ones once."""
+        reviews = self._corpus("reviews")
+        for copies in COPIES:
+            with tempfile.TemporaryDirectory(prefix="grown-", dir=self._folder) as home:
+                corpus = repeated(reviews, copies, Path(home))
+                yield self._run("growth", OURS, corpus, repeat=self._repeat if copies <= 8 else 1)
+
+    def attributes(self) -> Iterator[dict[str, Any]]:
+        """Items of ten attributes each, out of more and more."""
+        for attributes in ATTRIBUTES:
+            corpus = self._corpus(f"attributes-{attributes}")
+            for engine in self._engines:
+                if engine in ATTRIBUTE_ENGINES:
+                    yield {**self._run("attributes", engine, corpus), "attributes": attributes}
+
+    def workers(self) -> Iterator[dict[str, Any]]:
+        """Ours on the reviews, with one worker and up to one for each core."""
+        cores = os.cpu_count() or 1
+        for workers in sorted({*(2**power for power in range(cores.bit_length()) if 2**power <= cores), cores}):
+            yield self._run("workers", OURS, self._corpus("reviews"), workers=workers)
+
+    def _corpus(self, name: str) -> Corpus:
+        home = self._folder / f"{name}-{self._scale:g}"
+        if not home.exists():
+            # In a process of its own: a child's peak begins with what its parent had in memory.
+            _python("-m", "convert.corpora", name, self._folder, self._scale)
+        return open_corpus(name, home)
+
+    def _run(
+        self, part: str, engine: str, corpus: Corpus, *, workers: int | None = None, repeat: int | None = None
+    ) -> dict[str, Any]:
+        count = 1 if engine in ONE_WORKER else workers or self._workers
+        megabytes = corpus.json_bytes / 1e6
+        case: dict[str, Any] = {"part": part, "corpus": corpus.name, "engine": engine, "workers": count}
+        case["json_mb"] = round(megabytes, 1)
+        runs: list[dict[str, Any]] = []
+        for _ in range(repeat or self._repeat):
+            with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as folder:
+                try:
+                    told = _python("-m", "convert.case", engine, corpus.name, corpus.root.parent, folder, count)
+                except subprocess.CalledProcessError as error:
+                    return case | {"failed": (error.stderr.strip().splitlines() or ["no word"])[-1][:200]}
+                except subprocess.TimeoutExpired:
+                    return case | {"failed": f"no end within {_PATIENCE_S:.0f} s"}
+            runs.append(json.loads(told.splitlines()[-1]))
+
+        def median(figure: str) -> float:
+            return statistics.median(one[figure] for one in runs)
+
+        return case | {
+            "runs": len(runs),
+            "seconds": round(median("seconds"), 3),
+            "mb_per_core_s": round(megabytes / median("cpu_seconds"), 1),
+            "mb_per_s": round(megabytes / median("seconds"), 1),
+            "peak_mb": round(median("peak_mb")),
+            "checksum": runs[0]["checksum"],
+            "load": round(os.getloadavg()[0], 2),
+        }
 
 
-def _cpu_seconds() -> float:
-    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def _answer(corpus: Corpus, glob: str) -> list[str]:
-    if not glob or importlib.util.find_spec("duckdb") is None:
-        return []
-    import duckdb
-
-    row = duckdb.execute(f"SELECT {AGREE[corpus.name]} FROM read_parquet('{glob}', hive_partitioning=false)").fetchone()
-    return [f"{float(value):.6g}" for value in row or ()]
-
-
-def run(engine: str, corpus: Corpus, workers: int, repeat: int) -> dict[str, Any]:
-    """Return the medians of *repeat* runs, each in a process of its own."""
-    runs: list[dict[str, Any]] = []
-    for _ in range(repeat):
-        with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as folder:
-            case = json.dumps([engine, corpus.name, str(corpus.root.parents[1]), folder, workers])
-            command = [sys.executable, __file__, "--case", case, "--scale", corpus.root.parent.name.rpartition("-")[2]]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no word"])[-1]
-            return {"corpus": corpus.name, "engine": engine, "workers": workers, "failed": reason[:200]}
-        runs.append(json.loads(done.stdout))
-    megabytes = corpus.json_bytes / 1e6
-
-    def median(figure: str) -> float:
-        return statistics.median(one[figure] for one in runs)
-
-    return {
-        "corpus": corpus.name,
-        "engine": engine,
-        "workers": workers,
-        "json_mb": round(megabytes, 1),
-        "mb_per_core_s": round(megabytes / median("cpu_seconds"), 1),
-        "mb_per_s": round(megabytes / median("seconds"), 1),
-        "peak_mb": round(median("peak_mb")),
-        "answer": runs[0]["answer"],
-        "load": round(os.getloadavg()[0], 2),
-    }
+def _python(*arguments: object) -> str:
+    """Return what Python prints, run in this folder."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_PATIENCE_S,
+    )
+    return done.stdout
 
 
 def show(found: dict[str, Any]) -> None:
-    begin = f"{found['corpus']:<10} {found['engine']:<30} {found['workers']} worker{'s' * (found['workers'] > 1):<2}"
+    """Print one case."""
+    begin = f"{found['part']:<10} {found['corpus']:<16} {found['json_mb']:>6.0f} MB  {found['engine']:<27}"
     if "failed" in found:
         print(f"{begin} failed: {found['failed']}", flush=True)
         return
     print(
-        f"{begin} {found['mb_per_core_s']:>8.1f} MB/s per core {found['mb_per_s']:>8.1f} MB/s "
+        f"{begin} with {found['workers']}: {found['mb_per_core_s']:>7.1f} MB/s per core {found['mb_per_s']:>7.1f} MB/s "
         f"{found['peak_mb']:>6} MB peak   (load {found['load']})",
         flush=True,
     )
@@ -96,60 +137,51 @@ def show(found: dict[str, Any]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scale", type=float, default=0.1, help="1 is about 500 MB of JSON for each corpus")
+    parser.add_argument("--scale", type=float, default=0.02, help="1 is 570 MB of JSON for the reviews")
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the medians count")
+    parser.add_argument("--workers", type=int, default=2, help="for engines that can have more than one")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one; again for more")
     parser.add_argument("--corpus", action="append", choices=CORPORA, help="only this one; again for more")
     parser.add_argument("--engine", action="append", choices=ENGINES, help="only this one; again for more")
-    parser.add_argument("--workers", type=int, action="append", help="1 and 2 by default")
     parser.add_argument("--folder", type=Path, default=Path("build/bench-convert"), help="keeps the generated exports")
-    parser.add_argument("--json", type=Path, help="also write the figures there")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path, default=Path("build/bench-convert.json"), help="takes the figures")
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md and its plot, too")
+    parser.add_argument("--again", action="store_true", help="measure nothing: show what --json has")
     args = parser.parse_args()
-    if args.case:
-        engine, name, folder, target, workers = json.loads(args.case)
-        corpus = make_corpus(name, Path(folder), args.scale)
-        if engine is not None:
-            print(json.dumps(measure(engine, corpus, Path(target), workers)))
-        return 0
-    return _all(args)
+    if not args.again:
+        _measure(args)
+    results = Results(**json.loads(args.json.read_text()))
+    for goal in goals(results):
+        print(goal)
+    for corpus, checksums in results.disagreements():
+        print(f"{corpus}: the engines disagree: {checksums}")
+    if args.page and not results.disagreements():
+        # Here, for Matplotlib is large: see Bench._corpus.
+        from convert.report import write_page
+
+        write_page(results)
+    return 1 if results.disagreements() else 0
 
 
-def _all(args: argparse.Namespace) -> int:
+def _measure(args: argparse.Namespace) -> None:
+    print(f"{machine()}; medians of {args.repeat}")
+    engines = []
+    for engine in args.engine or ENGINES:
+        reason = missing(engine)
+        if reason is None:
+            engines.append(engine)
+        else:
+            print(f"{engine}: not measured, {reason}")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(args.folder.resolve(), args.scale, args.repeat, engines, args.workers)
     found: list[dict[str, Any]] = []
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; medians of {args.repeat}")
-    engines = [engine for engine in args.engine or ENGINES if _is_there(engine)]
-    if shutil.which("java") is None or importlib.util.find_spec("pyspark") is None:
-        print("Spark: not measured, pyspark or Java is not installed")
-    disagreements = 0
-    for name in args.corpus or CORPORA:
-        folder = args.folder.resolve()
-        # In a process of its own: a child's peak begins with what its parent had in memory.
-        case = json.dumps([None, name, str(folder), "", 0])
-        subprocess.run([sys.executable, __file__, "--case", case, "--scale", str(args.scale)], check=True)
-        corpus = make_corpus(name, folder, args.scale)
-        answers: dict[str, list[str]] = {}
-        for engine in engines:
-            for workers in args.workers or (1, 2):
-                if workers > 1 and engine in NOT_PARALLEL:
-                    continue
-                found.append(run(engine, corpus, workers, args.repeat))
-                show(found[-1])
-                answers.setdefault(engine, found[-1].get("answer") or [])
-        told = {tuple(answer) for answer in answers.values() if answer}
-        if len(told) > 1:
-            disagreements += 1
-            print(f"{name}: the engines disagree: {answers}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"machine": platform.platform(), "results": found}, indent=1) + "\n")
-    return 1 if disagreements else 0
-
-
-def _is_there(engine: str) -> bool:
-    reason = missing(engine)
-    if reason is not None:
-        print(f"{engine}: not measured, {reason}")
-    return reason is None
+    for part in args.part or PARTS:
+        cases = bench.engines(args.corpus or CORPORA) if part == "engines" else getattr(bench, part)()
+        for case in cases:
+            show(case)
+            found.append(case)
+    args.json.parent.mkdir(parents=True, exist_ok=True)
+    args.json.write_text(json.dumps({"machine": machine(), "scale": args.scale, "cases": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

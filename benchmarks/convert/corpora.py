@@ -1,12 +1,14 @@
-"""Generated exports: what is in them depends on the name and the scale alone."""
+"""Generated exports on disk, in DynamoDB's layout."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,54 +17,13 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.export import (
-    DataFile,
-    Export,
-    ExportSummary,
-    ExportType,
-    OutputFormat,
-    ScanDetails,
-)
+from airflow_provider_ddbexport.core.export import DataFile, ExportSummary, ExportType, OutputFormat, ScanDetails
 from airflow_provider_ddbexport.core.export.writer import write_manifests
 from airflow_provider_ddbexport.core.store import LocalStore
+from convert.items import kind_of
 
 FILES = 8
-WIDE_ATTRIBUTES = 500
-MANY_KEYS = 20_000
-
-_WORDS = [
-    *(
-        "the",
-        "quick",
-        "brown",
-        "fox",
-        "jumps",
-        "over",
-        "lazy",
-        "dog",
-        "and",
-        "then",
-        "reads",
-        "book",
-        "about",
-    ),
-    *(
-        "rivers",
-        "mountains",
-        "love",
-        "death",
-        "science",
-        "history",
-        "magic",
-        "dragons",
-        "winter",
-        "summer",
-        "people",
-        "cities",
-    ),
-]
-_EXPORT_ID = "01768385930622-00000000"
+EXPORT_ID = "01768385930622-00000000"
 _NOW = datetime(2026, 1, 14, 10, 18, 50, tzinfo=UTC)
 
 
@@ -71,117 +32,86 @@ class Corpus:
     """An export on disk.
 
     Attributes:
+        root: the folder AWSDynamoDB.
         json_bytes: of all lines, unzipped.
     """
 
     name: str
     root: Path
-    export_id: str
     json_bytes: int
     items: int
 
-
-def _shuffled(item: Item, random: Random) -> Item:
-    names = list(item)
-    random.shuffle(names)
-    return {name: item[name] for name in names}
-
-
-def _review(row: int, random: Random) -> Item:
-    return {
-        "User": {"S": f"user-{random.randrange(1_000_000):06d}"},
-        "Book": {"S": f"978-{random.randrange(10**9):09d}"},
-        "Rating": {"N": str(random.randrange(1, 6))},
-        "Price": {"N": f"{random.randrange(100)}.{random.randrange(10)}{random.randrange(1, 10)}"},
-        "Review": {"S": " ".join(random.choices(_WORDS, k=random.randrange(20, 60)))},
-        "Author": {"S": f"Author {random.randrange(5000)}"},
-        "Created": {"N": str(1_600_000_000 + row)},
-        "Verified": {"BOOL": random.random() < 0.5},
-        "Details": {
-            "M": {
-                "pages": {"N": str(random.randrange(1000))},
-                "lang": {"S": random.choice(["en", "de", "fr"])},
-                "format": {"S": "paperback"},
-            }
-        },
-        "Tags": {"SS": sorted(random.sample(_WORDS, 3))},
-    }
-
-
-def _reviews(rows: int, random: Random) -> Iterator[Item]:
-    for row in range(rows):
-        yield _shuffled(_review(row, random), random)
-
-
-def _late(rows: int, random: Random) -> Iterator[Item]:
-    """Reviews, of which the last hundredth has attributes that none had before, and one that changes its type."""
-    for row in range(rows):
-        item = _review(row, random)
-        if row >= rows - rows // 100:
-            item |= {"Late": {"S": f"late-{row}"}, "LateNumber": {"N": f"{row}.5"}, "Rating": {"N": "4.5"}}
-        yield _shuffled(item, random)
-
-
-def _wide(rows: int, random: Random) -> Iterator[Item]:
-    """Single-table design: 25 of 500 attributes in each item."""
-    for row in range(rows):
-        item: Item = {"pk": {"S": f"entity#{row:08d}"}}
-        for number in random.sample(range(WIDE_ATTRIBUTES), 25):
-            name = f"attribute_{number:03d}"
-            item[name] = (
-                {"N": str(random.randrange(10**6))} if number % 2 else {"S": f"value {random.randrange(10**6)}"}
-            )
-        yield _shuffled(item, random)
-
-
-def _many_keys(rows: int, random: Random) -> Iterator[Item]:
-    """A map with 20 of 20,000 keys in each item."""
-    for row in range(rows):
-        members = {f"sku-{random.randrange(MANY_KEYS):05d}": {"N": str(random.randrange(1, 100))} for _ in range(20)}
-        yield {"pk": {"S": f"cart#{row:08d}"}, "quantities": {"M": members}}
-
-
-CORPORA: dict[str, tuple[Callable[[int, Random], Iterator[Item]], int]] = {
-    "reviews": (_reviews, 1_000_000),
-    "wide": (_wide, 400_000),
-    "many-keys": (_many_keys, 700_000),
-    "late": (_late, 1_000_000),
-}
-"""Items, and how many of them at scale 1: about 500 MB of JSON each."""
+    @property
+    def data_files(self) -> list[Path]:
+        """Its data files, in the order of the items."""
+        return sorted((self.root / EXPORT_ID / "data").glob("*.json.gz"))
 
 
 def make_corpus(name: str, folder: Path, scale: float) -> Corpus:
-    """Write the corpus into *folder*, once; FILES data files, as DynamoDB would deal the items."""
+    """Write the corpus into *folder*, once; FILES data files, their lines in the order of the items."""
     home = folder / f"{name}-{scale:g}"
-    described = home / "corpus.json"
-    if not described.exists():
-        items, rows = CORPORA[name]
-        rows = max(1000, round(rows * scale))
-        export, json_bytes = _write(home, items(rows, Random(name)))
-        described.write_text(
-            json.dumps({"export_id": export.summary.export_id, "json_bytes": json_bytes, "items": rows})
-        )
-    facts: dict[str, Any] = json.loads(described.read_text())
-    return Corpus(name, home / "AWSDynamoDB", **facts)
+    if not (home / "corpus.json").exists():
+        kind = kind_of(name)
+        rows = max(200, round(kind.rows * scale))
+        items = kind.items(rows, Random(name))
+        share = -(-rows // FILES)
+        files = (_lines(itertools.islice(items, share)) for _ in range(FILES))
+        _write(home, ((count, size, gzip.compress(lines, 6, mtime=0)) for count, size, lines in files))
+    return open_corpus(name, home)
 
 
-def _write(home: Path, items: Iterator[Item]) -> tuple[Export, int]:
-    (home / "AWSDynamoDB" / _EXPORT_ID / "data").mkdir(parents=True)
+def open_corpus(name: str, home: Path) -> Corpus:
+    """Return the corpus *name* that was written into *home*."""
+    items, sizes = zip(*_facts(home), strict=True)
+    return Corpus(name, home / "AWSDynamoDB", json_bytes=sum(sizes), items=sum(items))
+
+
+def repeated(corpus: Corpus, copies: int, home: Path) -> Corpus:
+    """Write an export into *home* that has the items of *corpus* so many times, in as many times the data files."""
+    facts = _facts(corpus.root.parent)
+    _write(
+        home,
+        (
+            # No two files are alike: each copy ends with an empty member of another date.
+            (count, size, path.read_bytes() + gzip.compress(b"", mtime=1 + copy))
+            for copy in range(copies)
+            for path, (count, size) in zip(corpus.data_files, facts, strict=True)
+        ),
+    )
+    return open_corpus(corpus.name, home)
+
+
+def _lines(items: Iterable[Any]) -> tuple[int, int, bytes]:
     lines = [msgspec.json.encode({"Item": item}) + b"\n" for item in items]
-    # In the order of the rows, so that what is late is in the last file only.
-    share = -(-len(lines) // FILES)
-    files = []
-    for number, start in enumerate(range(0, len(lines), share)):
-        key = f"{_EXPORT_ID}/data/{number:026d}.json.gz"
-        body = gzip.compress(b"".join(lines[start : start + share]), 6, mtime=0)
+    body = b"".join(lines)
+    return len(lines), len(body), body
+
+
+def _facts(home: Path) -> list[tuple[int, int]]:
+    """Return the items and the bytes of lines of each data file."""
+    return [(items, size) for items, size in json.loads((home / "corpus.json").read_text())["files"]]
+
+
+def _write(home: Path, files: Iterator[tuple[int, int, bytes]]) -> None:
+    """Write an export of *files*, each with its items, the bytes of its lines, and its gzip."""
+    (home / "AWSDynamoDB" / EXPORT_ID / "data").mkdir(parents=True)
+    entries, facts = [], []
+    for number, (count, size, body) in enumerate(files):
+        key = f"{EXPORT_ID}/data/{number:026d}.json.gz"
         (home / "AWSDynamoDB" / key).write_bytes(body)
         md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        files.append(DataFile(key, len(lines[start : start + share]), md5))
+        entries.append(DataFile(key, count, md5))
+        facts.append([count, size])
+    write_manifests(LocalStore(home / "AWSDynamoDB"), _summary(sum(count for count, _ in facts)), tuple(entries))
+    (home / "corpus.json").write_text(json.dumps({"files": facts}))
+
+
+def _summary(items: int) -> ExportSummary:
     table_arn = "arn:aws:dynamodb:us-east-1:123456789012:table/Benchmark"
-    summary = ExportSummary(
+    return ExportSummary(
         version="2020-06-30",
-        export_arn=f"{table_arn}/scan/{_EXPORT_ID}",
-        export_id=_EXPORT_ID,
+        export_arn=f"{table_arn}/scan/{EXPORT_ID}",
+        export_id=EXPORT_ID,
         export_type=ExportType.SCAN,
         table_arn=table_arn,
         table_id="00000000-0000-0000-0000-000000000000",
@@ -192,10 +122,13 @@ def _write(home: Path, items: Iterator[Item]) -> tuple[Export, int]:
         ended_at=_NOW,
         s3_bucket="benchmark",
         s3_prefix=None,
-        manifest_files_key=f"AWSDynamoDB/{_EXPORT_ID}/manifest-files.json",
+        manifest_files_key=f"AWSDynamoDB/{EXPORT_ID}/manifest-files.json",
         billed_bytes=0,
-        item_count=len(lines),
+        item_count=items,
         output_format=OutputFormat.DYNAMODB_JSON,
         scan=ScanDetails(started_at=_NOW, ended_at=_NOW, segments=1, is_consistent=False, consumed_units=0.0),
     )
-    return write_manifests(LocalStore(home / "AWSDynamoDB"), summary, tuple(files)), sum(map(len, lines))
+
+
+if __name__ == "__main__":
+    make_corpus(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,86 @@
+"""Whether a corpus comes back from a snapshot as it went in, whatever the options."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.snapshot import convert_export, snapshot_items
+from airflow_provider_ddbexport.core.store import LocalStore
+from convert.corpora import EXPORT_ID, Corpus
+from convert.items import kind_of
+
+Fingerprint = tuple[int, int]
+"""How many items, and the sum of their hashes: the same for the same items in any order."""
+
+
+def settings(corpus: Corpus) -> dict[str, dict[str, Any]]:
+    """Return what a conversion of *corpus* can be asked for: arguments by the words for them."""
+    kind = kind_of(corpus.name)
+    number = next((column for column, what in kind.columns.items() if what in ("N", "D")))
+    columns: dict[str, dict[str, Any]] = {
+        "defaults": {},
+        "numbers double": {"numbers": "double"},
+        "numbers string": {"numbers": "string"},
+        "numbers decimal(9,1)": {"numbers": "decimal(9,1)"},
+        f"numbers of {number} double, others string": {"numbers": {number: "double", "*": "string"}},
+        "nested flatten": {"nested": "flatten"},
+        "nested json": {"nested": "json"},
+        f"partitioned by {kind.folders}": {"partition_by": (kind.folders,)},
+        f"{number} renamed": {"column_names": {number: "another_name"}},
+    }
+    arguments = {words: {"options": ColumnOptions(**options)} for words, options in columns.items()}
+    return arguments | {"small parts, 2 workers": {"rows_per_part": corpus.items // 20, "workers": 2}}
+
+
+def exported(corpus: Corpus) -> Fingerprint:
+    """Return the fingerprint of the items of *corpus*, read with nothing of ours."""
+
+    def lines() -> Iterator[bytes]:
+        for path in corpus.data_files:
+            with gzip.open(path) as file:
+                yield from file
+
+    return fingerprint(lines())
+
+
+def restored(corpus: Corpus, arguments: Mapping[str, Any], folder: Path) -> Fingerprint:
+    """Return the fingerprint of the items that come back after a conversion into *folder*."""
+    root, lake = LocalStore(corpus.root), LocalStore(folder)
+    convert_export(root, read_export(root, EXPORT_ID), lake, table="t", **arguments)
+    return fingerprint(snapshot_items(lake, "t"))
+
+
+def fingerprint(lines: Iterable[bytes]) -> Fingerprint:
+    """Return the fingerprint of the items of *lines*: numbers are the same as decimals, sets as sets."""
+    items = total = 0
+    encode = msgspec.json.Encoder(order="sorted").encode
+    for line in lines:
+        item = msgspec.json.decode(line)["Item"]
+        body = encode({name: _canonical(value) for name, value in item.items()})
+        total += int.from_bytes(hashlib.blake2b(body, digest_size=16).digest())
+        items += 1
+    return items, total % (1 << 128)
+
+
+def _canonical(value: dict[str, Any]) -> dict[str, Any]:
+    ((tag, content),) = value.items()
+    return {tag: _SPELLINGS[tag](content)} if tag in _SPELLINGS else value
+
+
+_SPELLINGS: dict[str, Callable[[Any], Any]] = {
+    "N": lambda text: str(Decimal(text).normalize()),
+    "NS": lambda texts: sorted(str(Decimal(text).normalize()) for text in texts),
+    "SS": sorted,
+    "BS": sorted,
+    "M": lambda members: {name: _canonical(value) for name, value in members.items()},
+    "L": lambda elements: [_canonical(value) for value in elements],
+}
