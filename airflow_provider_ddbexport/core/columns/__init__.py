@@ -11,7 +11,9 @@ from airflow_provider_ddbexport.core.columns.arrow_types import (
     table_columns,
 )
 from airflow_provider_ddbexport.core.columns.build import RowBuilder
+from airflow_provider_ddbexport.core.columns.grow import additions, grow
 from airflow_provider_ddbexport.core.columns.names import column_name
+from airflow_provider_ddbexport.core.columns.observation_json import observation_from_json, observation_to_json
 from airflow_provider_ddbexport.core.columns.observe import Observation
 from airflow_provider_ddbexport.core.columns.options import ColumnOptions
 from airflow_provider_ddbexport.core.columns.partition import partition_keys, partition_of, partition_under
@@ -36,7 +38,11 @@ __all__ = [
     # deciding columns
     "ColumnOptions",
     "Observation",
+    "observation_to_json",
+    "observation_from_json",
     "resolve",
+    "grow",
+    "additions",
     # rows
     "RowBuilder",
     "partition_of",

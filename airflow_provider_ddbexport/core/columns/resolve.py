@@ -44,22 +44,26 @@ _NESTED_CONFLICTS = {
 }
 
 
-def resolve(observation: Observation, options: ColumnOptions, previous: Schema | None = None) -> Schema:
+def resolve(
+    observation: Observation, options: ColumnOptions, previous: Schema | None = None, *, is_sample: bool = False
+) -> Schema:
     """Return the columns for the items of *observation*; equal observations give equal schemas.
 
     *previous* are the table's columns so far. They keep their places, names and types, and structs among them get new
     fields behind the old ones; new columns follow, by name. An attribute gets the type most of its values have. One
-    whose values say nothing about a type (NULL, empty maps, lists without a typed element) gets no column.
+    whose values say nothing about a type (NULL, empty maps, lists without a typed element) gets no column. Of a sample
+    nothing is expected: a ``partition_by`` attribute that it says nothing about is taken for text.
 
     Raises ColumnNameConflictError when two attributes would have one column, SchemaConflictError when the options ask
     for something else than *previous* has, BadCallError when no item can be partitioned as asked.
     """
-    return _Resolver(options).schema(observation, previous)
+    return _Resolver(options, is_sample=is_sample).schema(observation, previous)
 
 
 class _Resolver:
-    def __init__(self, options: ColumnOptions) -> None:
+    def __init__(self, options: ColumnOptions, *, is_sample: bool) -> None:
         self._options = options
+        self._is_sample = is_sample
 
     def schema(self, observation: Observation, previous: Schema | None) -> Schema:
         shapes = observation.attributes
@@ -154,7 +158,7 @@ class _Resolver:
     def _partition_column(self, attribute: str, shape: Shape | None, *, is_empty: bool) -> Column:
         path = path_of(attribute)
         name = self._name(attribute, path)
-        if shape is None and not is_empty:
+        if shape is None and not is_empty and not self._is_sample:
             raise BadCallError(
                 f"partition_by: no item has an attribute {attribute!r}; check its spelling, upper and lower case too",
                 attribute=attribute,
@@ -166,7 +170,7 @@ class _Resolver:
             column = self._of_kind(best, attribute, name, shape, path, is_inner=False)
             if column is not None:
                 return column
-        if counts.keys() - {"NULL"}:
+        if counts.keys() - {"NULL"} and not self._is_sample:
             raise BadCallError(
                 f"partition_by: attribute {attribute!r} is neither text, number nor boolean in any item, "
                 f"and nothing else can be in a path",
