@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator
 Show = Callable[[str, int, int, int], None]
 """Stage, items so far, items in all, compressed bytes so far."""
 
-_STAGES = {"verify": "verifying", "write": "writing parts", "items": "restoring", "diff": "comparing"}
+_STAGES = {
+    "verify": "verifying",
+    "convert": "converting",
+    "adapt": "adapting parts",
+    "items": "restoring",
+    "diff": "comparing",
+}
 
 
 @contextlib.contextmanager
@@ -40,7 +46,7 @@ def progress_bar(*, wanted: bool = True) -> Iterator[Show]:
             return Text(f"{speed:,.0f} items/s" if speed else "", style="cyan")
 
     columns = (
-        TextColumn("{task.description:<13}"),
+        TextColumn("{task.description:<14}"),
         BarColumn(bar_width=24),
         Amount(),
         Rate(),

@@ -39,6 +39,9 @@ class LineObserver(Protocol):
     def take(self, lines: Lines) -> int:
         """Observe whole *lines* and return how many they are; raises RefusedLineError."""
 
+    def add(self, item: Item, /) -> None:
+        """Observe one item."""
+
     def observation(self) -> Observation:
         """Return what was observed; the observer goes on."""
 

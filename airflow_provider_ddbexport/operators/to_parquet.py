@@ -17,8 +17,9 @@ from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.convert import Progress, convert_export
+from airflow_provider_ddbexport.core.snapshot.convert import convert_export
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.progress import Progress
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore

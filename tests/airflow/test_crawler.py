@@ -173,7 +173,11 @@ def test_another_role_updates_the_crawler_and_nothing_else_does(
     make_crawler(lake, record, run_task)
     version = crawler(lake).get("Version")
     assert crawler(lake)["Targets"]["S3Targets"][0]["Path"] == f"{LAKE}/reviews/"
-    assert crawler(lake)["Targets"]["S3Targets"][0]["Exclusions"] == ["_snapshots/**", "_schemas/**"]
+    assert crawler(lake)["Targets"]["S3Targets"][0]["Exclusions"] == [
+        "_snapshots/**",
+        "_schemas/**",
+        "_conversions/**",
+    ]
     run_task(crawling(record), task_context())
     assert crawler(lake).get("Version") == version
     run_task(crawling(record, role="another", config={"Description": "ours"}), task_context())

@@ -11,7 +11,7 @@ from airflow_provider_ddbexport.core.columns.arrow_types import (
     table_columns,
 )
 from airflow_provider_ddbexport.core.columns.build import RowBuilder
-from airflow_provider_ddbexport.core.columns.grow import additions, grow
+from airflow_provider_ddbexport.core.columns.grow import grow
 from airflow_provider_ddbexport.core.columns.names import column_name
 from airflow_provider_ddbexport.core.columns.observation_json import observation_from_json, observation_to_json
 from airflow_provider_ddbexport.core.columns.observe import Observation
@@ -42,7 +42,6 @@ __all__ = [
     "observation_from_json",
     "resolve",
     "grow",
-    "additions",
     # rows
     "RowBuilder",
     "partition_of",

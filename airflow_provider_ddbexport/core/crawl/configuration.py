@@ -29,6 +29,9 @@ class Change(StrEnum):
     """It is running: the update must wait for its end."""
 
 
+_NO_PARTS = ["_snapshots/**", "_schemas/**", "_conversions/**"]
+
+
 def crawler_configuration(
     *,
     crawler: str,
@@ -39,7 +42,7 @@ def crawler_configuration(
 ) -> dict[str, Any]:
     """Return CreateCrawler's arguments for the table's folder ``s3://…/<table>/``.
 
-    Commit records and schemas are left out, columns only grow, partitions inherit the table's types, and what
+    What is no part is left out, columns only grow, partitions inherit the table's types, and what
     disappears is logged, not deleted. *more* overrides any of it. Raises BadCallError without a role.
     """
     configuration = {
@@ -47,7 +50,7 @@ def crawler_configuration(
         "Role": role,
         "DatabaseName": database,
         "Description": "Snapshots of a DynamoDB table, by airflow-provider-ddbexport",
-        "Targets": {"S3Targets": [{"Path": table_location, "Exclusions": ["_snapshots/**", "_schemas/**"]}]},
+        "Targets": {"S3Targets": [{"Path": table_location, "Exclusions": _NO_PARTS}]},
         "SchemaChangePolicy": {"UpdateBehavior": "UPDATE_IN_DATABASE", "DeleteBehavior": "LOG"},
         "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVERYTHING"},
         "Configuration": json.dumps(

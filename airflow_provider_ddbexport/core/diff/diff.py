@@ -16,11 +16,11 @@ from airflow_provider_ddbexport.core.diff.layout import changes_folder
 from airflow_provider_ddbexport.core.diff.publish import DiffPlace
 from airflow_provider_ddbexport.core.diff.record import DiffRecord
 from airflow_provider_ddbexport.core.diff.writer import ChangesWriter
+from airflow_provider_ddbexport.core.snapshot.commit import Now, utc_now
 from airflow_provider_ddbexport.core.snapshot.items import find_snapshot
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import WRITER, digest_of
-from airflow_provider_ddbexport.core.snapshot.publish import Now, utc_now
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.plan import digest_of
+from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import BadCallError, SnapshotNotFoundError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import io
@@ -175,6 +176,23 @@ class BlockReader(_VerifyingReader[int]):
             self.count += count
             self._offset += len(lines)
             yield count
+
+
+def first_lines(root: ObjectStore, file: DataFile, most_bytes: int) -> bytes:
+    """Return whole lines from the beginning of *file*, about *most_bytes* of them; fewer where it ends or is broken.
+
+    Nothing of it is verified: what is wrong with the file is found when it is read whole.
+    """
+    with contextlib.closing(root.stream(file.key, chunk_bytes=_BLOCK_BYTES)) as chunks:  # type: ignore[type-var]
+        found = b""
+        try:
+            for block in _unzipped(chunks):
+                found += block
+                if len(found) >= most_bytes:
+                    break
+        except (ObjectNotFoundError, *_GZIP_ERRORS):
+            pass
+    return found[: found.rfind(b"\n") + 1]
 
 
 class _MissingError(Exception):

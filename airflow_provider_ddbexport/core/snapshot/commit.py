@@ -1,4 +1,4 @@
-"""Publishing: from parts that nobody sees to a snapshot that everybody sees, in one step that cannot be half done.
+"""Committing: from parts that nobody sees to a snapshot that everybody sees, in one step that cannot be half done.
 
 The step is the creation of the commit record, on the condition that there is none. Everything before it is invisible
 to readers; everything after it is tidying, which the next run does as well. Whoever is killed anywhere leaves either no
@@ -18,11 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from airflow_provider_ddbexport.core.export.model import Export
+from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import WRITER, ConversionPlan, Target, identity
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part, Source
+from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Part, Publication
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
@@ -46,17 +45,17 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def is_settled(lake: ObjectStore, existing: CommitRecord, target: Target, export: Export, *, replace: bool) -> bool:
-    """Return whether *existing*, which is published for the time of *export*, is what converting it would give.
+def is_settled(lake: ObjectStore, existing: CommitRecord, publication: Publication, *, replace: bool) -> bool:
+    """Return whether *existing*, which is published for the time of *publication*, is what that would give.
 
-    If so, or if it stays for another reason, what interrupted runs left in its folder is removed. Without *replace*,
-    raises SnapshotExistsError when it has other contents, and SnapshotDamagedError when it lost parts.
+    If so, or if it stays for another reason, what interrupted runs left is removed. Without *replace*, raises
+    SnapshotExistsError when it has other contents, and SnapshotDamagedError when it lost parts.
     """
-    store = lake.child(target.table)
-    if existing.digest == target.digest(export):
-        missing = _missing(store, existing.as_of, existing.parts)
+    store = lake.child(publication.table)
+    if existing.digest == publication.digest:
+        missing = missing_parts(store, existing.as_of, existing.parts)
         if not missing:
-            _sweep(store, existing)
+            _sweep(store, existing, publication.conversion)
             return True
         if not replace:
             raise SnapshotDamagedError(
@@ -65,43 +64,42 @@ def is_settled(lake: ObjectStore, existing: CommitRecord, target: Target, export
                 as_of=iso(existing.as_of),
             )
     elif not replace:
-        _sweep(store, existing)
+        _sweep(store, existing, publication.conversion)
         raise SnapshotExistsError(
-            f"{_named(store, existing)} is published already, {_difference(existing, target, export)}; it was left as "
+            f"{_named(store, existing)} is published already, {_difference(existing, publication)}; it was left as "
             "it is: use replace (--replace) to put the new one in its place",
             as_of=iso(existing.as_of),
         )
     return False
 
 
-def withdraw(plan: ConversionPlan, lake: ObjectStore, before_replace: BeforeReplace | None = None) -> None:
-    """Make sure that the snapshot which *plan* replaces is not published any more; there may be none.
+def withdraw(lake: ObjectStore, record: CommitRecord, before_replace: BeforeReplace | None = None) -> None:
+    """Make sure that the snapshot of *record*, which is to be replaced, is not published any more.
 
-    *before_replace* is called with its record while it is still whole. Its parts stay until the new one is published.
-    Call it before :func:`.convert_shard`. Repeating it is safe. Raises PublishRaceError when another snapshot than the
-    plan knew of is published.
+    *before_replace* is called with it while it is still whole. Its parts stay until the new one is published. Call it
+    before :func:`.convert_shard`, and once all of what replaces it was verified. Repeating it is safe. Raises
+    PublishRaceError when another snapshot is published.
     """
-    ledger = Ledger(lake.child(plan.table))
-    existing = _known(ledger, plan)
-    if existing is None:
+    ledger = Ledger(lake.child(record.table))
+    if not _is_published(ledger, record):
         return
     if before_replace is not None:
-        before_replace(existing)
+        before_replace(record)
         # That took a while.
-        _known(ledger, plan)
-    ledger.delete(plan.as_of)
+        _is_published(ledger, record)
+    ledger.delete(record.as_of)
 
 
-def _known(ledger: Ledger, plan: ConversionPlan) -> CommitRecord | None:
-    """Return what is published for the plan's time; raises PublishRaceError if it is not what the plan replaces."""
-    existing = ledger.get(plan.as_of)
-    if existing is not None and identity(existing) != plan.replaces:
+def _is_published(ledger: Ledger, record: CommitRecord) -> bool:
+    """Return whether *record* is published, or nothing; raises PublishRaceError if something else is."""
+    existing = ledger.get(record.as_of)
+    if existing is not None and existing.identity != record.identity:
         raise published_meanwhile(existing)
-    return existing
+    return existing is not None
 
 
 def published_meanwhile(other: CommitRecord) -> PublishRaceError:
-    """Return the error of a run that finds *other* published, which was not there when it made its plan."""
+    """Return the error of a run that finds *other* published, which was not there when it began."""
     return PublishRaceError(
         f"table {other.table}: a snapshot as of {iso(other.as_of)} was published by another run meanwhile; this run "
         "published nothing, plan and convert again",
@@ -109,91 +107,90 @@ def published_meanwhile(other: CommitRecord) -> PublishRaceError:
     )
 
 
-def publish(plan: ConversionPlan, parts: Sequence[Part], lake: ObjectStore, *, now: Now = utc_now) -> CommitRecord:
-    """Make *parts*, which are those of all shards of *plan*, the snapshot of their time, and return its record.
+def commit(
+    publication: Publication,
+    schema: Schema,
+    schema_number: int,
+    parts: Sequence[Part],
+    lake: ObjectStore,
+    *,
+    now: Now = utc_now,
+) -> CommitRecord:
+    """Make *parts*, all of *schema*, the snapshot of *publication*, and return its record.
 
-    When the same contents are published already, by another run or this one, that record is returned. What else lies
-    in the snapshot's folder is removed afterwards. Repeating it is safe.
+    *schema* was agreed with link *schema_number* of the table's chain. When the same contents are published already, by
+    another run or this one, that record is returned. What else lies in the snapshot's folder is removed afterwards.
+    Repeating it is safe.
 
-    Raises PublishRaceError when the table's columns changed meanwhile or a part is gone: plan and convert again.
-    Raises SnapshotExistsError when other contents are published, and OutcomeUnknownError when it cannot be told
-    whether the record was written; then nothing is removed.
+    Raises PublishRaceError when the table's columns changed meanwhile or a part is gone: convert again what is not
+    there, and publish again. Raises SnapshotExistsError when other contents are published, and OutcomeUnknownError when
+    it cannot be told whether the record was written; then nothing is removed.
     """
-    store = lake.child(plan.table)
+    store = lake.child(publication.table)
     ledger = Ledger(store)
-    _require_rows(plan, parts)
-    existing = ledger.get(plan.as_of)
+    _require_rows(publication, parts)
+    existing = ledger.get(publication.as_of)
     if existing is not None:
-        return _adopt(store, plan, existing)
-    missing = _missing(store, plan.as_of, parts)
+        return adopt(store, publication, existing)
+    missing = missing_parts(store, publication.as_of, parts)
     if missing:
         raise PublishRaceError(
-            f"{store.uri_of(layout.snapshot_folder(plan.as_of))}: {len(missing)} of {len(parts)} parts of this run are "
-            "gone, another run of the same time removed them; nothing was published, plan and convert again",
-            as_of=iso(plan.as_of),
+            f"{store.uri_of(layout.snapshot_folder(publication.as_of))}: {len(missing)} of {len(parts)} parts of this "
+            "run are gone, another run of the same time removed them; nothing was published, plan and convert again",
+            as_of=iso(publication.as_of),
         )
-    _agree_on_schema(ledger, plan, store)
-    record = _record(plan, parts, now())
+    _agree_on_schema(ledger, schema_number, schema, store)
+    record = _record(publication, schema, parts, now())
     try:
         ledger.create(record)
     except ObjectExistsError:
-        winner = ledger.get(plan.as_of)
+        winner = ledger.get(publication.as_of)
         if winner is None:
             raise
-        return _adopt(store, plan, winner)
-    _sweep(store, record)
+        return adopt(store, publication, winner)
+    _sweep(store, record, layout.conversions_folder(record.as_of))
     return record
 
 
-def _record(plan: ConversionPlan, parts: Sequence[Part], published_at: datetime) -> CommitRecord:
-    export, summary = plan.export, plan.export.summary
+def _record(publication: Publication, schema: Schema, parts: Sequence[Part], published_at: datetime) -> CommitRecord:
     rescued: Counter[str] = Counter()
     for part in parts:
         rescued.update(part.rescued)
-    source = Source(
-        uri=export.source,
-        export_arn=summary.export_arn,
-        export_type=summary.export_type.value,
-        table_arn=summary.table_arn,
-        table_id=summary.table_id,
-        output_format=summary.output_format.value,
-        digest=export.digest,
-        files=len(export.files),
-        item_count=summary.item_count,
-        billed_bytes=summary.billed_bytes,
-        verified=plan.verified,
-    )
     return CommitRecord(
-        table=plan.table,
-        as_of=plan.as_of,
+        table=publication.table,
+        as_of=publication.as_of,
         # Cut to what its JSON holds, so that it is equal to the record read back.
         published_at=parse_time(published_at),
         rows=sum(part.rows for part in parts),
         parts=tuple(parts),
-        schema=plan.schema,
-        source=source,
-        digest=plan.digest,
-        options=dict(plan.options),
+        schema=schema,
+        source=publication.source,
+        digest=publication.digest,
+        options=publication.options,
         rescued=dict(sorted(rescued.items())),
         writer=WRITER,
     )
 
 
-def _require_rows(plan: ConversionPlan, parts: Sequence[Part]) -> None:
-    rows, expected = sum(part.rows for part in parts), plan.export.summary.item_count
+def _require_rows(publication: Publication, parts: Sequence[Part]) -> None:
+    rows = sum(part.rows for part in parts)
     keys = {part.key for part in parts}
-    if rows != expected or len(keys) != len(parts) or not parts:
+    if rows != publication.rows or len(keys) != len(parts) or not parts:
+        uri = publication.source.uri
         raise SnapshotError(
-            f"{plan.export.source}: expected parts with {expected} rows in all, found {len(keys)} parts with {rows}; "
-            f"give the parts of all {len(plan.shards)} shards of the plan, each once",
-            source=plan.export.source,
+            f"{uri}: expected parts with {publication.rows} rows in all, found {len(keys)} parts with {rows}; nothing "
+            "was published, delete the records of this conversion and convert again",
+            source=uri,
         )
 
 
-def _adopt(store: ObjectStore, plan: ConversionPlan, winner: CommitRecord) -> CommitRecord:
-    """Return the record that another run published if it has the same contents; this run's parts are removed."""
-    _sweep(store, winner)
-    if winner.digest == plan.digest:
+def adopt(store: ObjectStore, publication: Publication, winner: CommitRecord) -> CommitRecord:
+    """Return *winner*, which is published for the same time, if it has the same contents.
+
+    What else lies in its folder is removed. Raises SnapshotExistsError if it has others.
+    """
+    _sweep(store, winner, publication.conversion)
+    if winner.digest == publication.digest:
         return winner
     raise SnapshotExistsError(
         f"{_named(store, winner)} is published with other contents ({winner.source.uri}); it was left as it is: look "
@@ -202,52 +199,55 @@ def _adopt(store: ObjectStore, plan: ConversionPlan, winner: CommitRecord) -> Co
     )
 
 
-def _agree_on_schema(ledger: Ledger, plan: ConversionPlan, store: ObjectStore) -> None:
-    """Make the plan's schema the newest of the table's, unless another run changed the table meanwhile."""
+def _agree_on_schema(ledger: Ledger, agreed_with: int, schema: Schema, store: ObjectStore) -> None:
+    """Make *schema* the newest of the table's, unless another run changed the table meanwhile."""
     number, newest = ledger.newest_schema()
-    if newest == plan.schema:
+    if newest == schema:
         return
-    if number == plan.schema_number:
+    if number == agreed_with:
         try:
-            ledger.append_schema(number + 1, plan.schema)
+            ledger.append_schema(number + 1, schema)
         except ObjectExistsError:
             pass
         else:
             return
     raise PublishRaceError(
-        f"{store.uri}: another run added columns to the table while this one converted; nothing was published, plan "
-        "and convert again",
-        table=plan.table,
+        f"{store.uri}: another run added columns to the table while this one converted; nothing was published, "
+        "publish again",
+        uri=store.uri,
     )
 
 
-def _missing(store: ObjectStore, as_of: datetime, parts: Sequence[Part]) -> list[Part]:
+def missing_parts(store: ObjectStore, as_of: datetime, parts: Sequence[Part]) -> list[Part]:
     """Return those of *parts* that are not there, or are there with another size."""
     sizes = {info.key: info.size for info in store.list(layout.snapshot_folder(as_of))}
     return [part for part in parts if sizes.get(part.key) != part.size]
 
 
-def _sweep(store: ObjectStore, record: CommitRecord) -> None:
-    """Remove the parts in the folder of *record* that are not its own: of interrupted runs, of what it replaced.
+def _sweep(store: ObjectStore, record: CommitRecord, conversions: str) -> None:
+    """Remove the parts in the folder of *record* that are not its own, and the records of *conversions*, a folder.
 
-    Files that are no parts are left alone. Looks before each that the snapshot is still the published one, because a
-    run that replaces it may be writing its parts now.
+    The parts are of interrupted runs, or of what it replaced. Files that are no parts are left alone. Looks before each
+    that the snapshot is still the published one, because a run that replaces it may be writing its parts now.
     """
     own = {part.key for part in record.parts}
     ledger = Ledger(store)
-    for info in list(store.list(layout.snapshot_folder(record.as_of))):
-        if info.key in own or not _PART.fullmatch(info.key.rpartition("/")[2]):
-            continue
+    strays = [
+        info.key
+        for info in store.list(layout.snapshot_folder(record.as_of))
+        if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2])
+    ]
+    for key in (*strays, *[info.key for info in store.list(conversions)]):
         current = ledger.get(record.as_of)
-        if current is None or identity(current) != identity(record):
+        if current is None or current.identity != record.identity:
             return
-        store.delete(info.key)
+        store.delete(key)
 
 
-def _difference(existing: CommitRecord, target: Target, export: Export) -> str:
-    if existing.source.digest != export.digest:
+def _difference(existing: CommitRecord, publication: Publication) -> str:
+    if existing.source.digest != publication.source.digest:
         return f"from other data files ({existing.source.uri})"
-    new = target.options_json()
+    new = publication.options
     names = sorted(name for name in {*existing.options, *new} if existing.options.get(name) != new.get(name))
     return f"with other options ({', '.join(names)})"
 

@@ -5,6 +5,7 @@
     <lake>/<table>/ddb_export_timestamp=<T>/[column=value/…]part-00000-<digest>.parquet
     <lake>/<table>/_snapshots/<T>.json      commit records: the snapshots that are published
     <lake>/<table>/_schemas/000001.json     every set of columns the table ever had; the newest is the table's
+    <lake>/<table>/_conversions/<T>/<digest>/…    what conversions under way have decided and done; gone afterwards
 
 Keys are relative to the table's folder. Query engines skip folders whose names start with an underscore.
 """
@@ -21,6 +22,7 @@ from airflow_provider_ddbexport.errors import BadCallError, InvalidTimeError
 SNAPSHOT_COLUMN = "ddb_export_timestamp"
 RECORDS_FOLDER = "_snapshots"
 SCHEMAS_FOLDER = "_schemas"
+CONVERSIONS_FOLDER = "_conversions"
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """Stands for "no value" in the name of a folder, in Hive, Glue, Athena and Spark."""
 
@@ -78,6 +80,16 @@ def schema_number_in(key: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def conversions_folder(as_of: datetime) -> str:
+    """Return the folder of all conversions under way to a snapshot as of *as_of*."""
+    return f"{CONVERSIONS_FOLDER}/{snapshot_timestamp(as_of)}"
+
+
+def conversion_folder(as_of: datetime, digest: str) -> str:
+    """Return the folder of the conversion that *digest* (hex) stands for."""
+    return f"{conversions_folder(as_of)}/{digest[:16]}"
+
+
 def snapshot_folder(as_of: datetime) -> str:
     """Return the folder of the parts as of *as_of*."""
     return f"{SNAPSHOT_COLUMN}={snapshot_timestamp(as_of)}"
@@ -109,6 +121,12 @@ def escape(value: str) -> str:
 def part_name(number: int, digest: str) -> str:
     """Return the name of part *number* of what *digest* (hex) stands for."""
     return f"part-{number:05d}-{digest[:8]}.parquet"
+
+
+def renamed_part(key: str, digest: str) -> str:
+    """Return *key* with the name of the part of the same number of what *digest* stands for."""
+    start, _, _ = key.rpartition("-")
+    return f"{start}-{digest[:8]}.parquet"
 
 
 def shown(key: str) -> str:

@@ -1,28 +1,33 @@
-"""Writing parts: items in, Parquet files of bounded size out, with bounded memory."""
+"""Writing parts: lines in, Parquet files of bounded size out, with bounded memory.
+
+Rows are built while the row group before them is encoded: see :class:`.Background`.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, partition_keys, partition_under
-from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder, LineRouter
+from airflow_provider_ddbexport.core.columns import part_schema, partition_keys, partition_under
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.decoder import line_builder, line_router
+from airflow_provider_ddbexport.core.decoder import block_builder, line_router
 from airflow_provider_ddbexport.core.export.reader import item_decoder
-from airflow_provider_ddbexport.core.line_blocks import Lines, decoded
+from airflow_provider_ddbexport.core.line_blocks import BlockBuilder, LineObserver, Lines
 from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.background import Background, Stages
+from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
-from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
-from airflow_provider_ddbexport.core.snapshot.publish import published_meanwhile
+from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 
@@ -37,61 +42,83 @@ ROW_GROUP_VALUES = 8 << 20
 OPEN_PARTS = 200
 """Partitions with a file open at once; well below the 1024 file handles a process usually has."""
 
+Filter = Callable[[pa.RecordBatch], pa.RecordBatch]
+"""Leaves rows out of a batch, on the encoding thread."""
+
 _Partition = tuple[str | None, ...]
+
+
+class _File:
+    """One part under way in a local file."""
+
+    def __init__(self, path: Path, arrow: pa.Schema) -> None:
+        self.path = path
+        self.rows = 0
+        self.rescued: Counter[str] = Counter()
+        self.part = open_part(path, arrow)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Write *batch* as one row group."""
+        self.rows += batch.num_rows
+        self.part.write(batch)
 
 
 @dataclass(slots=True)
 class _OpenPart:
-    """One part under way: rows wait in the builder, row groups go to a local file."""
+    """What goes to one partition: rows wait in the builder, row groups go to the file under way, if there is one."""
 
-    path: Path
-    builder: RowBuilder | LineBuilder
-    sink: pa.NativeFile
-    parquet: pq.ParquetWriter
+    builder: BlockBuilder
+    file: _File | None = None
     rows: int = 0
-
-    @property
-    def lines(self) -> LineBuilder:
-        """The builder, where rows come from lines."""
-        if not isinstance(self.builder, LineBuilder):
-            raise TypeError("the rows of this part come from items")
-        return self.builder
-
-    def flush(self) -> None:
-        """Write the rows that wait as one row group."""
-        if self.builder.rows:
-            self.rows += self.builder.rows
-            self.parquet.write_batch(self.builder.finish())
-
-    def close(self) -> None:
-        self.parquet.close()
-        self.sink.close()
+    """Handed over to that file; with a filter, not all of them stay."""
+    rescued: Counter[str] = field(default_factory=Counter)
+    """By the builder, in all rows that were handed over."""
 
 
 class PartsWriter:
-    """Writes the parts of one shard through local files in *folder*, and hands each to *store* when it is full.
+    """Writes the parts of shard *number* through local files in *folder*, and hands each to *store* when it is full.
 
-    At most one row group's values are in memory; the folder holds the parts under way, one for each partition. A
-    shard with more than :data:`OPEN_PARTS` partitions gets more and smaller parts instead of more open files.
+    At most two row groups' values are in memory, one of them being encoded; the folder holds the parts under way, one
+    for each partition. A shard with more than :data:`OPEN_PARTS` partitions gets more and smaller parts instead of more
+    open files. A context manager.
+
+    Attributes:
+        schema: what rows are built under now.
     """
 
-    def __init__(self, plan: ConversionPlan, shard: Shard, store: ObjectStore, folder: Path) -> None:
+    def __init__(
+        self,
+        plan: ConversionPlan,
+        number: int,
+        store: ObjectStore,
+        folder: Path,
+        *,
+        keep: Filter | None = None,
+        stages: Stages | None = None,
+    ) -> None:
         self._plan = plan
-        self._shard = shard
+        self._number = number
         self._store = store
         self._folder = folder
+        self._keep = keep
+        self._stages = stages or Stages()
         self._decode = item_decoder(plan.export.summary.output_format)
-        self._router = line_router(self._decode, plan.schema)
-        self._arrow = part_schema(plan.schema)
-        self._keys = partition_keys(plan.schema)
-        self._digest = plan.parts_digest
         self._open: dict[_Partition, _OpenPart] = {}
         self._closed: Counter[_Partition] = Counter()
         self._files = 0
         self._rows_until_look = 0
-        self._parts: list[tuple[int, Part]] = []
+        self._parts: list[tuple[int, Part, Schema]] = []
+        self._row_group_bytes = min(ROW_GROUP_BYTES, plan.target.part_bytes)
+        self._background = Background()
+        self._build_under(plan.schema)
+
+    def _build_under(self, schema: Schema) -> None:
+        self.schema = schema
+        self._arrow = part_schema(schema)
+        self._keys = partition_keys(schema)
+        self._router = line_router(self._decode, schema) if self._keys else None
+        self._digest = self._plan.parts_digest(schema)
         self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(self._arrow)))
-        self._row_group_bytes = min(ROW_GROUP_BYTES, plan.part_bytes)
 
     def __enter__(self) -> PartsWriter:
         return self
@@ -100,52 +127,74 @@ class PartsWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close what is open; after an error the local files go with their folder."""
-        for part in self._open.values():
-            part.close()
-        self._open.clear()
+        self.discard()
 
-    def take(self, lines: Lines) -> int:
-        """Add a row for each of whole *lines* and return how many they are. Raises RefusedLineError."""
-        if self._router is None:
-            return sum(self._add(item) for item in decoded(lines, self._decode))
-        return self._take_by_partition(lines, self._router) if self._keys else self._take_all(lines)
+    @property
+    def waited_s(self) -> float:
+        """Seconds spent waiting for row groups to be encoded and parts to be stored."""
+        return self._background.waited_s
 
-    def _take_all(self, lines: Lines) -> int:
-        start = count = 0
-        while start < len(lines):
-            part = self._part(())
-            count -= part.lines.rows
-            most_rows = min(self._plan.rows_per_part - part.rows, self._row_group_rows)
-            start = part.lines.add_lines(lines, start, most_rows=most_rows, most_bytes=self._row_group_bytes)
-            count += part.lines.rows
-            self._after_rows((), part)
-        return count
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether rows go to folders: then :meth:`route` takes them, else :meth:`build`."""
+        return bool(self._keys)
 
-    def _take_by_partition(self, lines: Lines, router: LineRouter) -> int:
-        start = count = 0
-        while start < len(lines):
-            route = router.route(lines, start)
-            part = self._part(route.partition)
-            if route.item is None:
-                part.lines.add_row(lines, start, route.not_in_path)
-            else:
-                part.lines.add(route.item, route.not_in_path)
-            self._after_rows(route.partition, part)
-            start = route.next
-            count += 1
-        return count
+    def build(self, lines: Lines, start: int, observer: LineObserver | None) -> int:
+        """Build rows of whole *lines* from offset *start* until a row group is full; return where the next line is.
 
-    def _add(self, item: Item) -> int:
-        partition = partition_under(item, self._keys) if self._keys else ()
-        part = self._part(partition)
-        part.builder.add(item)
-        self._after_rows(partition, part)
-        return 1
+        *observer* observes them on the way. Follow it with :meth:`take_back` or :meth:`settle`.
+        """
+        part = self._part(())
+        return part.builder.add_lines(
+            lines,
+            start,
+            most_rows=min(self._plan.target.rows_per_part - part.rows, self._row_group_rows),
+            most_bytes=self._row_group_bytes,
+            observer=observer,
+        )
 
-    def _after_rows(self, partition: _Partition, part: _OpenPart) -> None:
-        """Write what is enough for a row group or a part."""
+    def take_back(self) -> None:
+        """Forget the rows of the last :meth:`build`."""
+        self._part(()).builder.take_back()
+
+    def settle(self) -> None:
+        """Hand what was built to the file under way if it is enough for a row group."""
+        part = self._part(())
         rows = part.builder.rows
-        if part.rows + rows >= self._plan.rows_per_part:
+        if part.rows + rows >= self._plan.target.rows_per_part:
+            self._finish(())
+        elif rows >= self._row_group_rows or part.builder.bytes >= self._row_group_bytes:
+            self._flush((), part)
+
+    @property
+    def routes_lines(self) -> bool:
+        """Whether :meth:`route` can be asked; else :meth:`route_items`."""
+        return self._router is not None
+
+    def route(self, lines: Lines) -> None:
+        """Build a row in its partition for each of whole *lines*."""
+        start = 0
+        while start < len(lines) and self._router is not None:
+            route = self._router.route(lines, start)
+            part = self._part(route.partition)
+            if route.item is not None:
+                part.builder.add(route.item, route.not_in_path)
+            elif isinstance(part.builder, LineBuilder):
+                part.builder.add_row(lines, start, route.not_in_path)
+            self._after_row(route.partition, part)
+            start = route.next
+
+    def route_items(self, items: Iterable[Item]) -> None:
+        """Build a row in its partition for each of *items*."""
+        for item in items:
+            partition = partition_under(item, self._keys)
+            part = self._part(partition)
+            part.builder.add(item)
+            self._after_row(partition, part)
+
+    def _after_row(self, partition: _Partition, part: _OpenPart) -> None:
+        rows = part.builder.rows
+        if part.rows + rows >= self._plan.target.rows_per_part:
             self._finish(partition)
         elif rows >= self._row_group_rows:
             self._flush(partition, part)
@@ -153,17 +202,35 @@ class PartsWriter:
         if self._rows_until_look <= 0:
             self._keep_bounded()
 
-    def finish(self) -> tuple[Part, ...]:
-        """Write what is left and return all parts of the shard, by number, then partition.
-
-        A shard without items has one part without rows, so that its columns can be read.
-        """
-        if not self._open and not self._parts:
-            self._start(tuple(None for _ in self._plan.schema.partition_by))
+    def go_on_under(self, schema: Schema) -> None:
+        """Finish the parts under way, and build what follows under *schema*."""
         for partition in list(self._open):
             self._finish(partition)
+        self._build_under(schema)
+
+    def finish(self) -> list[tuple[Part, Schema]]:
+        """Write what is left; return all parts, by number, then partition, each with what it was written under.
+
+        A shard without rows has one part without rows, so that its columns can be read.
+        """
+        for partition in list(self._open):
+            self._finish(partition)
+        self._background.wait()
+        if not self._parts:
+            nowhere: _Partition = tuple(None for _ in self.schema.partition_by)
+            self._end(nowhere, self._new_file())
+            self._background.wait()
         self._parts.sort(key=lambda entry: (entry[0], entry[1].key))
-        return tuple(part for _, part in self._parts)
+        return [(part, schema) for _, part, schema in self._parts]
+
+    def discard(self) -> None:
+        """Forget the parts under way; those that are in the store stay there, known to nobody."""
+        with self._background:
+            pass
+        for part in self._open.values():
+            if part.file is not None:
+                part.file.part.abandon()
+        self._open.clear()
 
     def _part(self, partition: _Partition) -> _OpenPart:
         return self._open.get(partition) or self._start(partition)
@@ -172,14 +239,12 @@ class PartsWriter:
         if len(self._open) >= OPEN_PARTS:
             # The one that has waited longest: dictionaries keep the order in which parts were started.
             self._finish(next(iter(self._open)))
-        path = self._folder / f"{self._files:06d}.parquet"
-        self._files += 1
-        sink = pa.OSFile(str(path), "wb")
-        parquet = part_writer(sink, self._arrow)
-        builder = line_builder(self._decode, self._plan.schema) or RowBuilder(self._plan.schema)
-        part = _OpenPart(path, builder, sink, parquet)
-        self._open[partition] = part
+        part = self._open[partition] = _OpenPart(block_builder(self._decode, self.schema))
         return part
+
+    def _new_file(self) -> _File:
+        self._files += 1
+        return _File(self._folder / f"{self._files:06d}.parquet", self._arrow)
 
     def _keep_bounded(self) -> None:
         """Write row groups, the largest first, until what waits in memory is below the bound."""
@@ -195,39 +260,68 @@ class PartsWriter:
         self._rows_until_look = 1 + len(self._open) // 8
 
     def _flush(self, partition: _Partition, part: _OpenPart) -> None:
-        part.flush()
-        if part.sink.tell() >= self._plan.part_bytes:
-            self._finish(partition)
+        """Hand the rows that wait over to be encoded: to the file under way, or to a new one if that is large enough.
+
+        Waits for the row group before them, so that the file's size does not depend on who is faster.
+        """
+        if not part.builder.rows:
+            return
+        self._background.wait()
+        if part.file is not None and part.file.part.bytes >= self._plan.target.part_bytes:
+            self._end(partition, part.file)
+            part.file, part.rows = None, 0
+        file = part.file = part.file or self._new_file()
+        batch = part.builder.finish()
+        part.rows += batch.num_rows
+        rescued = part.builder.rescued.copy()
+        file.rescued += rescued - part.rescued
+        part.rescued = rescued
+        self._background.do(functools.partial(self._encode, file, batch))
+
+    def _encode(self, file: _File, batch: pa.RecordBatch) -> None:
+        with self._stages.timed("encode"):
+            if self._keep is not None:
+                batch = self._keep(batch)
+            if batch.num_rows:
+                file.write(batch)
 
     def _finish(self, partition: _Partition) -> None:
-        """Close the partition's part and put it into the store."""
+        """Write what waits for the partition, and end its part."""
         part = self._open.pop(partition)
-        try:
-            part.flush()
-        finally:
-            part.close()
+        self._flush(partition, part)
+        if part.file is not None:
+            self._end(partition, part.file)
+
+    def _end(self, partition: _Partition, file: _File) -> None:
+        """Close *file*, which has all its rows, and put it into the store, both in the background."""
         shards = len(self._plan.shards)
         # Dense with one shard, and with one part for each shard; never the same number twice.
-        number = self._shard.number + shards * self._closed[partition]
+        number = self._number + shards * self._closed[partition]
         self._closed[partition] += 1
-        folder = layout.partition_folder(self._plan.schema.partition_by, partition)
-        name = layout.part_name(number, self._digest)
-        key = f"{layout.snapshot_folder(self._plan.as_of)}/{folder}{name}"
-        with part.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        rescued = dict(sorted(part.builder.rescued.items()))
-        made = Part(key, part.rows, part.path.stat().st_size, sha256, partition, rescued)
-        self._put(made, part.path)
-        part.path.unlink()
-        self._parts.append((number, made))
+        folder = layout.partition_folder(self.schema.partition_by, partition)
+        key = f"{layout.snapshot_folder(self._plan.as_of)}/{folder}{layout.part_name(number, self._digest)}"
+        self._background.do(functools.partial(self._deliver, number, key, partition, file, self.schema))
 
-    def _put(self, made: Part, path: Path) -> None:
-        """Write *made* unless a snapshot is published in its folder, whose readers would read it as well."""
-        published = Ledger(self._store).get(self._plan.as_of)
-        if published is None:
-            self._store.write_file(made.key, path)
-        elif made not in published.parts:
-            raise published_meanwhile(published)
+    def _deliver(self, number: int, key: str, partition: _Partition, file: _File, schema: Schema) -> None:
+        with self._stages.timed("encode"):
+            file.part.finish()
+        with self._stages.timed("store"):
+            with file.path.open("rb") as body:
+                sha256 = hashlib.file_digest(body, "sha256").hexdigest()
+            rescued = dict(sorted(file.rescued.items()))
+            made = Part(key, file.rows, file.path.stat().st_size, sha256, partition, rescued)
+            put_part(self._store, self._plan, made, file.path)
+        file.path.unlink()
+        self._parts.append((number, made, schema))
+
+
+def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -> None:
+    """Write *made*, unless a snapshot is published in its folder, whose readers would read it as well."""
+    published = Ledger(store).get(plan.as_of)
+    if published is None:
+        store.write_file(made.key, path)
+    elif made not in published.parts:
+        raise published_meanwhile(published)
 
 
 def _width(fields: Iterable[pa.Field]) -> int:

@@ -9,23 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
-import airflow_provider_ddbexport
 from airflow_provider_ddbexport.core.columns import ColumnOptions, schema_from_json, schema_to_json
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, ExportType
+from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.record import WRITER, Publication, Source
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
 
-WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}"
+FEW_SHARDS = 4
+"""Shards of an export that is smaller than as many parts, as long as each has :data:`SMALL_SHARD_BYTES`."""
+
+SMALL_SHARD_BYTES = 16 << 20
+"""Compressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,46 @@ class Target:
         """Return all of it that decides what the parts hold, as JSON values."""
         return {**self.options.to_json(), "rows_per_part": self.rows_per_part, "part_bytes": self.part_bytes}
 
+    @classmethod
+    def from_json(cls, table: str, options: Mapping[str, Any]) -> Target:
+        """Return the target in *table* with the options that :meth:`options_json` gave."""
+        columns = dict(options)
+        rows_per_part, part_bytes = columns.pop("rows_per_part"), columns.pop("part_bytes")
+        return cls(table, ColumnOptions.from_json(columns), rows_per_part, part_bytes)
+
     def digest(self, export: Export) -> str:
         """Return the hex digest of the export's contents and these options."""
         return digest_of({"source": export.digest, "options": self.options_json()})
+
+    def publication(self, export: Export) -> Publication:
+        """Return what the snapshot of *export* will be, once every file has been read."""
+        summary = export.summary
+        digest = self.digest(export)
+        source = Source(
+            uri=export.source,
+            export_arn=summary.export_arn,
+            export_type=summary.export_type.value,
+            table_arn=summary.table_arn,
+            table_id=summary.table_id,
+            output_format=summary.output_format.value,
+            digest=export.digest,
+            files=len(export.files),
+            item_count=summary.item_count,
+            billed_bytes=summary.billed_bytes,
+            verified=(*export.checked, *CHECKED_BY_READING),
+        )
+        return Publication(
+            table=self.table,
+            as_of=summary.as_of,
+            digest=digest,
+            options=self.options_json(),
+            source=source,
+            rows=summary.item_count,
+            # Another writer makes other parts, and another copy of the same data files may be the only one left.
+            conversion=layout.conversion_folder(
+                summary.as_of, digest_of({"contents": digest, "source": export.source, "writer": WRITER})
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +119,18 @@ class ConversionPlan:
 
     Attributes:
         export: with its files.
-        schema: the snapshot's, agreed with the table's columns as they were then.
-        schema_number: link of the chain of schemas that the schema was agreed with; 0 before the first.
-        options: of the columns and of the cutting, as JSON values, for the commit record.
-        digest: of source and options; becomes the commit record's.
-        replaces: :func:`identity` of the published snapshot that this one shall replace; None for none. No other is
-            withdrawn for this one.
-        verified: what was checked of the source.
+        target: where the snapshot goes, and its options.
+        schema: what shards begin to build rows under: a guess from a sample of the items.
+        table_schema: the table's columns when the plan was made, which the schema keeps; None before the first.
+        may_grow: whether shards make room in the schema for what it lacks; not once all items are known.
     """
 
-    table: str
     export: Export
-    schema: Schema
-    schema_number: int
-    options: Mapping[str, Any]
-    rows_per_part: int
-    part_bytes: int
-    digest: str
+    target: Target
     shards: tuple[Shard, ...]
-    replaces: str | None
-    verified: tuple[str, ...]
+    schema: Schema
+    table_schema: Schema | None
+    may_grow: bool = True
 
     @property
     def as_of(self) -> datetime:
@@ -106,41 +138,62 @@ class ConversionPlan:
         return self.export.summary.as_of
 
     @property
-    def parts_digest(self) -> str:
-        """Hex digest of all that decides the bytes of the parts; it is in their names."""
-        return digest_of({"contents": self.digest, "schema": schema_to_json(self.schema), "writer": WRITER})
+    def table(self) -> str:
+        """The table's folder."""
+        return self.target.table
+
+    @property
+    def publication(self) -> Publication:
+        """What the snapshot will be."""
+        return self.target.publication(self.export)
+
+    def under(self, schema: Schema) -> ConversionPlan:
+        """Return the plan of converting the same shards under *schema*, which has room for all items."""
+        return replace(self, schema=schema, may_grow=False)
+
+    def parts_digest(self, schema: Schema) -> str:
+        """Hex digest of all that decides the bytes of the parts under *schema*; it is in their names."""
+        return digest_of(
+            {
+                "contents": self.target.digest(self.export),
+                "first": schema_to_json(self.schema),
+                "schema": schema_to_json(schema),
+                "writer": WRITER,
+            }
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return the plan as JSON text. The same plan gives the same bytes."""
+        return json.dumps(self.to_json(), ensure_ascii=False, indent=1).encode() + b"\n"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
+        places = {file: place for place, file in enumerate(self.export.files)}
         return {
             "table": self.table,
+            "options": self.target.options_json(),
             "export": msgspec.to_builtins(self.export),
+            "shards": [[places[file] for file in shard.files] for shard in self.shards],
             "schema": schema_to_json(self.schema),
-            "schema_number": self.schema_number,
-            "options": dict(self.options),
-            "rows_per_part": self.rows_per_part,
-            "part_bytes": self.part_bytes,
-            "digest": self.digest,
-            "shards": msgspec.to_builtins(self.shards),
-            "replaces": self.replaces,
-            "verified": list(self.verified),
+            "table_schema": None if self.table_schema is None else schema_to_json(self.table_schema),
+            "may_grow": self.may_grow,
         }
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ConversionPlan:
         """Return the plan that :meth:`to_json` wrote."""
+        export = msgspec.convert(fields["export"], Export)
+        table_schema = fields["table_schema"]
         return cls(
-            table=fields["table"],
-            export=msgspec.convert(fields["export"], Export),
+            export=export,
+            target=Target.from_json(fields["table"], fields["options"]),
+            shards=tuple(
+                Shard(number, tuple(export.files[place] for place in places))
+                for number, places in enumerate(fields["shards"])
+            ),
             schema=schema_from_json(fields["schema"]),
-            schema_number=fields["schema_number"],
-            options=fields["options"],
-            rows_per_part=fields["rows_per_part"],
-            part_bytes=fields["part_bytes"],
-            digest=fields["digest"],
-            shards=msgspec.convert(fields["shards"], tuple[Shard, ...]),
-            replaces=fields["replaces"],
-            verified=tuple(fields["verified"]),
+            table_schema=None if table_schema is None else schema_from_json(table_schema),
+            may_grow=fields["may_grow"],
         )
 
 
@@ -149,9 +202,9 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def identity(record: CommitRecord) -> str:
-    """Return text that tells this publication from every other one of the same time."""
-    return f"{record.digest}@{iso(record.published_at)}"
+def by_contents(files: Iterable[DataFile]) -> list[DataFile]:
+    """Return those of *files* that have items, in an order that depends on nothing but their contents."""
+    return sorted((file for file in files if file.item_count), key=lambda file: (file.md5, file.key))
 
 
 def make_shards(
@@ -159,17 +212,21 @@ def make_shards(
 ) -> tuple[Shard, ...]:
     """Return the shards for *files*: each with about one part's items, so that parts are few and large.
 
-    Depends on nothing but the files' contents, so any number of workers makes the same parts. *sizes* are the files'
-    compressed bytes by key; Parquet with zstd comes out near them.
+    A smaller export has a few shards as well, so that there is something to do for several workers. Depends on nothing
+    but the files' contents, so any number of workers makes the same parts. *sizes* are the files' compressed bytes by
+    key; Parquet with zstd comes out near them.
     """
+    ordered = by_contents(files)
+    total = sum(sizes.get(file.key, 0) for file in ordered)
+    shard_bytes = min(part_bytes, max(SMALL_SHARD_BYTES, -(-total // FEW_SHARDS)))
     shards: list[Shard] = []
     members: list[DataFile] = []
     rows = size = 0
-    for file in sorted((file for file in files if file.item_count), key=lambda file: (file.md5, file.key)):
+    for file in ordered:
         members.append(file)
         rows += file.item_count
         size += sizes.get(file.key, 0)
-        if rows >= rows_per_part or size >= part_bytes:
+        if rows >= rows_per_part or size >= shard_bytes:
             shards.append(Shard(len(shards), tuple(members)))
             members, rows, size = [], 0, 0
     if members or not shards:

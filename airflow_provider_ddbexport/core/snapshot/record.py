@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+
+import airflow_provider_ddbexport
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.times import iso
+
+WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}"
+"""What writes parts now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,25 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """What is known of a snapshot before its first part is written.
+
+    Attributes:
+        digest, options: as in the commit record.
+        rows: that its parts must have in all.
+        conversion: folder of the records of its making, in the table's folder.
+    """
+
+    table: str
+    as_of: datetime
+    digest: str
+    options: dict[str, Any]
+    source: Source
+    rows: int
+    conversion: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommitRecord:
     """``<lake>/<table>/_snapshots/<T>.json``.
 
@@ -82,3 +108,8 @@ class CommitRecord:
     options: dict[str, Any] = field(default_factory=dict)
     rescued: dict[str, int] = field(default_factory=dict)
     writer: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Text that tells this publication from every other one of the same time."""
+        return f"{self.digest}@{iso(self.published_at)}"

@@ -28,12 +28,14 @@ from airflow_provider_ddbexport.core.snapshot import (
     publish,
 )
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion
 from airflow_provider_ddbexport.core.snapshot.plan import make_shards
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     DataFileError,
     ItemError,
+    PublishRaceError,
     SnapshotError,
     StoreNotWritableError,
 )
@@ -253,19 +255,22 @@ def test_plan_shards_and_publish_are_what_convert_is_made_of(tmp_path: Path) -> 
     lake, other = LocalStore(tmp_path / "lake"), LocalStore(tmp_path / "other")
     plan = plan_conversion(root, export, lake, rows_per_part=20)
     assert parts_below(lake) == set()
+    assert plan_conversion(root, export, lake, rows_per_part=20) == plan
     assert ConversionPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     assert pickle.loads(pickle.dumps(plan)) == plan
-    for shard in plan.shards[:2]:
+    assert len(plan.shards) > 2
+    for shard in (*plan.shards[:0:-1], *plan.shards[:0:-1]):
         convert_shard(plan, shard, root=root, lake=lake)
-    parts = [part for shard in plan.shards[::-1] for part in convert_shard(plan, shard, root=root, lake=lake)]
-    with pytest.raises(SnapshotError, match=f"all {len(plan.shards)} shards"):
-        publish(plan, parts[1:], lake)
+    with pytest.raises(PublishRaceError, match=rf"1 of {len(plan.shards)} shards .* the first is 0; nothing was publ"):
+        publish(plan, root=root, lake=lake)
     assert Ledger(lake.child("reviews")).get(AS_OF) is None
-    record = publish(plan, parts, lake)
+    convert_shard(plan, plan.shards[0], root=root, lake=lake)
+    record = publish(plan, root=root, lake=lake)
     whole = convert_export(root, export, other, rows_per_part=20)
-    assert set(record.parts) == set(whole.parts)
+    assert record.parts == whole.parts
     assert in_order(items_of(lake)) == in_order(reviews(90))
-    assert publish(plan, parts, lake) == record
+    assert publish(plan, root=root, lake=lake) == record
+    assert not list(lake.child("reviews").list("_conversions"))
 
 
 def test_an_increment_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -296,16 +301,18 @@ def test_wrong_arguments_are_refused_before_anything_is_read(
     assert not (tmp_path / "lake").exists()
 
 
-def test_damage_found_in_the_first_pass_leaves_the_lake_untouched(tmp_path: Path) -> None:
-    """A flipped bit is found before anything is written."""
+def test_damage_is_found_before_anything_is_published(tmp_path: Path) -> None:
+    """A flipped bit ends the run; whatever was written until then is known to no reader."""
     root, export = write_export(tmp_path, reviews(30))
     damaged = root.root / export.files[1].key
     body = bytearray(damaged.read_bytes())
     body[40] ^= 1
     damaged.write_bytes(body)
+    lake = LocalStore(tmp_path / "lake")
     with pytest.raises(DataFileError, match="md5 expected"):
-        convert_export(root, export, LocalStore(tmp_path / "lake"))
-    assert not (tmp_path / "lake").exists()
+        convert_export(root, export, lake)
+    assert Ledger(lake.child("reviews")).latest() is None
+    assert Ledger(lake.child("reviews")).table_schema() is None
 
 
 @pytest.mark.parametrize(("decoder", "workers"), [("compiled", 1), ("compiled", 2), ("reference", 2)])
@@ -315,14 +322,15 @@ def test_a_line_that_is_no_item_is_told_with_its_place_from_any_worker(
     """The error crosses threads and processes with file, line and offset."""
     monkeypatch.setenv(DECODER_VARIABLE, decoder)
     root, export = write_export(tmp_path, [*reviews(5), {"x": {"WRONG": 1}}], files=2)
+    lake = LocalStore(tmp_path / "lake")
     with pytest.raises(ItemError) as caught:
-        convert_export(root, export, LocalStore(tmp_path / "lake"), workers=workers)
+        convert_export(root, export, lake, workers=workers, rows_per_part=3)
     assert caught.value.context["line"] == 3
-    assert not (tmp_path / "lake").exists()
+    assert Ledger(lake.child("reviews")).latest() is None
 
 
-def test_an_export_that_changes_between_the_passes_is_not_published(tmp_path: Path) -> None:
-    """Both passes verify, so what is published is what was observed."""
+def test_an_export_that_changes_after_the_plan_is_not_published(tmp_path: Path) -> None:
+    """Whoever reads a file verifies it, so what is published is what the manifests say."""
     root, export = write_export(tmp_path, reviews(30))
     lake = LocalStore(tmp_path / "lake")
     plan = plan_conversion(root, export, lake)
@@ -340,7 +348,7 @@ def test_a_lake_that_refuses_writes_says_so(tmp_path: Path) -> None:
         convert_export(root, export, LocalStore(tmp_path / "lake"))
 
 
-def test_progress_counts_every_item_in_both_passes(tmp_path: Path) -> None:
+def test_progress_counts_every_item_once(tmp_path: Path) -> None:
     """Progress never goes back and ends at the whole."""
     root, export = write_export(tmp_path, reviews(9000), files=1)
     seen: list[Progress] = []
@@ -350,12 +358,11 @@ def test_progress_counts_every_item_in_both_passes(tmp_path: Path) -> None:
 
 
 def assert_whole(seen: list[Progress], total: int) -> None:
-    """Both passes were told of, from their first items to their last."""
-    for stage in ("verify", "write"):
-        items = [now.items for now in seen if now.stage == stage]
-        assert items == sorted(items)
-        assert items[-1] == total
-    assert {now.total for now in seen} == {total}
+    """The one reading was told of, from its first items to its last."""
+    items = [now.items for now in seen]
+    assert items == sorted(items)
+    assert items[-1] == total
+    assert {(now.stage, now.total) for now in seen} == {("convert", total)}
 
 
 def test_a_row_count_that_differs_from_the_export_is_never_published(tmp_path: Path) -> None:
@@ -363,6 +370,8 @@ def test_a_row_count_that_differs_from_the_export_is_never_published(tmp_path: P
     root, export = write_export(tmp_path, reviews(9))
     lake = LocalStore(tmp_path / "lake")
     plan = plan_conversion(root, export, lake)
-    (part,) = convert_shard(plan, plan.shards[0], root=root, lake=lake)
-    with pytest.raises(SnapshotError, match="expected parts with 9 rows"):
-        publish(plan, [replace(part, rows=10)], lake)
+    record = convert_shard(plan, plan.shards[0], root=root, lake=lake)
+    Conversion(lake.child("reviews"), plan).keep(replace(record, parts=(replace(record.parts[0], rows=10),)))
+    with pytest.raises(SnapshotError, match="expected parts with 9 rows in all, found 1 parts with 10"):
+        publish(plan, root=root, lake=lake)
+    assert Ledger(lake.child("reviews")).latest() is None

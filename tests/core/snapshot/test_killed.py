@@ -89,7 +89,7 @@ def test_killed_at_any_operation_the_next_run_finishes(tmp_path: Path, replaced:
     story = Story(tmp_path, replaced=replaced, options=options)
     moments = story.moments()
     assert any("create _schemas" in moment for moment in moments)
-    assert any("after delete" in moment for moment in moments) == replaced
+    assert any("after delete _snapshots" in moment for moment in moments) == replaced
     old, new = in_order(OLD), in_order(NEW)
     seen: list[str] = []
     for number, moment in enumerate(moments):

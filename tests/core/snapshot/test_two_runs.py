@@ -156,7 +156,7 @@ def test_columns_that_change_all_the_time_end_in_an_error_and_not_in_a_loop(tmp_
                 convert_export(*other, lake)
             super().create(key, body)
 
-    with pytest.raises(PublishRaceError, match="plan and convert again"):
+    with pytest.raises(PublishRaceError, match="publish again"):
         convert_export(root, export, Restless(lake, Steps()))
     assert len(days) == 5
     ledger = Ledger(lake.child("reviews"))

@@ -1,0 +1,106 @@
+"""Bringing a shard's parts under another schema than they were written under: by widening them where that can be done,
+by converting the shard again where not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from airflow_provider_ddbexport.core.columns import part_schema
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.columns.widen import can_widen
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
+from airflow_provider_ddbexport.core.snapshot.parts import put_part
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
+from airflow_provider_ddbexport.core.snapshot.record import Part
+from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
+from airflow_provider_ddbexport.core.snapshot.workers import Tick
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import BadCallError, ObjectNotFoundError
+
+
+def adapt_shard(
+    plan: ConversionPlan,
+    record: ShardRecord,
+    schema: Schema,
+    *,
+    root: ObjectStore,
+    lake: ObjectStore,
+    tick: Tick | None = None,
+) -> ShardRecord:
+    """Return the record of the shard of *record* with all its parts under *schema*, the one that all items ask for.
+
+    Parts that lack columns or have narrower numbers are widened, without reading the export; otherwise the shard is
+    converted again. Either is recorded, so repeating it is safe and cheap.
+    """
+    under = plan.under(schema)
+    store = lake.child(plan.table)
+    conversion = Conversion(store, under)
+    found = conversion.find(record.shard)
+    if found is None and _is_widenable(record, schema):
+        found = _widened(plan, record, schema, store)
+        if found is not None:
+            conversion.keep(found)
+    return found or convert_shard(under, plan.shards[record.shard], root=root, lake=lake, tick=tick)
+
+
+def _is_widenable(record: ShardRecord, schema: Schema) -> bool:
+    return record.is_built and all(
+        can_widen(own, schema, part.rescued) for part, own in zip(record.parts, record.schemas, strict=True)
+    )
+
+
+def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: ObjectStore) -> ShardRecord | None:
+    """Return the record of the same shard with its parts widened; None where that turns out to be impossible."""
+    started = time.perf_counter()
+    parts = []
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+        narrow, wide = Path(folder, "narrow.parquet"), Path(folder, "wide.parquet")
+        for part, own in zip(record.parts, record.schemas, strict=True):
+            if own == schema:
+                parts.append(part)
+                continue
+            if not _fetch(store, part, narrow):
+                return None
+            try:
+                widen_part(narrow, wide, part_schema(schema))
+            except (BadCallError, pa.ArrowInvalid):
+                return None
+            parts.append(_put(plan, part, schema, store, wide))
+    return replace(
+        record,
+        parts=tuple(parts),
+        schemas=(schema,) * len(parts),
+        figures=ShardFigures(seconds={"widen": round(time.perf_counter() - started, 3)}),
+    )
+
+
+def _fetch(store: ObjectStore, part: Part, path: Path) -> bool:
+    """Make *path* hold *part*, and return whether it does: it may be gone or damaged."""
+    sha256 = hashlib.sha256()
+    try:
+        with path.open("wb") as file:
+            for chunk in store.stream(part.key):
+                sha256.update(chunk)
+                file.write(chunk)
+    except ObjectNotFoundError:
+        return False
+    return sha256.hexdigest() == part.sha256
+
+
+def _put(plan: ConversionPlan, narrow: Part, schema: Schema, store: ObjectStore, path: Path) -> Part:
+    """Put *path*, which is *narrow* under *schema*, into the store."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    key = layout.renamed_part(narrow.key, plan.parts_digest(schema))
+    made = replace(narrow, key=key, size=path.stat().st_size, sha256=sha256)
+    put_part(store, plan, made, path)
+    return made

@@ -1,0 +1,164 @@
+"""The records of a conversion under way: what was planned, and which shards are done.
+
+They lie in the table's folder, out of sight of query engines, so that another task, or the next run after one that was
+killed, goes on where this one was. They are gone when the snapshot is published.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from airflow_provider_ddbexport.core.columns import (
+    Observation,
+    observation_from_json,
+    observation_to_json,
+    schema_from_json,
+    schema_to_json,
+)
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
+from airflow_provider_ddbexport.core.snapshot.record import Part
+from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import ObjectExistsError, ObjectNotFoundError, SnapshotDamagedError
+
+_PLAN = "plan.json"
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.ValidationError)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFigures:
+    """What converting a shard took.
+
+    Attributes:
+        read_bytes: of its data files, compressed.
+        json_bytes: of their lines.
+        seconds: by stage: ``read``, ``decode``, ``encode``, ``store``. Stages overlap.
+    """
+
+    read_bytes: int = 0
+    json_bytes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """What became of a shard.
+
+    Attributes:
+        shard: its number.
+        items: in its files, all of them verified.
+        parts: what was written, in order.
+        schemas: what each of them was written under.
+        is_built: whether the parts hold all its items; if not, it has to be converted again under another schema.
+        observation: of its items; None where the schema was final before it was converted.
+    """
+
+    shard: int
+    items: int
+    parts: tuple[Part, ...]
+    schemas: tuple[Schema, ...]
+    is_built: bool
+    observation: Observation | None
+    figures: ShardFigures = ShardFigures()
+
+    def is_under(self, schema: Schema) -> bool:
+        """Return whether all its items are in parts of *schema*."""
+        return self.is_built and all(own == schema for own in self.schemas)
+
+
+class Conversion:
+    """The records of the conversion of *plan* in *table_store*, the folder of its table."""
+
+    def __init__(self, table_store: ObjectStore, plan: ConversionPlan) -> None:
+        self._store = table_store
+        self._plan = plan
+
+    def find(self, shard: int) -> ShardRecord | None:
+        """Return what is recorded of *shard* under this plan, if its parts are still there."""
+        key = self._key(shard)
+        try:
+            body = self._store.read(key)
+        except ObjectNotFoundError:
+            return None
+        try:
+            record = _shard_from_json(json.loads(body))
+        except _DAMAGE as error:
+            raise _damaged(self._store, key, error) from None
+        return None if record.parts and missing_parts(self._store, self._plan.as_of, record.parts) else record
+
+    def keep(self, record: ShardRecord) -> None:
+        """Record what became of a shard. Repeating it is safe: it has the same parts whoever converts it."""
+        body = json.dumps(_shard_to_json(record), ensure_ascii=False, separators=(",", ":"))
+        self._store.write(self._key(record.shard), body.encode())
+
+    def _key(self, shard: int) -> str:
+        under = "" if self._plan.may_grow else f"-{self._plan.parts_digest(self._plan.schema)[:8]}"
+        return f"{self._plan.publication.conversion}/shard-{shard:05d}{under}.json"
+
+
+def begin(table_store: ObjectStore, plan: ConversionPlan) -> ConversionPlan:
+    """Record *plan* and return it, or the one that another run has recorded for the same conversion."""
+    key = f"{plan.publication.conversion}/{_PLAN}"
+    try:
+        table_store.create(key, plan.to_bytes())
+    except ObjectExistsError:
+        return find_plan(table_store, plan.publication.conversion) or plan
+    return plan
+
+
+def find_plan(table_store: ObjectStore, folder: str) -> ConversionPlan | None:
+    """Return the plan recorded in *folder*; None where there is none. Raises SnapshotDamagedError."""
+    key = f"{folder}/{_PLAN}"
+    try:
+        body = table_store.read(key)
+    except ObjectNotFoundError:
+        return None
+    try:
+        return ConversionPlan.from_json(json.loads(body))
+    except _DAMAGE as error:
+        raise _damaged(table_store, key, error) from None
+
+
+def _damaged(store: ObjectStore, key: str, error: Exception) -> SnapshotDamagedError:
+    return SnapshotDamagedError(
+        f"{store.uri_of(key)}: expected a record of a conversion under way, found something else "
+        f"({type(error).__name__}); delete the folder it is in and convert again",
+        key=key,
+    )
+
+
+def _shard_to_json(record: ShardRecord) -> dict[str, Any]:
+    distinct = list(dict.fromkeys(record.schemas))
+    return {
+        "shard": record.shard,
+        "items": record.items,
+        "is_built": record.is_built,
+        "parts": [
+            {**part_fields(part), "under": distinct.index(schema)}
+            for part, schema in zip(record.parts, record.schemas, strict=True)
+        ],
+        "schemas": [schema_to_json(schema) for schema in distinct],
+        "observation": None if record.observation is None else observation_to_json(record.observation),
+        "figures": msgspec.to_builtins(record.figures),
+    }
+
+
+def _shard_from_json(fields: dict[str, Any]) -> ShardRecord:
+    schemas = [schema_from_json(schema) for schema in fields["schemas"]]
+    under = [schemas[part.pop("under")] for part in fields["parts"]]
+    observation = fields["observation"]
+    return ShardRecord(
+        shard=fields["shard"],
+        items=fields["items"],
+        parts=tuple(part_from_fields(part) for part in fields["parts"]),
+        schemas=tuple(under),
+        is_built=fields["is_built"],
+        observation=None if observation is None else observation_from_json(observation),
+        figures=msgspec.convert(fields["figures"], ShardFigures),
+    )

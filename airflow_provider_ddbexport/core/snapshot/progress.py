@@ -1,0 +1,62 @@
+"""How far a conversion is, for people who wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["verify", "convert", "adapt"]
+"""``verify`` reads what is to replace a snapshot; ``convert`` reads the export; ``adapt`` goes through those shards
+again whose parts do not have the columns that all items together ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one stage is.
+
+    Attributes:
+        items: read so far in this stage.
+        total: items of the stage.
+        bytes: compressed bytes read so far in this stage.
+    """
+
+    stage: Stage
+    items: int
+    total: int
+    bytes: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class ProgressCounter:
+    """Adds up what workers tell, and tells the caller.
+
+    Workers in this process tick as they go; those in other processes are heard of when a task is done.
+    """
+
+    def __init__(self, stage: Stage, total: int, progress: OnProgress | None) -> None:
+        self._stage = stage
+        self._total = total
+        self._progress = progress
+        self._ticked_items = self._ticked_bytes = 0
+        self._finished_items = self._finished_bytes = 0
+
+    def tick(self, items: int, size: int) -> None:
+        """Count what was read since the last tick."""
+        self._ticked_items += items
+        self._ticked_bytes += size
+        self._tell()
+
+    def finish(self, items: int, size: int) -> None:
+        """Count all of a task that is done."""
+        self._finished_items += items
+        self._finished_bytes += size
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            items = max(self._ticked_items, self._finished_items)
+            size = max(self._ticked_bytes, self._finished_bytes)
+            self._progress(Progress(self._stage, items, self._total, size))

@@ -1,0 +1,97 @@
+"""Publishing: the shards' parts brought under the one schema that all items ask for, and committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from airflow_provider_ddbexport.core.columns import Observation, resolve
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.snapshot.adapt import adapt_shard
+from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
+from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import PublishRaceError
+
+
+def publish(
+    plan: ConversionPlan,
+    *,
+    root: ObjectStore,
+    lake: ObjectStore,
+    crew: Crew | None = None,
+    progress: OnProgress | None = None,
+    now: Now = utc_now,
+) -> CommitRecord:
+    """Make the shards of *plan*, all of them converted, the snapshot of their time, and return its record.
+
+    Shards whose parts do not have the columns that all items together, and the table, ask for are gone through again:
+    by *crew*, or one after the other. When the same contents are published already, that record is returned. Repeating
+    it is safe.
+
+    Raises PublishRaceError when a shard is not recorded as converted or its parts are gone (convert it again), or when
+    the table's columns changed meanwhile (publish again). Raises SnapshotExistsError when other contents are published,
+    and OutcomeUnknownError when it cannot be told whether the record was written; then nothing is removed.
+    """
+    store = lake.child(plan.table)
+    ledger = Ledger(store)
+    existing = ledger.get(plan.as_of)
+    if existing is not None:
+        return adopt(store, plan.publication, existing)
+    records = _recorded(plan, store)
+    seen = Observation()
+    for record in records:
+        if record.observation is not None:
+            seen.merge(record.observation)
+    number, newest = ledger.newest_schema()
+    schema = resolve(seen, plan.target.options, newest)
+    records = _adapted(plan, records, schema, crew or Crew(Stores(root, lake)), progress)
+    parts = [part for record in records for part in record.parts]
+    return commit(plan.publication, schema, number, parts, lake, now=now)
+
+
+def _recorded(plan: ConversionPlan, store: ObjectStore) -> list[ShardRecord]:
+    conversion = Conversion(store, plan)
+    found = [conversion.find(shard.number) for shard in plan.shards]
+    records = [record for record in found if record is not None]
+    if len(records) < len(found):
+        raise PublishRaceError(
+            f"{store.uri}: {len(found) - len(records)} of {len(found)} shards of the snapshot as of {iso(plan.as_of)} "
+            f"are not recorded as converted, the first is {found.index(None)}; nothing was published, convert them",
+            as_of=iso(plan.as_of),
+        )
+    return records
+
+
+def _adapted(
+    plan: ConversionPlan,
+    records: Sequence[ShardRecord],
+    schema: Schema,
+    crew: Crew,
+    progress: OnProgress | None,
+) -> list[ShardRecord]:
+    """Return the *records* of all shards, in order, under *schema*."""
+    by_shard = {record.shard: record for record in records}
+    others = [replace(record, observation=None) for record in records if not record.is_under(schema)]
+    counter = ProgressCounter("adapt", sum(record.items for record in others), progress)
+    for before, after in crew.run(_Adapt(plan, schema), others, counter.tick):
+        by_shard[after.shard] = after
+        counter.finish(before.items, after.figures.read_bytes)
+    return [by_shard[number] for number in sorted(by_shard)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapt:
+    """Work on one shard; a class because it crosses processes, which a closure does not."""
+
+    plan: ConversionPlan
+    schema: Schema
+
+    def __call__(self, stores: Stores, record: ShardRecord, tick: Tick | None) -> ShardRecord:
+        return adapt_shard(self.plan, record, self.schema, root=stores.root, lake=stores.lake, tick=tick)

@@ -1,0 +1,204 @@
+"""Converting one shard: each of its files is read once, verified, observed and built on the way.
+
+::
+
+    md5 ─▶ gunzip ─▶ block of lines ─▶ observed and built ─▶ row group ─▶ encoded ─▶ part
+                                          │ no room in the schema?         (in the background)
+                                          └─ taken back, built under a wider one, in another part
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from airflow_provider_ddbexport.core.columns import grow
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.columns.widen import can_widen
+from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.decoder import line_observer
+from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
+from airflow_provider_ddbexport.core.line_blocks import Lines, decoded
+from airflow_provider_ddbexport.core.snapshot.background import Stages
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.parts import Filter, PartsWriter
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
+from airflow_provider_ddbexport.core.snapshot.workers import Tick
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+
+MOST_CUTS = 8
+"""Times that a shard goes on under a wider schema; items that need more of them are better built when all are known."""
+
+
+def convert_shard(
+    plan: ConversionPlan, shard: Shard, *, root: ObjectStore, lake: ObjectStore, tick: Tick | None = None
+) -> ShardRecord:
+    """Write the parts of *shard*, record them, and return the record. Nobody sees them before :func:`.publish`.
+
+    A shard that is recorded already, with its parts there, is not converted again. The same plan and shard give the
+    same names and bytes, so repeating it is safe, at the same time as well. Raises DataFileError and ItemError for
+    damage, and PublishRaceError rather than write into the folder of a snapshot that is published.
+    """
+    store = lake.child(plan.table)
+    conversion = Conversion(store, plan)
+    record = conversion.find(shard.number)
+    if record is None:
+        record = _convert(plan, shard, root, store, tick)
+        conversion.keep(record)
+    return record
+
+
+def _convert(
+    plan: ConversionPlan, shard: Shard, root: ObjectStore, store: ObjectStore, tick: Tick | None
+) -> ShardRecord:
+    started = time.perf_counter()
+    read_bytes = 0
+    with (
+        tempfile.TemporaryDirectory(prefix="ddbexport-") as folder,
+        ShardWriter(plan, shard.number, store, Path(folder)) as writer,
+    ):
+        for file in shard.files:
+            read_bytes += read_file(root, plan.export, file, writer.take, tick)
+        reading_s = time.perf_counter() - started - writer.taking_s
+        return writer.finish(read_bytes, reading_s)
+
+
+def read_file(
+    root: ObjectStore, export: Export, file: DataFile, take: Callable[[Lines], int], tick: Tick | None
+) -> int:
+    """Give the lines of *file* to *take*, verify it, and return its compressed bytes; tell *tick* after each block."""
+    reader = read_lines(root, export, file, take)
+    told = 0
+    for items in reader:
+        if tick is not None:
+            tick(items, reader.compressed_bytes - told)
+            told = reader.compressed_bytes
+    if tick is not None:
+        tick(0, reader.compressed_bytes - told)
+    return reader.compressed_bytes
+
+
+class ShardWriter:
+    """Builds and observes the items of a shard, and makes room in its schema as it goes. A context manager.
+
+    Where the schema cannot be widened, or has been :data:`MOST_CUTS` times, it stops building and goes on observing.
+    """
+
+    def __init__(
+        self, plan: ConversionPlan, number: int, store: ObjectStore, folder: Path, *, keep: Filter | None = None
+    ) -> None:
+        self._plan = plan
+        self._number = number
+        self._stages = Stages()
+        self._parts = PartsWriter(plan, number, store, folder, keep=keep, stages=self._stages)
+        self._decode = item_decoder(plan.export.summary.output_format)
+        # Where the schema is final there is nothing to be learned.
+        self._observer = line_observer(self._decode) if plan.may_grow else None
+        self._is_building = True
+        self._news = 0
+        self._cuts = 0
+        self._items = 0
+        self._json_bytes = 0
+        self.taking_s = 0.0
+        """Seconds spent in :meth:`take`."""
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._parts.discard()
+
+    def take(self, lines: Lines) -> int:
+        """Take in whole *lines* and return how many they are. Raises RefusedLineError."""
+        started = time.perf_counter()
+        if not self._is_building:
+            self._only_observe(lines)
+        elif self._parts.is_partitioned:
+            self._observe_then_route(lines)
+        else:
+            self._build(lines)
+        items = lines.count(b"\n") + (not lines.endswith(b"\n"))
+        self._items += items
+        self._json_bytes += len(lines)
+        self.taking_s += time.perf_counter() - started
+        return items
+
+    def _build(self, lines: Lines) -> None:
+        start = 0
+        while start < len(lines):
+            end = self._parts.build(lines, start, self._observer)
+            wider = self._wider_schema()
+            if wider is not None:
+                self._parts.take_back()
+                if not self._make_room(wider):
+                    self._only_observe(lines[end:])
+                    return
+                self._build_observed(lines[start:end])
+            self._parts.settle()
+            start = end
+
+    def _build_observed(self, lines: Lines) -> None:
+        start = 0
+        while start < len(lines):
+            start = self._parts.build(lines, start, None)
+            self._parts.settle()
+
+    def _observe_then_route(self, lines: Lines) -> None:
+        items = None if self._parts.routes_lines else list(decoded(lines, self._decode))
+        self._only_observe(lines, items)
+        wider = self._wider_schema()
+        if wider is not None and not self._make_room(wider):
+            return
+        if items is None:
+            self._parts.route(lines)
+        else:
+            self._parts.route_items(items)
+
+    def _only_observe(self, lines: Lines, items: list[Item] | None = None) -> None:
+        if self._observer is None:
+            return
+        if items is None:
+            self._observer.take(lines)
+        else:
+            for item in items:
+                self._observer.add(item)
+
+    def _wider_schema(self) -> Schema | None:
+        """Return the schema that has room for what was observed; None where the one under way has."""
+        observer = self._observer
+        if observer is None or observer.news == self._news:
+            return None
+        self._news = observer.news
+        schema = self._parts.schema
+        grown = grow(schema, observer.observation(), self._plan.target.options, self._plan.table_schema)
+        return None if grown == schema else grown
+
+    def _make_room(self, wider: Schema) -> bool:
+        """Go on under *wider* if that can be done, and return whether it can; stop building otherwise."""
+        if self._cuts == MOST_CUTS or not can_widen(self._parts.schema, wider, {}):
+            self._is_building = False
+            self._parts.discard()
+            return False
+        self._cuts += 1
+        self._parts.go_on_under(wider)
+        return True
+
+    def finish(self, read_bytes: int, reading_s: float) -> ShardRecord:
+        """Write what is left, and return what became of the shard, whose files were read in so many seconds."""
+        decoding_s = self.taking_s - self._parts.waited_s
+        parts = self._parts.finish() if self._is_building else []
+        seconds = {"read": reading_s, "decode": decoding_s, **self._stages.seconds}
+        return ShardRecord(
+            shard=self._number,
+            items=self._items,
+            parts=tuple(part for part, _ in parts),
+            schemas=tuple(schema for _, schema in parts),
+            is_built=self._is_building,
+            observation=None if self._observer is None else self._observer.observation(),
+            figures=ShardFigures(
+                read_bytes, self._json_bytes, {stage: round(took, 3) for stage, took in seconds.items()}
+            ),
+        )
