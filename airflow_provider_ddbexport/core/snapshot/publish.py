@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Shar
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
@@ -40,20 +40,41 @@ def publish(
     and OutcomeUnknownError when it cannot be told whether the record was written; then nothing is removed.
     """
     store = lake.child(plan.table)
-    ledger = Ledger(store)
-    existing = ledger.get(plan.as_of)
+    existing = Ledger(store).get(plan.as_of)
     if existing is not None:
         return adopt(store, plan.publication, existing)
+    agreed = agree(plan, lake, crew or Crew(Stores(root, lake)), progress)
+    return commit(plan.publication, agreed.schema, agreed.schema_number, agreed.parts, lake, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """The parts of a conversion under one schema.
+
+    Attributes:
+        schema_number: link of the table's chain that the schema was agreed with.
+    """
+
+    schema: Schema
+    schema_number: int
+    parts: tuple[Part, ...]
+
+
+def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgress | None = None) -> Agreed:
+    """Return the parts of all shards of *plan* under the schema that their items, and the table, ask for.
+
+    Raises PublishRaceError when a shard is not recorded as converted.
+    """
+    store = lake.child(plan.table)
     records = _recorded(plan, store)
     seen = Observation()
     for record in records:
         if record.observation is not None:
             seen.merge(record.observation)
-    number, newest = ledger.newest_schema()
+    number, newest = Ledger(store).newest_schema()
     schema = resolve(seen, plan.target.options, newest)
-    records = _adapted(plan, records, schema, crew or Crew(Stores(root, lake)), progress)
-    parts = [part for record in records for part in record.parts]
-    return commit(plan.publication, schema, number, parts, lake, now=now)
+    records = _adapted(plan, records, schema, crew, progress)
+    return Agreed(schema, number, tuple(part for record in records for part in record.parts))
 
 
 def _recorded(plan: ConversionPlan, store: ObjectStore) -> list[ShardRecord]:
