@@ -12,7 +12,8 @@
     │   ├── DataFileError                 missing, wrong md5, cut, wrong count
     │   │   └── ItemError                 a line that is no item; has a line number and a byte offset
     │   ├── SnapshotDamagedError          a published part is not what its commit record says
-    │   └── ExportChainError              exports that do not follow each other; context has ``state``
+    │   ├── ExportChainError              exports that do not follow each other; context has ``state``
+    │   └── MergeConflictError            increments tell of other items than the snapshot has
     ├── ServiceError                  AWS said no
     │   ├── TableNotFoundError
     │   ├── PointInTimeRecoveryError      PITR is off for the table
@@ -105,6 +106,10 @@ class SnapshotDamagedError(BadDataError):
 
 class ExportChainError(BadDataError):
     """A full export and increments do not follow each other; context has ``state`` and, where it has any, times."""
+
+
+class MergeConflictError(BadDataError):
+    """Increments tell of other items than the snapshot has that they are merged into; context counts ``items``."""
 
 
 class ServiceError(DdbExportError):

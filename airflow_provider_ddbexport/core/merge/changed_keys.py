@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,8 +12,6 @@ import pyarrow.compute as pc
 from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
 from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_contents
-from airflow_provider_ddbexport.core.merge.compact import Compacted
-from airflow_provider_ddbexport.core.store.port import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +61,6 @@ class ChangedKeys:
         return Found(mask, batch_keys(looked_at.filter(mask), schema, self._attributes, partition))
 
 
-def open_changed_keys(staging: ObjectStore, compacted: Compacted, folder: Path) -> ChangedKeys:
-    """Return the keys that *compacted* has, which was written to *staging*; they are kept in files in *folder*."""
-    tables = []
-    for bucket in compacted.buckets:
-        if bucket.changed:
-            path = folder / bucket.keys
-            with path.open("wb") as file:
-                for chunk in staging.stream(bucket.keys):
-                    file.write(chunk)
-            tables.append(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0).column("key"))
-    return ChangedKeys(compacted.key_attributes, tables)
-
-
 def _key_columns(schema: Schema, attributes: Sequence[str]) -> dict[str, Column]:
     """Return those of the key's columns that are in the parts, by attribute."""
     return {
@@ -92,12 +76,11 @@ class _Table:
     def __init__(self, keys: pa.BinaryArray, attributes: Sequence[str]) -> None:
         self.keys = keys
         self._attributes = attributes
-        self._contents = cache(self._contents_by_attribute)
         self._values: dict[tuple[str, pa.DataType], pa.Array] = {}
 
     def candidates(self, batch: pa.RecordBatch, columns: dict[str, Column]) -> pa.BooleanArray:
         """Return a mask with all rows that can have one of the keys, by the attribute that tells most keys apart."""
-        contents = self._contents()
+        contents = self._contents
         telling = sorted(columns, key=lambda attribute: -len(contents[attribute]))
         if not telling:
             return pa.repeat(pa.scalar(value=True), batch.num_rows)
@@ -107,14 +90,15 @@ class _Table:
         # A null may be a rescued value.
         return pc.or_(hits, values.is_null()) if values.null_count else hits
 
-    def _contents_by_attribute(self) -> dict[str, list[tuple[str, bytes]]]:
+    @cached_property
+    def _contents(self) -> dict[str, list[tuple[str, bytes]]]:
         by_place = zip(*map(key_contents, self.keys.to_pylist()), strict=True)
         return {attribute: sorted(set(place)) for attribute, place in zip(self._attributes, by_place, strict=True)}
 
     def _looked_for(self, column: Column, arrow: pa.DataType) -> pa.Array:
         found = self._values.get((column.attribute, arrow))
         if found is None:
-            same_kind = [text for kind, text in self._contents()[column.attribute] if kind == column.kind.value]
+            same_kind = [text for kind, text in self._contents[column.attribute] if kind == column.kind.value]
             found = self._values[column.attribute, arrow] = _array(same_kind, column.kind, arrow)
         return found
 

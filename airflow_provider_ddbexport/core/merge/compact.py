@@ -101,24 +101,35 @@ class Compacted:
 OnFile = Callable[[DataFile, int], None]
 
 
-def compact(
-    root: ObjectStore, increments: Sequence[Export], staging: ObjectStore, *, on_file: OnFile | None = None
-) -> Compacted:
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """An incremental export and where its files are.
+
+    Attributes:
+        root: its folder AWSDynamoDB.
+    """
+
+    root: ObjectStore
+    export: Export
+
+
+def compact(increments: Sequence[Increment], staging: ObjectStore, *, on_file: OnFile | None = None) -> Compacted:
     """Write to *staging* what *increments*, oldest first, come to, and return what was written.
 
     The change with the highest WriteTimestampMicros decides about its key. Every byte of the increments is verified
     before anything is written. Repeating it writes the same. *on_file* is called after each data file with it and its
     compressed bytes. Raises BadCallError, DataFileError, ItemError and the store's errors.
     """
-    for export in increments:
-        require_changes(export)
-    expected = sum(export.summary.item_count for export in increments)
+    for increment in increments:
+        require_changes(increment.export)
+    expected = sum(increment.export.summary.item_count for increment in increments)
     buckets = min(MAX_BUCKETS, -(-expected // KEYS_PER_BUCKET))
     with tempfile.TemporaryDirectory(prefix="ddbexport-") as name, _Spill(Path(name), buckets) as spill:
-        for window, export in enumerate(increments):
+        for window, increment in enumerate(increments):
+            export = increment.export
             tells_before = export.summary.output_view != _NEW_IMAGES_ONLY
             for file in export.files:
-                reader = BlockReader(root, export, file, _Taker(spill, window, tells_before=tells_before))
+                reader = BlockReader(increment.root, export, file, _Taker(spill, window, tells_before=tells_before))
                 for _ in reader:
                     pass
                 if on_file is not None:

@@ -128,7 +128,7 @@ def _written(table: pa.Table) -> RowGroup:
 def _file_of(schema: pa.Schema, rows: pa.Table | None = None) -> io.BytesIO:
     """Return a file in memory with *rows* as its one row group, or without any."""
     file = io.BytesIO()
-    with part_writer(file, schema) as writer:
+    with part_writer(file, schema, rows) as writer:
         if rows is not None:
             writer.write_table(rows, row_group_size=rows.num_rows)
     return file

@@ -38,13 +38,41 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where the items came from.
+class Ancestor:
+    """An export that a merged snapshot was made of, at first or second hand.
 
     Attributes:
         uri: address of the export's folder.
-        export_type: FULL_EXPORT or SCAN.
+        export_type: FULL_EXPORT or INCREMENTAL_EXPORT.
         digest: :attr:`.Export.digest`.
+        from_time: start of an increment's window, ISO 8601; None of a full export.
+        as_of: the instant it shows, ISO 8601.
+    """
+
+    uri: str
+    export_arn: str
+    export_type: str
+    digest: str
+    item_count: int
+    from_time: str | None
+    as_of: str
+
+
+MERGE = "MERGE"
+"""The export_type of a snapshot that increments were merged into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the items came from. Of a merged snapshot, the last of its increments, unless told otherwise.
+
+    Attributes:
+        uri: address of the export's folder.
+        export_type: FULL_EXPORT, SCAN or :data:`MERGE`.
+        digest: :attr:`.Export.digest`; of a merged snapshot, made of its ancestors'.
+        files: that were read; of a merged snapshot, of all its increments.
+        item_count: items in it; of a merged snapshot, what is left and added.
+        billed_bytes: of a merged snapshot, for all its increments.
         verified: what was checked, in words (``manifest md5``, ``data file md5``, ``item counts``, ``keys``).
     """
 
@@ -59,6 +87,8 @@ class Source:
     item_count: int
     billed_bytes: int
     verified: tuple[str, ...]
+    ancestry: tuple[Ancestor, ...] = ()
+    """The exports that a merged snapshot is made of: the full one, then every increment since."""
 
 
 @dataclass(frozen=True, slots=True)

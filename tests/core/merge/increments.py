@@ -37,7 +37,7 @@ def write_increment(
     **members: Any,
 ) -> Export:
     """Write the increment of hour *window* after START, its *lines* dealt to *files* files."""
-    export_id = f"01768385930622-{window:08x}"
+    export_id = f"01768389530622-{window:08x}"
     root = folder / "AWSDynamoDB"
     (root / "data").mkdir(parents=True, exist_ok=True)
     (root / export_id).mkdir()

@@ -17,7 +17,7 @@ from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export import Export
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.merge import compact as compacting
-from airflow_provider_ddbexport.core.merge.compact import Compacted, compact
+from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import BadCallError, DataFileError, ItemError
 
@@ -66,6 +66,10 @@ def staged(store: LocalStore, compacted: Compacted) -> tuple[dict[bytes, bool | 
                 assert len(lines) == file.item_count
                 items += [json.loads(line)["Item"] for line in lines]
     return keys, survivors, before
+
+
+def compact(root: LocalStore, exports: list[Export], store: LocalStore) -> Compacted:
+    return compacting.compact([Increment(root, export) for export in exports], store)
 
 
 def by_key(items: list[Item]) -> dict[bytes | None, Item]:

@@ -1,0 +1,231 @@
+"""What a merge will do, decided once: the base, the increments, and what they came to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import msgspec
+
+from airflow_provider_ddbexport.core.columns import schema_to_json
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.export.chain import ChainBase, ChainState, chain_increments
+from airflow_provider_ddbexport.core.export.manifest import digest_of as files_digest
+from airflow_provider_ddbexport.core.export.model import Export, ExportType
+from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
+from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Target, digest_of
+from airflow_provider_ddbexport.core.snapshot.record import MERGE, WRITER, Ancestor, CommitRecord, Publication, Source
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    ExportChainError,
+    ObjectNotFoundError,
+    SnapshotDamagedError,
+    SnapshotNotFoundError,
+)
+
+_COMPACTED = "compacted.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeInput:
+    """A published snapshot and the increments that follow it.
+
+    Attributes:
+        base: the snapshot's record.
+        increments: oldest first.
+        tells_before: whether an increment's old images are the base's items: nothing was written between the two.
+    """
+
+    base: CommitRecord
+    increments: tuple[Increment, ...]
+    tells_before: bool
+
+    @property
+    def target(self) -> Target:
+        """Where the merged snapshot goes, with the options of the base."""
+        return Target.from_json(self.base.table, self.base.options)
+
+    @property
+    def publication(self) -> Publication:
+        """What the snapshot will be, but for its rows, which are those of the base still."""
+        summaries = [increment.export.summary for increment in self.increments]
+        last = self.increments[-1].export
+        ancestry = (*_ancestry(self.base), *(_ancestor(increment.export) for increment in self.increments))
+        # The same full export and increments, merged at once or one after the other, are the same contents.
+        contents = digest_of([ancestor.digest for ancestor in ancestry])
+        options = self.target.options_json()
+        digest = digest_of({"source": contents, "options": options})
+        source = Source(
+            uri=last.source,
+            export_arn=last.summary.export_arn,
+            export_type=MERGE,
+            table_arn=last.summary.table_arn,
+            table_id=last.summary.table_id,
+            output_format=last.summary.output_format.value,
+            digest=contents,
+            files=sum(len(increment.export.files) for increment in self.increments),
+            item_count=self.base.rows,
+            billed_bytes=sum(summary.billed_bytes for summary in summaries),
+            verified=tuple(
+                dict.fromkeys(
+                    (*(word for one in self.increments for word in one.export.checked), *CHECKED_BY_READING, "sha256")
+                )
+            ),
+            ancestry=ancestry,
+        )
+        as_of = last.summary.as_of
+        made_of = {"contents": digest, "base": self.base.identity, "writer": WRITER}
+        return Publication(
+            table=self.base.table,
+            as_of=as_of,
+            digest=digest,
+            options=options,
+            source=source,
+            rows=self.base.rows,
+            conversion=layout.conversion_folder(as_of, digest_of(made_of)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """Everything that merging a part needs to know.
+
+    Attributes:
+        survivors: how the items that the increments left are converted.
+    """
+
+    base: CommitRecord
+    publication: Publication
+    survivors: ConversionPlan
+    tells_before: bool
+
+    def parts_digest(self, schema: Schema) -> str:
+        """Hex digest of all that decides the bytes of the base's parts under *schema*; it is in their names."""
+        return digest_of(
+            {
+                "contents": self.publication.digest,
+                "base": [part.sha256 for part in self.base.parts],
+                "schema": schema_to_json(schema),
+                "writer": WRITER,
+            }
+        )
+
+
+def find_input(
+    table_store: ObjectStore,
+    table: str,
+    increments: Sequence[Increment],
+    *,
+    base: datetime | None = None,
+    max_gap: timedelta = timedelta(0),
+) -> MergeInput:
+    """Return *increments*, in whatever order they are given, behind the snapshot as of *base*.
+
+    By default that is the newest one published for no later time than the first of them begins. Raises
+    ExportChainError where they do not follow it or each other, SnapshotNotFoundError, and BadCallError without any.
+    """
+    if not increments:
+        raise BadCallError("increments: expected one incremental export at least, found none")
+    ledger = Ledger(table_store)
+    by_arn = {increment.export.summary.export_arn: increment for increment in increments}
+    for increment in by_arn.values():
+        if increment.export.summary.export_type is not ExportType.INCREMENTAL:
+            raise BadCallError(
+                f"{increment.export.source}: expected an incremental export, found "
+                f"{increment.export.summary.export_type}; convert a full export, and merge the increments into that"
+            )
+    begin = min(_from(increment.export) for increment in by_arn.values())
+    # A full export's time has milliseconds, where windows have none.
+    record = ledger.get(base) if base is not None else ledger.previous(begin + timedelta(seconds=1))
+    if record is None:
+        raise SnapshotNotFoundError(
+            f"{table_store.uri}: no snapshot of {table!r} is published "
+            f"{'as of ' + iso(base) if base is not None else 'up to ' + iso(begin) + ', where the increments begin'}; "
+            "convert a full export first",
+            table=table,
+        )
+    if record.source.export_type == ExportType.SCAN.value:
+        raise ExportChainError(
+            f"table {table}: the snapshot as of {iso(record.as_of)} was scanned and shows no single point in time, so "
+            "increments cannot follow it; begin a new chain with a full export",
+            state=ChainState.NO_FULL_EXPORT.value,
+        )
+    exports = [increment.export for increment in by_arn.values()]
+    ordered, gaps = chain_increments(chain_base(record), exports, max_gap=max_gap)
+    chained = tuple(by_arn[export.summary.export_arn] for export in ordered)
+    return MergeInput(record, chained, tells_before=not gaps and _from(ordered[0]) == record.as_of)
+
+
+def chain_base(record: CommitRecord) -> ChainBase:
+    """Return the snapshot of *record* as what increments can follow."""
+    source = record.source
+    name = source.table_arn.rpartition("/")[2]
+    label = f"snapshot as of {iso(record.as_of)}"
+    return ChainBase(label, name, source.table_arn, source.table_id, record.as_of, source.export_arn)
+
+
+def survivors_export(merging: MergeInput, compacted: Compacted, staging: ObjectStore) -> Export:
+    """Return the items that *compacted* left, staged in *staging*, as a full export of the merged snapshot's time."""
+    last = merging.increments[-1].export
+    files = compacted.survivors
+    summary = replace(
+        last.summary,
+        export_type=ExportType.FULL,
+        from_time=None,
+        output_view=None,
+        item_count=sum(file.item_count for file in files),
+    )
+    return Export(staging.uri, summary, files, files_digest(files), ())
+
+
+def find_compacted(staging: ObjectStore) -> Compacted | None:
+    """Return what :func:`keep_compacted` has recorded; None where it has not."""
+    try:
+        return msgspec.json.decode(staging.read(_COMPACTED), type=Compacted)
+    except ObjectNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise SnapshotDamagedError(
+            f"{staging.uri_of(_COMPACTED)}: expected a record of a merge under way, found something else "
+            f"({type(error).__name__}); delete the folder it is in and merge again"
+        ) from None
+
+
+def keep_compacted(staging: ObjectStore, compacted: Compacted) -> None:
+    """Record that *compacted* is staged, all of it."""
+    staging.write(_COMPACTED, json.dumps(msgspec.to_builtins(compacted)).encode())
+
+
+def _from(export: Export) -> datetime:
+    return export.summary.from_time or export.summary.as_of
+
+
+def _ancestry(record: CommitRecord) -> tuple[Ancestor, ...]:
+    source = record.source
+    if source.ancestry:
+        return source.ancestry
+    return (
+        Ancestor(
+            source.uri, source.export_arn, source.export_type, source.digest, source.item_count, None, iso(record.as_of)
+        ),
+    )
+
+
+def _ancestor(export: Export) -> Ancestor:
+    summary = export.summary
+    return Ancestor(
+        uri=export.source,
+        export_arn=summary.export_arn,
+        export_type=summary.export_type.value,
+        digest=export.digest,
+        item_count=summary.item_count,
+        from_time=iso(_from(export)),
+        as_of=iso(summary.as_of),
+    )

@@ -1,0 +1,348 @@
+"""Increments merged into the snapshot before them."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from increments import HOUR, START, change, write_increment
+from snapshot_exports import in_order, items_of, parts_below, resealed, write_export
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.export import Export, read_changes, read_export, read_items
+from airflow_provider_ddbexport.core.merge import Increment, merge_increments
+from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
+from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    ExportChainError,
+    MergeConflictError,
+    SnapshotDamagedError,
+    SnapshotNotFoundError,
+)
+
+
+def key(number: int) -> Item:
+    return {"User": {"S": f"u{number % 7}"}, "Book": {"N": str(number)}}
+
+
+def an_item(number: int, dice: Random) -> Item:
+    item = {**key(number), "v": {"N": str(dice.randrange(1000))}, "Tags": {"SS": ["b", "a"]}, "few": {"BOOL": True}}
+    if dice.random() < 0.3:
+        item["Late"] = dice.choice([{"S": "x"}, {"NULL": True}, {"L": [{"N": "1.5"}]}, {"M": {"k": {"S": "é"}}}])
+    if dice.random() < 0.1:
+        item |= {"v": {"S": "not a number"}, "few": {"NULL": True}}
+    return item
+
+
+class History:
+    """A table, its increments so far, and what it held at the end of each."""
+
+    def __init__(self, folder: Path, seed: int = 0, rows: int = 45) -> None:
+        self.folder = folder
+        self.dice = Random(seed)
+        self.table = {number: an_item(number, self.dice) for number in range(rows)}
+        self.root, self.full = write_export(folder, list(self.table.values()), as_of=START)
+        self.increments: list[Export] = []
+        self.states = [dict(self.table)]
+
+    def go_on(self, changes: int = 12, **more: Any) -> Export:
+        """Write the next window: inserts, updates and deletes; *more* attributes go into each new image."""
+        window = len(self.increments)
+        lines = []
+        for number in self.dice.sample(range(len(self.states[0]) + 20), changes):
+            old = self.table.pop(number, None)
+            new = None if old is not None and self.dice.random() < 0.3 else {**an_item(number, self.dice), **more}
+            if new is not None:
+                self.table[number] = new
+            lines.append(change(window * 10**6 + self.dice.randrange(10**6), key(number), old, new))
+        self.increments.append(write_increment(self.folder, lines, window=window))
+        self.states.append(dict(self.table))
+        return self.increments[-1]
+
+    def convert(self, lake: LocalStore, **options: Any) -> CommitRecord:
+        return convert_export(self.root, self.full, lake, **options)
+
+    def merge(self, lake: LocalStore, *windows: int, **options: Any) -> CommitRecord:
+        increments = [Increment(self.root, self.increments[window]) for window in windows]
+        return merge_increments(increments, lake, **{"table": "reviews", **options})
+
+    def expected(self, state: int) -> list[Any]:
+        return in_order(self.states[state].values())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"options": ColumnOptions(nested="json", numbers="decimal(38,2)"), "rows_per_part": 20},
+        {"options": ColumnOptions(partition_by=("User",)), "part_bytes": 3000},
+        {"options": ColumnOptions(partition_by=("few",), nested="flatten")},
+    ],
+)
+def test_a_merged_snapshot_holds_what_the_table_held(options: dict[str, Any], tmp_path: Path) -> None:
+    """By one window after the other, or all at once, with new attributes on the way; and the base stays as it was."""
+    for seed in range(1 if options else 2):
+        story = History(tmp_path / f"exports-{seed}", seed)
+        daily, at_once = LocalStore(tmp_path / f"daily-{seed}"), LocalStore(tmp_path / f"at-once-{seed}")
+        story.convert(daily, **options)
+        story.convert(at_once, **options)
+        for window in range(3):
+            story.go_on(**{f"New{window}": {"N": "7"}})
+            record = story.merge(daily, window)
+            assert in_order(items_of(daily)) == story.expected(window + 1)
+            assert record.rows == len(story.table) == record.source.item_count
+            assert record.as_of == START + (window + 1) * HOUR
+            assert record.rescued == _rescued(record)
+        assert in_order(items_of(daily, at=START)) == story.expected(0)
+        merged = story.merge(at_once, 2, 0, 1, 0, workers=2)
+        assert in_order(items_of(at_once)) == story.expected(3)
+        # The same contents, and the same ancestry.
+        assert merged.digest == record.digest
+        assert merged.source.ancestry == record.source.ancestry
+        assert [one.export_type for one in merged.source.ancestry] == ["FULL_EXPORT", *["INCREMENTAL_EXPORT"] * 3]
+
+
+def _rescued(record: CommitRecord) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in record.parts:
+        for path, count in part.rescued.items():
+            found[path] = found.get(path, 0) + count
+    return found
+
+
+def test_merging_again_does_nothing(tmp_path: Path) -> None:
+    """Delivered twice is merged once: the record stays, and not a file is touched; nothing is left over."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    story.go_on()
+    record = story.merge(lake, 0)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "lake").rglob("*") if path.is_file()}
+    assert story.merge(lake, 0) == record
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "lake").rglob("*") if path.is_file()} == before
+    assert parts_below(lake) == {part.key for at in Ledger(lake.child("reviews")).records() for part in at.parts}
+    assert not list(lake.child("reviews").list("_conversions"))
+
+
+def test_a_part_that_loses_nothing_is_copied(tmp_path: Path) -> None:
+    """Byte for byte."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake, rows_per_part=15)
+    number = next(iter(story.table))
+    write = write_increment(story.folder, [change(1, key(number), story.table[number], None)])
+    merged = merge_increments([Increment(story.root, write)], lake, table="reviews")
+    untouched = {part.sha256 for part in base.parts} & {part.sha256 for part in merged.parts}
+    assert len(untouched) == len(base.parts) - 1 == 2
+    assert merged.rows == base.rows - 1
+
+
+def test_everything_deleted_is_an_empty_snapshot(tmp_path: Path) -> None:
+    """With the columns it had; and items can come back."""
+    story, lake = History(tmp_path / "exports", rows=5), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    gone = [change(1, key(number), item, None) for number, item in story.table.items()]
+    story.increments = [
+        write_increment(story.folder, gone),
+        write_increment(story.folder, [change(10**6, key(1), None, {**key(1), "v": {"N": "5"}})], window=1),
+    ]
+    empty = story.merge(lake, 0)
+    assert (empty.rows, len(empty.parts), items_of(lake)) == (0, 1, [])
+    assert story.merge(lake, 1).rows == 1
+    assert items_of(lake) == [{**key(1), "v": {"N": "5"}}]
+
+
+def test_a_window_left_out_is_refused(tmp_path: Path) -> None:
+    """The gap is named, and the way out; nothing is published, unless the author knows that nothing was written."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    for _ in range(3):
+        story.go_on()
+    with pytest.raises(ExportChainError, match="nothing tells what was written") as caught:
+        story.merge(lake, 0, 2)
+    assert caught.value.context["state"] == "GAP"
+    assert (caught.value.context["from_time"], caught.value.context["to_time"]) == (
+        "2026-01-14T01:00:00Z",
+        "2026-01-14T02:00:00Z",
+    )
+    with pytest.raises(ExportChainError, match="snapshot as of 2026-01-14T00:00:00Z"):
+        story.merge(lake, 1)
+    assert len(Ledger(lake.child("reviews")).times()) == 1
+    assert story.merge(lake, 0, 2, max_gap=timedelta(hours=1)).as_of == START + 3 * HOUR
+
+
+def test_what_cannot_be_a_base_is_refused(tmp_path: Path) -> None:
+    """Nothing published before the increments, a scan, another table, no increment, a full export."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.go_on()
+    with pytest.raises(SnapshotNotFoundError, match="up to 2026-01-14T00:00:00Z, where the increments begin"):
+        story.merge(lake, 0)
+    story.convert(lake)
+    with pytest.raises(SnapshotNotFoundError, match="as of 2026-01-13"):
+        story.merge(lake, 0, base=START - 24 * HOUR)
+    with pytest.raises(BadCallError, match="found none"):
+        story.merge(lake)
+    with pytest.raises(BadCallError, match="merge the increments into that"):
+        merge_increments([Increment(story.root, story.full)], lake, table="reviews")
+    recreated = write_increment(tmp_path / "other", [], tableId="another")
+    with pytest.raises(ExportChainError, match="deleted and made again") as caught:
+        merge_increments([Increment(LocalStore(tmp_path / "other/AWSDynamoDB"), recreated)], lake, table="reviews")
+    assert caught.value.context["state"] == "TABLE_RECREATED"
+
+
+@pytest.mark.parametrize(
+    ("old", "message"),
+    [
+        ({**key(3), "v": {"N": "-1"}}, "1 items of .* are not what the increments say they were"),
+        (None, "1 items of .* are not what the increments say they were"),
+    ],
+)
+def test_an_increment_that_does_not_fit_is_found(old: Item | None, message: str, tmp_path: Path) -> None:
+    """By its old images, or by an insert of what is there; nothing is published and no value is told."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    story.increments = [write_increment(story.folder, [change(1, key(3), old, None)])]
+    with pytest.raises(MergeConflictError, match=message) as caught:
+        story.merge(lake, 0)
+    assert caught.value.context["items"] == 1
+    assert "u3" not in str(caught.value)
+    assert len(Ledger(lake.child("reviews")).times()) == 1
+
+
+def test_an_item_that_is_missing_in_the_base_is_found(tmp_path: Path) -> None:
+    """An update of a key that the base does not have."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    story.increments = [write_increment(story.folder, [change(1, key(999), key(999), key(999))])]
+    with pytest.raises(MergeConflictError, match="1 items are missing"):
+        story.merge(lake, 0)
+
+
+def test_old_images_written_otherwise_are_the_same_items(tmp_path: Path) -> None:
+    """Sets in another order, numbers in another spelling."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    old = {**story.table[4], "Tags": {"SS": ["a", "b"]}, "Book": {"N": "4.0"}}
+    story.increments = [write_increment(story.folder, [change(1, {**key(4), "Book": {"N": "4E0"}}, old, None)])]
+    assert story.merge(lake, 0).rows == len(story.table) - 1
+
+
+def test_a_damaged_base_is_found(tmp_path: Path) -> None:
+    """Its parts are checked against its record; nothing is published."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake)
+    story.go_on()
+    path = tmp_path / "lake/reviews" / base.parts[0].key
+    body = bytearray(path.read_bytes())
+    body[100] ^= 1
+    path.write_bytes(body)
+    with pytest.raises(SnapshotDamagedError, match="sha256"):
+        story.merge(lake, 0)
+
+
+class _DiesError(Exception):
+    pass
+
+
+class _Dying(LocalStore):
+    """Dies at one of its writes: before it, or after."""
+
+    left = 0
+    after = False
+
+    def _count(self) -> bool:
+        type(self).left -= 1
+        return type(self).left == 0
+
+    def child(self, folder: str) -> LocalStore:
+        return _Dying(super().child(folder).root)
+
+    def write(self, key: str, body: bytes) -> None:
+        dies = self._count()
+        if dies and not self.after:
+            raise _DiesError
+        super().write(key, body)
+        if dies:
+            raise _DiesError
+
+    def write_file(self, key: str, path: Path) -> None:
+        dies = self._count()
+        if dies and not self.after:
+            raise _DiesError
+        super().write_file(key, path)
+        if dies:
+            raise _DiesError
+
+    def create(self, key: str, body: bytes) -> None:
+        dies = self._count()
+        if dies and not self.after:
+            raise _DiesError
+        super().create(key, body)
+        if dies:
+            raise _DiesError
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before a write", "after a write"])
+def test_a_merge_killed_anywhere_is_gone_on_with(after: bool, tmp_path: Path) -> None:
+    """At every write: then nothing is published or all of it, and the next run ends with the very same snapshot."""
+    story = History(tmp_path / "exports", rows=25)
+    for _ in range(2):
+        story.go_on(New={"S": "n"})
+    expected: tuple[str, tuple[Any, ...]] | None = None
+    for moment in itertools.count(1):
+        lake = LocalStore(tmp_path / f"lake-{moment}")
+        story.convert(lake, rows_per_part=20)
+        _Dying.left, _Dying.after = moment, after
+        try:
+            story.merge(_Dying(lake.root), 0, 1)
+            died = False
+        except _DiesError:
+            died = True
+        times = Ledger(lake.child("reviews")).times()
+        assert len(times) == 1 or in_order(items_of(lake)) == story.expected(2)
+        record = story.merge(lake, 0, 1)
+        assert in_order(items_of(lake)) == story.expected(2)
+        assert expected in (None, (record.digest, record.parts))
+        expected = record.digest, record.parts
+        assert parts_below(lake) == {part.key for at in Ledger(lake.child("reviews")).records() for part in at.parts}
+        if not died:
+            break
+    assert moment > 8
+
+
+def test_the_real_chain_merges_to_what_its_files_say(real_exports: Path, tmp_path: Path) -> None:
+    """One full export and two increments made by AWS, in any order and twice; one left out is refused."""
+    folders = resealed(real_exports / "full-and-incremental-2026", tmp_path / "exports")
+    root = LocalStore(folders[0].parent)
+    exports = [read_export(root, folder.name) for folder in sorted(root.root.glob("0*"))]
+    full, *increments = sorted(exports, key=lambda export: export.summary.as_of)
+    held = {repr(sorted(_key(item).items())): item for file in full.files for item in read_items(root, full, file)}
+    for export in increments:
+        for one in (found for file in export.files for found in read_changes(root, export, file)):
+            held.pop(repr(sorted(one.keys.items())), None)
+            if one.new_image is not None:
+                held[repr(sorted(one.keys.items()))] = one.new_image
+    # The first window begins a minute after the full export: nobody wrote in between.
+    gap = increments[0].summary.from_time - full.summary.as_of
+    for number, order in enumerate(itertools.permutations([0, 1, 0])):
+        lake = LocalStore(tmp_path / f"lake-{number}")
+        convert_export(root, full, lake, table="real")
+        chosen = [Increment(root, increments[place]) for place in order]
+        with pytest.raises(ExportChainError, match="nothing tells what was written"):
+            merge_increments(chosen, lake, table="real")
+        record = merge_increments(chosen, lake, table="real", max_gap=gap)
+        assert in_order(items_of(lake, "real")) == in_order(held.values())
+        assert record.as_of == increments[1].summary.as_of
+    lake = LocalStore(tmp_path / "left-out")
+    convert_export(root, full, lake, table="real")
+    with pytest.raises(ExportChainError, match="2026-01-14T10:35:00Z") as caught:
+        merge_increments([Increment(root, increments[1])], lake, table="real", max_gap=gap)
+    assert caught.value.context["state"] == "GAP"
+
+
+def _key(item: Item) -> Item:
+    return {name: item[name] for name in ("pk", "sk")}
