@@ -88,6 +88,7 @@ def convert(args: argparse.Namespace) -> int:
             part_bytes=args.part_bytes,
             workers=args.workers,
             replace=args.replace,
+            other_table=args.other_table,
             progress=progress,
             reopen=stores_opener(settings, root_uri, args.lake),
         )

@@ -165,6 +165,9 @@ def _convert_options(convert: argparse.ArgumentParser) -> None:
     )
     convert.add_argument("--workers", metavar="N", type=_positive, default=1, help="processes (default %(default)s)")
     convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+    convert.add_argument(
+        "--other-table", action="store_true", help="go on although the snapshots there are of another DynamoDB table"
+    )
 
 
 def _positive(text: str) -> int:

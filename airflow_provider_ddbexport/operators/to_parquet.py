@@ -65,6 +65,8 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
     :param workers: data files read side by side.
     :param replace: put another snapshot in the place of one that is published for the same time. It is unregistered
         first, so there is a gap in which the catalog has neither.
+    :param other_table: go on although the snapshots in the table's folder are of another DynamoDB table, because it was
+        restored under another name, say.
     :param accept_edited_summary: take an export whose manifest-summary.json differs from its md5, because somebody
         edited it on purpose; the commit record says so.
     :param s3_bucket_owner: account id that must own the buckets of export and lake; not checked if None. (templated)
@@ -105,6 +107,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         part_bytes: int = 256 << 20,
         workers: int = 1,
         replace: bool = False,
+        other_table: bool = False,
         accept_edited_summary: bool = False,
         s3_bucket_owner: str | None = None,
         **kwargs: Any,
@@ -123,6 +126,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         self.part_bytes = part_bytes
         self.workers = workers
         self.replace = replace
+        self.other_table = other_table
         self.accept_edited_summary = accept_edited_summary
         self.s3_bucket_owner = s3_bucket_owner
 
@@ -147,6 +151,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
                 part_bytes=self.part_bytes,
                 workers=self.workers,
                 replace=self.replace,
+                other_table=self.other_table,
                 before_replace=self._unregister if self.database else None,
                 progress=self._progress(),
             )

@@ -111,9 +111,11 @@ def test_both_exports_made_by_aws_go_through_every_command(run: Run, real_export
         verified = run("verify", folder, "--json", *accept).json
         assert verified["items"] == len(lines) == 3
         assert any("accepted" in check for check in verified["checked"]) == bool(accept)
+        # They are of two tables.
+        also = [*accept, "--other-table"]
         for number, options in enumerate(choices):
             lake = tmp_path / f"lake {number}"
-            assert run("convert", f"{folder}/", lake, "--table", "made_by_aws", *accept, *options).status == FINE
+            assert run("convert", f"{folder}/", lake, "--table", "made_by_aws", *also, *options).status == FINE
             restored = run("items", lake, "--table", "made_by_aws", "--at", verified["as_of"])
             assert in_order(restored.items) == in_order(json.loads(line)["Item"] for line in lines)
 

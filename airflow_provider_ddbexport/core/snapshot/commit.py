@@ -25,6 +25,7 @@ from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
+    BadCallError,
     ObjectExistsError,
     PublishRaceError,
     SnapshotDamagedError,
@@ -71,6 +72,29 @@ def is_settled(lake: ObjectStore, existing: CommitRecord, publication: Publicati
             as_of=iso(existing.as_of),
         )
     return False
+
+
+def refuse_other_table(lake: ObjectStore, publication: Publication) -> None:
+    """Raise BadCallError when the snapshot before, or else the first after, is one of another DynamoDB table.
+
+    A table that was deleted and made again is the same one: it has its ARN, and another TableId, which commit records
+    tell.
+    """
+    store = lake.child(publication.table)
+    ledger = Ledger(store)
+    times = ledger.times()
+    nearest = max((time for time in times if time <= publication.as_of), default=min(times, default=None))
+    neighbour = None if nearest is None else ledger.get(nearest)
+    found = publication.source.table_arn
+    if neighbour is not None and neighbour.source.table_arn != found:
+        raise BadCallError(
+            f"{store.uri}: the snapshot as of {iso(neighbour.as_of)} is of {neighbour.source.table_arn}, and "
+            f"{publication.source.uri} is an export of {found}; convert it into a table of its own with table= "
+            "(--table), or, where it is the same table under another name, accept that with other_table=True "
+            "(--other-table)",
+            expected=neighbour.source.table_arn,
+            found=found,
+        )
 
 
 def withdraw(lake: ObjectStore, record: CommitRecord, before_replace: BeforeReplace | None = None) -> None:

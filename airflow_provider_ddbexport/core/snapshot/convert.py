@@ -9,7 +9,14 @@ from airflow_provider_ddbexport.core.decoder import line_observer, releases_gil
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.commit import BeforeReplace, Now, is_settled, utc_now, withdraw
+from airflow_provider_ddbexport.core.snapshot.commit import (
+    BeforeReplace,
+    Now,
+    is_settled,
+    refuse_other_table,
+    utc_now,
+    withdraw,
+)
 from airflow_provider_ddbexport.core.snapshot.conversion import begin, find_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import (
@@ -44,6 +51,7 @@ def convert_export(
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
+    other_table: bool = False,
     progress: OnProgress | None = None,
     reopen: Reopen | None = None,
     now: Now = utc_now,
@@ -53,12 +61,13 @@ def convert_export(
     *table* is the folder in the lake, by default made from the DynamoDB table's name. A part ends at *rows_per_part*
     rows or about *part_bytes* bytes. With *workers* above 1 shards are converted by that many threads, if they decode
     without the GIL; else by processes, if the stores pickle or *reopen* opens them anew. *before_replace* is called
-    with the record that *replace* takes away, before it is gone, and after the whole export has been verified.
+    with the record that *replace* takes away, before it is gone, and after the whole export has been verified. With
+    *other_table* the snapshots that are there may be of another DynamoDB table.
 
     Repeating it is safe and, once published, cheap: nothing is read but the ledger. A run that was killed is gone on
     with: shards that are recorded are not converted again. Memory does not grow with the export; temporary files take
-    about the size of the parts under way. Raises BadCallError (an incremental export, options that fit nothing),
-    DataFileError and ItemError for damage, SnapshotExistsError, SchemaConflictError, StorageError and
+    about the size of the parts under way. Raises BadCallError (an incremental export, another table's, options that
+    fit nothing), DataFileError and ItemError for damage, SnapshotExistsError, SchemaConflictError, StorageError and
     OutcomeUnknownError.
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
@@ -72,6 +81,8 @@ def convert_export(
             publication = target.publication(export)
             if existing is not None and is_settled(lake, existing, publication, replace=may_replace):
                 return existing
+            if not other_table:
+                refuse_other_table(lake, publication)
             if existing is not None:
                 seen = seen or observe(export, crew, progress)
             plan = make_plan(root, export, lake, target, seen)
@@ -96,13 +107,17 @@ def plan_conversion(
     options: ColumnOptions | None = None,
     rows_per_part: int = 1_000_000,
     part_bytes: int = 256 << 20,
+    other_table: bool = False,
 ) -> ConversionPlan:
     """Return the plan for converting *export*, recorded in the lake; the one there, if there is one already.
 
     Reads the beginnings of a few files. For engines that run the steps themselves: :func:`.convert_shard` for each
     shard, anywhere, :func:`.publish` once. :func:`convert_export` does all of it in one call.
     """
-    return make_plan(root, export, lake, _target(export, table, options, rows_per_part, part_bytes), None)
+    target = _target(export, table, options, rows_per_part, part_bytes)
+    if not other_table:
+        refuse_other_table(lake, target.publication(export))
+    return make_plan(root, export, lake, target, None)
 
 
 def make_plan(
