@@ -55,12 +55,16 @@ def _normal(text: str) -> tuple[int, str, int]:
     return sign, short, exponent + len(digits) - len(short)
 
 
+def _measure_small(small: re.Match[str]) -> tuple[int, int]:
+    whole, fraction = small.groups()
+    return 0 if whole == "0" else len(whole), len(fraction) if fraction else 0
+
+
 def _measure(text: str) -> tuple[int, int]:
     """Return the digits before and after the decimal point; none before it in 0.5, none at all in 0."""
     small = _SMALL.fullmatch(text)
     if small:
-        whole, fraction = small.groups()
-        return 0 if whole == "0" else len(whole), len(fraction) if fraction else 0
+        return _measure_small(small)
     _, digits, exponent = _normal(text)
     if digits == "0":
         return 0, 0
@@ -82,6 +86,9 @@ class NumberSpan:
 
     def add(self, text: str) -> bool:
         """Take in one number; return whether :meth:`arrow` is another type now."""
+        # Most numbers are whole, and shorter than some other.
+        if text.isdecimal() and len(text) <= self.whole_digits and len(text) <= 18:
+            return False
         whole_digits, scale = _measure(text)
         is_int64 = not scale and (whole_digits <= 18 or _int64(text) is not None)
         if whole_digits <= self.whole_digits and scale <= self.scale and (is_int64 or not self.is_int64):
@@ -146,7 +153,10 @@ def _double(text: str) -> float | None:
 
 def _decimal(most_whole_digits: int, most_scale: int) -> Fit:
     def decimal(text: str) -> str | None:
-        whole_digits, scale = _measure(text)
-        return canonical(text) if whole_digits <= most_whole_digits and scale <= most_scale else None
+        small = _SMALL.fullmatch(text)
+        whole_digits, scale = _measure_small(small) if small else _measure(text)
+        if whole_digits > most_whole_digits or scale > most_scale:
+            return None
+        return text if small and text != "-0" else canonical(text)
 
     return decimal

@@ -22,6 +22,8 @@ MAX_ATTRIBUTES = 5_000
 EMPTY_MAP = "M{}"
 """Stands for ``{"M": {}}`` among the kinds, because an empty map says nothing about a column."""
 
+_CONTAINERS = ("M", "L", "NS")
+
 
 @dataclass(slots=True)
 class Shape:
@@ -54,18 +56,17 @@ class Shape:
             else:
                 counts[counted] = 1
                 is_news = True
-            # Most values are text, of which no more is to be known.
-            if kind != "S" and self._look_inside(kind, content):
-                is_news = True
+            if kind == "N":
+                if self.numbers is None:
+                    self.numbers = NumberSpan()
+                is_news |= self.numbers.add(content)
+            elif kind in _CONTAINERS:
+                is_news |= self._look_inside(kind, content)
         return is_news
 
     def _look_inside(self, kind: str, content: Any) -> bool:
         is_news = False
-        if kind == "N":
-            if self.numbers is None:
-                self.numbers = NumberSpan()
-            is_news = self.numbers.add(content)
-        elif kind == "M" and content:
+        if kind == "M" and content:
             is_news = self._add_members(content)
         elif kind == "L":
             if self.elements is None:
@@ -88,7 +89,10 @@ class Shape:
                 shape = self.members.get(key)
                 if shape is None:
                     shape = self.members[key] = Shape()
-                is_news |= shape.add(value)
+                if "S" in value and "S" in shape.counts:
+                    shape.counts["S"] += 1
+                else:
+                    is_news |= shape.add(value)
             # A key too many is news, for its value is the first of its kind.
             if len(self.members) > MAX_MEMBERS:
                 self._forget_keys()
@@ -174,7 +178,10 @@ class Observation:
             shape = attributes.get(name)
             if shape is None:
                 shape = attributes[name] = Shape()
-            if shape.add(value):
+            # Most values are text, of which no more is to be known.
+            if "S" in value and "S" in shape.counts:
+                shape.counts["S"] += 1
+            elif shape.add(value):
                 self.news += 1
         if len(attributes) > 2 * MAX_ATTRIBUTES:
             self._drop_longest_names()

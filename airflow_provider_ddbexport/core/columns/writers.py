@@ -70,6 +70,12 @@ class _Text:
         values.append(content)
         return 8 + len(content)
 
+    def put_texts(self, row: int, contents: list[str]) -> int:
+        """Keep the elements of a set, of which none can be anything else, from *row* on."""
+        self._values.extend(repeat(None, row - len(self._values)))
+        self._values.extend(contents)
+        return 8 * len(contents) + sum(map(len, contents))
+
     def take_back(self, rows: int) -> None:
         del self._values[rows:]
 
@@ -155,9 +161,13 @@ class FlatWriter:
         if not members:
             self._rescue(path, self._label, value)
             return 0
+        return self._put_members(row, members, path)
+
+    def _put_members(self, row: int, members: Mapping[str, AttributeValue], path: Steps) -> int:
+        children = self._children
         size = 1
         for key, member in members.items():
-            child = self._children.get(key)
+            child = children.get(key)
             if child is not None:
                 size += child.put(row, member, (path, key))
             else:
@@ -177,10 +187,13 @@ class _Struct(FlatWriter):
         )
 
     def put(self, row: int, value: AttributeValue, path: Steps) -> int:
-        if value.get("M"):
-            self._is_null.extend(repeat(True, row - len(self._is_null)))
-            self._is_null.append(False)
-        return super().put(row, value, path)
+        members = value.get("M")
+        if not members:
+            self._rescue(path, self._label, value)
+            return 0
+        self._is_null.extend(repeat(True, row - len(self._is_null)))
+        self._is_null.append(False)
+        return self._put_members(row, members, path)
 
     def take_back(self, rows: int) -> None:
         del self._is_null[rows:]
@@ -215,12 +228,14 @@ class _List:
             return 0
         self._starts.extend(repeat(None, row - len(self._starts)))
         self._starts.append(self._count)
+        count, self._count = self._count, self._count + len(contents)
+        if self._kind == "SS" and isinstance(self._elements, _Text):
+            return 8 + self._elements.put_texts(count, contents)
         if self._wrap is not None:
             contents = [{self._wrap: content} for content in contents]
         size = 8
         for index, element in enumerate(contents):
-            size += self._elements.put(self._count + index, element, (path, str(index)))
-        self._count += len(contents)
+            size += self._elements.put(count + index, element, (path, str(index)))
         return size
 
     def take_back(self, rows: int) -> None:
