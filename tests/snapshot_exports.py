@@ -29,8 +29,12 @@ def write_export(
     table: str = "Reviews",
     number: int = 0,
     kind: str = "full",
+    in_order: bool = False,
 ) -> tuple[LocalStore, Export]:
-    """Write an export of *items*, dealt to *files* files, and return its root and what its manifests say."""
+    """Write an export of *items*, dealt to *files* files, and return its root and what its manifests say.
+
+    With *in_order* the first items go to the first file, and so on.
+    """
     export_id = f"01768385930622-{number:08x}"
     home = folder / "AWSDynamoDB" / export_id
     data = folder / "AWSDynamoDB" if kind == "incremental" else home
@@ -39,7 +43,9 @@ def write_export(
     table_arn = f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}"
     entries = []
     for index in range(files):
-        lines = [json.dumps({"Item": item}, ensure_ascii=False) + "\n" for item in items[index::files]]
+        share = -(-len(items) // files)
+        dealt = items[index * share : (index + 1) * share] if in_order else items[index::files]
+        lines = [json.dumps({"Item": item}, ensure_ascii=False) + "\n" for item in dealt]
         body = gzip.compress("".join(lines).encode(), mtime=0)
         path = data / "data" / f"{number:013d}{index:013d}.json.gz"
         path.write_bytes(body)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import shutil
 import signal
+import sys
 import tempfile
+import time
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,13 +20,14 @@ from snapshot_exports import AS_OF, in_order, items_of, parts_below, reviews, wr
 from watched_store import Killed, Steps, WatchedStore, die, kill_this_process
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.export import Export, read_export
-from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
+from airflow_provider_ddbexport.core.export import Export, lines, read_export
+from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export, sample
+from airflow_provider_ddbexport.core.snapshot.plan import by_contents
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import ObjectExistsError, OutcomeUnknownError
 
 LATER = {"Extra": {"S": "a column the table did not have the day before"}}
-NEW = [{**item, "Half": {"BOOL": number % 2 == 0}} for number, item in enumerate(reviews(40, **LATER))]
+NEW = [{**item, "Half": {"BOOL": number % 2 == 0}} for number, item in enumerate(reviews(24, **LATER))]
 OLD = [{**item, "Half": {"BOOL": number % 2 == 0}} for number, item in enumerate(reviews(12))]
 
 
@@ -56,7 +61,7 @@ class Story:
             self.export,
             lake,
             options=self.options,
-            rows_per_part=15,
+            rows_per_part=12,
             replace=self.replaced,
             before_replace=self.unregistered.append,
         )
@@ -182,37 +187,123 @@ def test_an_unknown_outcome_cleans_nothing_up_and_the_next_run_finds_out(tmp_pat
         assert in_folder(lake) == kept
 
 
-def _convert_and_die(root: Path, export_id: str, lake: Path, moment: int) -> None:
+class KilledRuns:
+    """Runs of one conversion in processes of their own, which are killed for good: no handler and no finally runs.
+
+    An export of eight shards, the last items of which have a column that the sample does not show: the other shards
+    are adapted.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        items = [*reviews(595), *reviews(5, **LATER)]
+        self.items = in_order(items)
+        self.root, self.export = write_export(folder / "export", items, files=24, in_order=True)
+        self.undisturbed = self.run(LocalStore(folder / "undisturbed"))
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["airflow_provider_ddbexport.core.snapshot"])
+
+    def run(self, lake: Any) -> CommitRecord:
+        return _convert(self.root, self.export, lake)
+
+    def killed(self, name: str, moment: int = -1, after_s: float = 60.0) -> LocalStore:
+        """Return the lake that a run leaves which is killed at *moment*, or so many seconds after it began."""
+        lake = LocalStore(self.folder / name)
+        begun = self._context.Event()
+        arguments = (self.root.root, self.export.summary.export_id, lake.root, moment, begun)
+        process = self._context.Process(target=_convert_and_die, args=arguments)
+        process.start()
+        assert begun.wait(60)
+        process.join(after_s)
+        process.kill()
+        process.join(60)
+        assert process.exitcode in (0, -signal.SIGKILL)
+        return lake
+
+    def check(self, lake: LocalStore) -> bool:
+        """Check that the next run finishes as if nothing had happened; return whether the killed one had published."""
+        left = visible(lake)
+        assert left in (None, self.items)
+        record = self.run(lake)
+        assert record.parts == self.undisturbed.parts
+        assert record.digest == self.undisturbed.digest
+        assert visible(lake) == self.items
+        assert in_folder(lake) == {part.key for part in record.parts}
+        assert not list(lake.child("reviews").list("_conversions"))
+        return left is not None
+
+
+def _convert(root: Any, export: Export, lake: Any) -> CommitRecord:
+    """Convert after a look at the first items of each file only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample, "FILE_BYTES", 1)
+        patch.setattr(lines, "_BLOCK_BYTES", 2_000)
+        return convert_export(root, export, lake, rows_per_part=75)
+
+
+def _convert_and_die(root: Path, export_id: str, lake: Path, moment: int, begun: Any) -> None:
     # Nothing tidies up after SIGKILL but pytest.
     tempfile.tempdir = str(lake.parent)
     store = LocalStore(root)
     export: Export = read_export(store, export_id)
-    convert_export(store, export, WatchedStore(LocalStore(lake), Steps(moment, kill_this_process)), rows_per_part=15)
+    begun.set()
+    _convert(store, export, WatchedStore(LocalStore(lake), Steps(moment, kill_this_process)))
 
 
-def test_a_process_that_is_killed_for_good_leaves_nothing_half_visible(tmp_path: Path) -> None:
-    """SIGKILL, so that no handler and no finally runs: after a part, and in the middle of publishing."""
-    story = Story(tmp_path, replaced=False, options=ColumnOptions())
-    moments = story.moments()
-    chosen = [
-        next(number for number, moment in enumerate(moments) if moment.startswith(start))
-        for start in ("after write_file", "after create _schemas", "after create _snapshots")
+@pytest.fixture(scope="module")
+def killed_runs(tmp_path_factory: pytest.TempPathFactory) -> KilledRuns:
+    return KilledRuns(tmp_path_factory.mktemp("killed"))
+
+
+def test_killed_at_a_random_moment_the_resumed_result_is_that_of_an_undisturbed_run(killed_runs: KilledRuns) -> None:
+    """SIGKILL after a random time: the same parts, byte for byte, and the same digest; readers saw all or nothing."""
+    seed = os.environ.get("DDBEXPORT_KILL_SEED") or str(time.time_ns())
+    sys.stdout.write(f"DDBEXPORT_KILL_SEED={seed}\n")
+    random = Random(seed)
+    started = time.monotonic()
+    killed_runs.run(LocalStore(killed_runs.folder / "timed"))
+    took_s = time.monotonic() - started
+    kills = int(os.environ.get("DDBEXPORT_KILLS", "12"))
+    published = [
+        killed_runs.check(killed_runs.killed(f"random {number}", after_s=random.uniform(0, took_s)))
+        for number in range(kills)
     ]
-    spawn = multiprocessing.get_context("spawn")
-    runs = []
-    for number in chosen:
-        lake = story.lake(f"lake {number}")
-        arguments = (story.root.root, story.export.summary.export_id, lake.root, number)
-        process = spawn.Process(target=_convert_and_die, args=arguments)
-        process.start()
-        runs.append((lake, process))
-    for lake, process in runs:
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL
-        assert visible(lake) in (None, in_order(NEW))
-        record = story.run(lake)
-        assert visible(lake) == in_order(NEW)
-        assert in_folder(lake) == {part.key for part in record.parts}
+    assert published.count(False) > kills / 4, "too few were killed before they had published"
+
+
+def test_killed_at_every_part_the_resumed_result_is_that_of_an_undisturbed_run(killed_runs: KilledRuns) -> None:
+    """SIGKILL right after each part, and in the middle of publishing."""
+    log = Steps()
+    killed_runs.run(WatchedStore(LocalStore(killed_runs.folder / "counted"), log))
+    starts = ("after write_file", "after create _schemas", "after create _snapshots")
+    moments = [number for number, moment in enumerate(log.log) if moment.startswith(starts)]
+    assert len(moments) > 15
+    published = [killed_runs.check(killed_runs.killed(f"moment {moment}", moment)) for moment in moments]
+    assert published == [False] * (len(moments) - 1) + [True]
+
+
+def test_shards_that_were_recorded_are_not_read_again(tmp_path: Path) -> None:
+    """The next run goes on at the first shard that is not done."""
+    root, export = write_export(tmp_path, NEW, files=4)
+    lake = LocalStore(tmp_path / "lake")
+    steps = Steps()
+    source = WatchedStore(root, steps)
+
+    def convert(lake: Any) -> CommitRecord:
+        return convert_export(source, export, lake, rows_per_part=6)
+
+    dying = Steps()
+    convert(WatchedStore(LocalStore(tmp_path / "counted"), dying))
+    recorded = [number for number, moment in enumerate(dying.log) if "after write _conversions" in moment]
+    assert len(recorded) == 4
+    with pytest.raises(Killed):
+        convert(WatchedStore(lake, Steps(recorded[2], die)))
+    steps.log.clear()
+    convert(lake)
+    assert [moment for moment in steps.log if "stream" in moment] == [
+        f"before stream {by_contents(export.files)[3].key}"
+    ]
+    assert visible(lake) == in_order(NEW)
 
 
 def test_the_next_run_removes_parts_of_a_run_killed_with_other_options(tmp_path: Path) -> None:
