@@ -59,6 +59,7 @@ def convert(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.core.export import read_export, split_source
     from airflow_provider_ddbexport.core.snapshot import Ledger, Progress, convert_export, table_folder
     from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
+    from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
     from airflow_provider_ddbexport.core.times import iso
 
     options = ColumnOptions(
@@ -106,6 +107,7 @@ def convert(args: argparse.Namespace) -> int:
             "columns": len(record.schema.columns),
             "rescued": record.rescued,
             "digest": record.digest,
+            "report": record.report,
         }
         print_json(result)
         return 0
@@ -119,6 +121,8 @@ def convert(args: argparse.Namespace) -> int:
     }
     title = "published" if outcome == "published" else "published already, with the same contents; nothing was done"
     figures(f"{record.table}: {title}", facts)
+    if outcome == "published":
+        sys.stdout.writelines(line + "\n" for line in report_lines(record))
     return 0
 
 

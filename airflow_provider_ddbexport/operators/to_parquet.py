@@ -21,6 +21,7 @@ from airflow_provider_ddbexport.core.snapshot.convert import convert_export
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.progress import Progress
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
@@ -164,6 +165,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
             "Snapshot of %s as of %s: %s rows in %s parts, %s values rescued; %s",
             *(figures[name] for name in ("table", "as_of", "rows", "parts", "rescued", "record")),
         )
+        self.log.info("%s", "\n".join(report_lines(record)))
         tell_outlets(context, self.outlets or (), figures)
         return figures
 

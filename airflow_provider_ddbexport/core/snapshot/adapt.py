@@ -79,7 +79,7 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
         record,
         parts=tuple(parts),
         schemas=(schema,) * len(parts),
-        figures=ShardFigures(seconds={"widen": round(time.perf_counter() - started, 3)}),
+        figures=ShardFigures(seconds={"widen": round(time.perf_counter() - started, 3)}, values=record.figures.values),
     )
 
 

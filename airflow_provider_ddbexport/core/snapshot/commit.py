@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot import layout
@@ -138,6 +139,7 @@ def commit(
     parts: Sequence[Part],
     lake: ObjectStore,
     *,
+    report: Mapping[str, Any] | None = None,
     now: Now = utc_now,
 ) -> CommitRecord:
     """Make *parts*, all of *schema*, the snapshot of *publication*, and return its record.
@@ -164,7 +166,7 @@ def commit(
             as_of=iso(publication.as_of),
         )
     _agree_on_schema(ledger, schema_number, schema, store)
-    record = _record(publication, schema, parts, now())
+    record = _record(publication, schema, parts, report or {}, now())
     try:
         ledger.create(record)
     except ObjectExistsError:
@@ -176,7 +178,13 @@ def commit(
     return record
 
 
-def _record(publication: Publication, schema: Schema, parts: Sequence[Part], published_at: datetime) -> CommitRecord:
+def _record(
+    publication: Publication,
+    schema: Schema,
+    parts: Sequence[Part],
+    report: Mapping[str, Any],
+    published_at: datetime,
+) -> CommitRecord:
     rescued: Counter[str] = Counter()
     for part in parts:
         rescued.update(part.rescued)
@@ -193,6 +201,7 @@ def _record(publication: Publication, schema: Schema, parts: Sequence[Part], pub
         options=publication.options,
         rescued=dict(sorted(rescued.items())),
         writer=WRITER,
+        report=dict(report),
     )
 
 

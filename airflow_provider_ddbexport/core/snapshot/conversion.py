@@ -38,12 +38,14 @@ class ShardFigures:
     Attributes:
         read_bytes: of its data files, compressed.
         json_bytes: of their lines.
-        seconds: by stage: ``read``, ``decode``, ``encode``, ``store``. Stages overlap.
+        seconds: by stage: ``read``, ``decode``, ``encode``, ``store``, and ``widen``. Stages overlap.
+        values: of its parts that are not null, by column.
     """
 
     read_bytes: int = 0
     json_bytes: int = 0
     seconds: dict[str, float] = field(default_factory=dict, hash=False)
+    values: dict[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,15 @@ class _File:
     def __init__(self, path: Path, arrow: pa.Schema) -> None:
         self.path = path
         self.rows = 0
+        self.values: Counter[str] = Counter()
         self.rescued: Counter[str] = Counter()
         self.part = open_part(path, arrow)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write *batch* as one row group."""
         self.rows += batch.num_rows
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            self.values[name] += len(column) - column.null_count
         self.part.write(batch)
 
 
@@ -84,6 +87,7 @@ class PartsWriter:
 
     Attributes:
         schema: what rows are built under now.
+        values: of the finished parts that are not null, by column.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class PartsWriter:
         self._files = 0
         self._rows_until_look = 0
         self._parts: list[tuple[int, Part, Schema]] = []
+        self.values: Counter[str] = Counter()
         self._row_group_bytes = min(ROW_GROUP_BYTES, plan.target.part_bytes)
         self._background = Background()
         self._build_under(plan.schema)
@@ -313,6 +318,7 @@ class PartsWriter:
             put_part(self._store, self._plan, made, file.path)
         file.path.unlink()
         self._parts.append((number, made, schema))
+        self.values.update(file.values)
 
 
 def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -> None:

@@ -9,11 +9,12 @@ from airflow_provider_ddbexport.core.columns import Observation, resolve
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot.adapt import adapt_shard
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
-from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.report import conversion_report
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
@@ -40,11 +41,13 @@ def publish(
     and OutcomeUnknownError when it cannot be told whether the record was written; then nothing is removed.
     """
     store = lake.child(plan.table)
-    existing = Ledger(store).get(plan.as_of)
+    ledger = Ledger(store)
+    existing = ledger.get(plan.as_of)
     if existing is not None:
         return adopt(store, plan.publication, existing)
     agreed = agree(plan, lake, crew or Crew(Stores(root, lake)), progress)
-    return commit(plan.publication, agreed.schema, agreed.schema_number, agreed.parts, lake, now=now)
+    report = conversion_report(agreed.seen, agreed.schema, agreed.parts, agreed.figures, ledger.previous(plan.as_of))
+    return commit(plan.publication, agreed.schema, agreed.schema_number, agreed.parts, lake, report=report, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,15 @@ class Agreed:
 
     Attributes:
         schema_number: link of the table's chain that the schema was agreed with.
+        seen: what all items hold.
+        figures: of all that was done to the shards.
     """
 
     schema: Schema
     schema_number: int
     parts: tuple[Part, ...]
+    seen: Observation
+    figures: tuple[ShardFigures, ...]
 
 
 def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgress | None = None) -> Agreed:
@@ -73,8 +80,15 @@ def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgr
             seen.merge(record.observation)
     number, newest = Ledger(store).newest_schema()
     schema = resolve(seen, plan.target.options, newest)
-    records = _adapted(plan, records, schema, crew, progress)
-    return Agreed(schema, number, tuple(part for record in records for part in record.parts))
+    adapted = _adapted(plan, records, schema, crew, progress)
+    figures = [record.figures for record in adapted]
+    # What was adapted took the first conversion as well, but has only the values of the parts that it has now.
+    figures += [
+        replace(before.figures, values={})
+        for before, after in zip(records, adapted, strict=True)
+        if before is not after
+    ]
+    return Agreed(schema, number, tuple(part for record in adapted for part in record.parts), seen, tuple(figures))
 
 
 def _recorded(plan: ConversionPlan, store: ObjectStore) -> list[ShardRecord]:

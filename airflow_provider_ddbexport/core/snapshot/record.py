@@ -125,6 +125,7 @@ class CommitRecord:
         rescued: number of rescued values by path of the attribute.
         schema: the snapshot's own.
         writer: name and version of what wrote the parts.
+        report: of :func:`.conversion_report`, as JSON values; empty in records that have none.
     """
 
     table: str
@@ -138,6 +139,7 @@ class CommitRecord:
     options: dict[str, Any] = field(default_factory=dict)
     rescued: dict[str, int] = field(default_factory=dict)
     writer: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:

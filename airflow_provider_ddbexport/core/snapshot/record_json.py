@@ -34,6 +34,7 @@ def record_fields(record: CommitRecord) -> dict[str, Any]:
         "options": record.options,
         "rescued": dict(sorted(record.rescued.items())),
         "source": msgspec.to_builtins(record.source),
+        "report": record.report,
         "schema": schema_to_json(record.schema),
         "parts": [part_fields(part) for part in record.parts],
     }
@@ -75,6 +76,7 @@ def record_from_json(body: bytes, *, where: str) -> CommitRecord:
             options=fields["options"],
             rescued=fields["rescued"],
             writer=fields["writer"],
+            report=fields.get("report", {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError, InvalidTimeError, msgspec.ValidationError) as error:
         raise SnapshotDamagedError(

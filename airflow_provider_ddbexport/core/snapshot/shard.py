@@ -199,6 +199,9 @@ class ShardWriter:
             is_built=self._is_building,
             observation=None if self._observer is None else self._observer.observation(),
             figures=ShardFigures(
-                read_bytes, self._json_bytes, {stage: round(took, 3) for stage, took in seconds.items()}
+                read_bytes=read_bytes,
+                json_bytes=self._json_bytes,
+                seconds={stage: round(took, 3) for stage, took in seconds.items()},
+                values=dict(self._parts.values),
             ),
         )
