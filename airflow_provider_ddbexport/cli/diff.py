@@ -24,6 +24,13 @@ def add_command(command: Command) -> None:
     )
     diffing.add_argument("--to", dest="new", metavar="TIME", help="the later snapshot (default: the newest)")
     diffing.add_argument(
+        "--increment",
+        metavar="SOURCE",
+        action="append",
+        default=[],
+        help="folder of an incremental export; those from the one to the other spare the reading of both snapshots",
+    )
+    diffing.add_argument(
         "--out", metavar="FOLDER", help="write the changes there as Parquet, and not only count them; may be the lake"
     )
     diffing.add_argument("--replace", action="store_true", help="take the place of a diff of other contents there")
@@ -32,7 +39,7 @@ def add_command(command: Command) -> None:
 def diff(args: argparse.Namespace) -> int:
     """``ddbexport diff LAKE --table NAME --key ATTR``."""
     from airflow_provider_ddbexport.cli.progress import progress_bar
-    from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair
+    from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair, read_increment
     from airflow_provider_ddbexport.core.snapshot.layout import check_table
     from airflow_provider_ddbexport.core.times import parse_time
 
@@ -47,6 +54,7 @@ def diff(args: argparse.Namespace) -> int:
             table_store,
             pair,
             key=args.key,
+            increments=[read_increment(source, settings.open) for source in args.increment],
             output=output,
             replace=args.replace,
             progress=lambda rows, total: show("diff", rows, total, 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_ddbexport.assets import tell_outlets
-from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair
+from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair, read_increment
 from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -40,6 +40,9 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
     :param since: the instant of the earlier snapshot, ISO 8601 text with an offset, or an aware datetime; by default
         the snapshot before is taken. (templated)
     :param destination: folder for the changes, ``s3://`` or a path; may be the lake. None only counts them. (templated)
+    :param increments: the incremental exports that lead from the earlier snapshot to the later exactly, with old
+        images: addresses, or what :class:`.DynamoDBIncrementalExportOperator` has in XCom under ``exports``. With them,
+        what they tell is taken, and neither snapshot is read. (templated)
     :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable). (templated)
     :param replace: take the place of a diff between the same times that has other contents.
     :param s3_bucket_owner: account id that must own both buckets; not checked if None. (templated)
@@ -50,7 +53,9 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
     """
 
     aws_hook_class = S3Hook
-    template_fields: Sequence[str] = aws_template_fields("record", "since", "destination", "keys", "s3_bucket_owner")
+    template_fields: Sequence[str] = aws_template_fields(
+        "record", "since", "destination", "increments", "keys", "s3_bucket_owner"
+    )
     ui_color = "#e8f0fb"
 
     def __init__(
@@ -59,6 +64,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         record: str,
         since: str | datetime | None = None,
         destination: str | None = None,
+        increments: Sequence[str | Mapping[str, Any]] = (),
         keys: Sequence[str] | None = None,
         replace: bool = False,
         s3_bucket_owner: str | None = None,
@@ -68,6 +74,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         self.record = record
         self.since = since
         self.destination = destination
+        self.increments = increments
         self.keys = keys
         self.replace = replace
         self.s3_bucket_owner = s3_bucket_owner
@@ -88,6 +95,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
                 table_store,
                 find_pair(table_store, later.table, since, later.as_of),
                 key=self._key(published),
+                increments=[read_increment(source, self._store) for source in self._sources()],
                 output=output,
                 replace=self.replace,
             )
@@ -98,6 +106,10 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         )
         tell_outlets(context, self.outlets or (), figures)
         return figures
+
+    def _sources(self) -> list[str]:
+        given = [self.increments] if isinstance(self.increments, str) else self.increments
+        return [one if isinstance(one, str) else str(one["source"]) for one in given]
 
     def _key(self, published: Published) -> Sequence[str]:
         if self.keys is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from emulated_lake import BUCKET, LAKE, EmulatedLake, task_context
 
 from airflow_provider_ddbexport.assets import snapshot_asset
+from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.operators.snapshot_diff import DynamoDBSnapshotDiffOperator
 
 
@@ -76,6 +78,32 @@ def test_another_snapshot_than_the_one_before_can_be_asked_for(lake: EmulatedLak
     lake.dynamodb.delete_table(TableName="Reviews")
     figures = diff(third["record"], since=first["as_of"], keys="Id")
     assert (figures["added"], figures["record"], figures["parts"]) == (2, None, 0)
+
+
+def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake) -> None:
+    """Given as addresses or as the incremental export's XCom; the counts are those of the snapshots."""
+    first = lake.publish()
+    lake.put({"Id": {"S": "sesame-1"}, "Rating": {"N": "1"}}, {"Id": {"S": "sesame-3"}})
+    lake.aws.clock.advance(timedelta(minutes=20))
+    second = lake.publish()
+    joined = diff(second["record"], keys="Id")
+    made = lake.dynamodb.export_table_to_point_in_time(
+        TableArn=second["table_arn"],
+        S3Bucket=BUCKET,
+        ExportType="INCREMENTAL_EXPORT",
+        IncrementalExportSpecification={
+            "ExportFromTime": parse_time(first["as_of"]),
+            "ExportToTime": parse_time(second["as_of"]),
+        },
+    )["ExportDescription"]
+    source = f"s3://{BUCKET}/AWSDynamoDB/{made['ExportArn'].rpartition('/')[2]}"
+    while (
+        lake.dynamodb.describe_export(ExportArn=made["ExportArn"])["ExportDescription"]["ExportStatus"] != "COMPLETED"
+    ):
+        pass
+    for increments in (source, [source], [{"source": source, "from_time": first["as_of"]}]):
+        assert diff(second["record"], keys="Id", increments=increments) == {**joined, "method": "increments"}
+    assert (joined["added"], joined["changed"], joined["method"]) == (1, 1, "key join")
 
 
 def test_what_no_retry_can_mend_fails_at_once(lake: EmulatedLake) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "diff"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "merge"))
 from diffed_lake import KEY, lake_of
-from snapshot_exports import reviews
+from increments import HOUR, START, change, write_increment
+from snapshot_exports import reviews, write_export
 
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
+from airflow_provider_ddbexport.core.snapshot import convert_export
+from airflow_provider_ddbexport.core.store import LocalStore
 
 COUNTS = ("added", "changed", "removed", "unchanged")
 KEYS = [argument for name in KEY for argument in ("--key", name)]
@@ -46,6 +50,25 @@ def test_changes_are_counted_and_written_where_asked(
     out = capsys.readouterr().out
     assert result["record"] in out
     assert len(list((tmp_path / "out").rglob("*.parquet"))) == result["parts"] == 1
+
+
+def test_increments_between_the_snapshots_can_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One between the two tells the same as they do."""
+    before, after = reviews(2), [{**reviews(1)[0], "Rating": {"N": "9"}}, *reviews(3)[1:]]
+    lake = LocalStore(tmp_path / "lake")
+    for number, (items, as_of) in enumerate(((before, START), (after, START + HOUR))):
+        convert_export(*write_export(tmp_path / str(number), items, as_of=as_of, number=number), lake)
+    lines = [
+        change(1, {name: after[0][name] for name in KEY}, before[0], after[0]),
+        change(2, {name: after[2][name] for name in KEY}, None, after[2]),
+    ]
+    increment = write_increment(tmp_path, lines)
+    told = {}
+    for arguments in ([], ["--increment", increment.source]):
+        assert main(["diff", str(lake.root), "--table", "reviews", *KEYS, *arguments, "--json"]) == FINE
+        result = json.loads(capsys.readouterr().out)
+        told[result["method"]] = [result[name] for name in COUNTS]
+    assert told == {"key join": [1, 1, 0, 1], "increments": [1, 1, 0, 1]}
 
 
 def test_a_wrong_call_is_told_from_what_is_not_there(lake: str, capsys: pytest.CaptureFixture[str]) -> None:

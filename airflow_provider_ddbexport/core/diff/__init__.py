@@ -1,7 +1,18 @@
 """What changed between two published snapshots of a table: counts, and the changes themselves as Parquet."""
 
+from airflow_provider_ddbexport.core.diff.by_increments import read_increment
 from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Counts
 from airflow_provider_ddbexport.core.diff.diff import Pair, diff_snapshots, find_pair
 from airflow_provider_ddbexport.core.diff.record import DiffRecord, diff_figures
 
-__all__ = ["Change", "ChangeKind", "Counts", "DiffRecord", "Pair", "diff_figures", "diff_snapshots", "find_pair"]
+__all__ = [
+    "Change",
+    "ChangeKind",
+    "Counts",
+    "DiffRecord",
+    "Pair",
+    "diff_figures",
+    "diff_snapshots",
+    "find_pair",
+    "read_increment",
+]

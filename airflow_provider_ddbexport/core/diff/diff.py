@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airflow_provider_ddbexport.core.columns import schema_to_json
+from airflow_provider_ddbexport.core.diff.by_increments import changes_of_increments
 from airflow_provider_ddbexport.core.diff.changes import Counts, Take
 from airflow_provider_ddbexport.core.diff.columns import ChangesBuilder, diff_schema
 from airflow_provider_ddbexport.core.diff.key_join import OnRows, join_by_key
@@ -16,6 +17,7 @@ from airflow_provider_ddbexport.core.diff.layout import changes_folder
 from airflow_provider_ddbexport.core.diff.publish import DiffPlace
 from airflow_provider_ddbexport.core.diff.record import DiffRecord
 from airflow_provider_ddbexport.core.diff.writer import ChangesWriter
+from airflow_provider_ddbexport.core.merge.compact import Increment
 from airflow_provider_ddbexport.core.snapshot.commit import Now, utc_now
 from airflow_provider_ddbexport.core.snapshot.items import find_snapshot
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
@@ -62,6 +64,7 @@ def diff_snapshots(
     pair: Pair,
     *,
     key: Sequence[str],
+    increments: Sequence[Increment] = (),
     output: ObjectStore | None = None,
     replace: bool = False,
     progress: OnProgress | None = None,
@@ -71,18 +74,23 @@ def diff_snapshots(
 
     *table_store* is the table's folder in the lake, *key* are the attributes of the table's key. With *output* the
     changes are written there, as :mod:`.layout` and :mod:`.columns` have it; without, they are only counted. Items are
-    the same when they are equal as items, whatever their columns are.
+    the same when they are equal as items, whatever their columns are. With *increments*, the incremental exports from
+    the one snapshot to the other, neither snapshot is read: the changes are those that the increments tell of.
 
     Readers see all changes or none: the record is written last. Repeating it is safe and, once it is written, cheap.
-    Memory does not grow with the snapshots. Raises BadCallError for a key that is none, SnapshotDamagedError, and
-    SnapshotExistsError when there is a diff of the same times but of other snapshots, unless *replace* is set.
+    Memory does not grow with the snapshots. Raises BadCallError for a key that is none and for increments that do not
+    tell the difference, ExportChainError, SnapshotDamagedError, the errors of reading exports, and SnapshotExistsError
+    when there is a diff of the same times but of other contents, unless *replace* is set.
     """
     if not key or len(set(key)) < len(key):
         raise BadCallError(f"key: expected the attributes of the table's key, each once, found {', '.join(key)!r}")
     schema = diff_schema(pair.old.schema, pair.new.schema)
+    arns = tuple(sorted({increment.export.summary.export_arn for increment in increments}))
     digest = digest_of({"old": pair.old.digest, "new": pair.new.digest, "key": list(key)})
 
     def compare(take: Take | None) -> Counts:
+        if increments:
+            return changes_of_increments(increments, pair.old, pair.new, key, take=take)
         return join_by_key(table_store, pair.old, pair.new, key, take=take, on_rows=_counter(pair, progress))
 
     def record(counts: Counts, parts: tuple[Part, ...]) -> DiffRecord:
@@ -92,8 +100,8 @@ def diff_snapshots(
             new=pair.new.as_of,
             key=tuple(key),
             counts=counts,
-            method="key join",
-            increments=(),
+            method="increments" if increments else "key join",
+            increments=arns,
             parts=parts,
             schema=schema,
             digest=digest,
@@ -108,7 +116,9 @@ def diff_snapshots(
     settled = place.settled(replace=replace)
     if settled is not None:
         return settled
-    parts_digest = digest_of({"contents": digest, "schema": schema_to_json(schema), "writer": WRITER})
+    parts_digest = digest_of(
+        {"contents": digest, "schema": schema_to_json(schema), "increments": arns, "writer": WRITER}
+    )
     with tempfile.TemporaryDirectory(prefix="ddbexport-") as local:
         builder = ChangesBuilder(schema, key)
         with ChangesWriter(builder, place.store, place.folder, parts_digest, Path(local)) as writer:

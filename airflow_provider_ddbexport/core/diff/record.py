@@ -34,7 +34,7 @@ class DiffRecord:
         key: attributes of the table's key.
         counts: keys by what became of them.
         method: ``key join`` of the snapshots, or ``increments``, whose changes they are.
-        increments: ARNs of the exports for the latter.
+        increments: ARNs of the exports for the latter, sorted.
         parts: in which the changes are; none where they were only counted.
         schema: of ``old`` and ``new`` in the parts.
         digest: of the two snapshots' contents and the key; two diffs with the same digest have the same changes.
