@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME, exports_key
+from airflow_provider_ddbexport.core.export.manifest import exports_key
 from airflow_provider_ddbexport.core.export.model import Export
 from airflow_provider_ddbexport.core.scan.finish import abandon_scan, finish_scan
-from airflow_provider_ddbexport.core.scan.journal import (
-    PLAN_NAME,
-    STATE_FOLDER,
-    Journal,
-    ShardDone,
-    read_done,
-    shard_folder,
-)
-from airflow_provider_ddbexport.core.scan.pacing import Pacer, rate_text
-from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
-from airflow_provider_ddbexport.core.scan.plan import (
-    OUTPUT_FORMAT,
-    ScanPlan,
-    choose_segments,
-    require_possible,
-    require_same,
-)
-from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage, ScanProgress, log
+from airflow_provider_ddbexport.core.scan.journal import PLAN_NAME, STATE_FOLDER, ShardDone
+from airflow_provider_ddbexport.core.scan.plan import OUTPUT_FORMAT, ScanPlan
+from airflow_provider_ddbexport.core.scan.progress import ScanPage, ScanProgress
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
-from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_scan, remember
+from airflow_provider_ddbexport.core.scan.resumption import Resumption
+from airflow_provider_ddbexport.core.scan.scanning import begin_scan, read_shard
 from airflow_provider_ddbexport.core.scan.settings import Now, ReadBudgetOptions, ScanSettings, utc_now
-from airflow_provider_ddbexport.core.scan.shard import WORKERS, GroupLimits, ShardScan
-from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
+from airflow_provider_ddbexport.core.scan.shard import WORKERS, GroupLimits, Uploads
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
-from airflow_provider_ddbexport.core.times import iso, parse_time
-from airflow_provider_ddbexport.errors import BadCallError
 
 
 def scan_backup(
@@ -143,46 +125,20 @@ def plan_scan(
     :func:`finish_scan` once they are through. Raises ScanResumeError where *resumption* finds a scan that was started
     as another one.
     """
-    require_possible(segments, shards)
-    budget = budget or ReadBudgetOptions()
-    table = describe_table(dynamodb, request.table_name, request.index_name)
-    rate = _rate(dynamodb, request, budget, 1.0)()
     prefix = prefix.strip("/") or None if prefix else None
-    root = destination.child(exports_key(prefix))
-    count = choose_segments(table, segments, rate, shards)
-    if resumption is not None and (found := find_scan(root, resumption)) is not None:
-        require_same(found, table, request, segments, shards)
-        log.info("Scan %s of %s is resumed", found.export_id, table.name)
-        return found
-    started_at = parse_time(now())
-    plan = ScanPlan(
-        export_id=f"0{int(started_at.timestamp() * 1000)}-{secrets.token_hex(4)}",
+    return begin_scan(
+        dynamodb,
+        destination.child(exports_key(prefix)),
+        request,
         bucket=bucket,
         prefix=prefix,
-        table_name=table.name,
-        table_arn=table.arn,
-        table_id=table.table_id,
-        key_schema=table.key_schema,
-        segments=count,
-        shards=shards,
-        index_name=request.index_name,
-        is_consistent=request.is_consistent,
-        filter_expression=request.filter_expression,
-        projection_expression=request.projection_expression,
-        names=dict(request.names),
-        values_digest=request.values_digest(),
         output_format=OUTPUT_FORMAT,
-        started_at=started_at,
-        size_bytes=table.size_bytes,
-        pointer_key=None if resumption is None else resumption.key,
+        segments=segments,
+        shards=shards,
+        resumption=resumption,
+        budget=budget,
+        now=now,
     )
-    # Before anything is read, which costs: it shows that the destination can be written to.
-    root.write(f"{plan.export_id}/{STARTED_NAME}", b"")
-    root.create(f"{plan.export_id}/{STATE_FOLDER}/{PLAN_NAME}", plan.to_json())
-    if resumption is not None:
-        plan = remember(root, resumption, plan)
-    log.info("Scan %s of %s: %d segments, read budget %s", plan.export_id, table.name, plan.segments, rate_text(rate))
-    return plan
 
 
 def read_plan(destination: ObjectStore, prefix: str | None, export_id: str) -> ScanPlan:
@@ -206,101 +162,6 @@ def scan_shard(
     A shard that is through already is not read again. Every process has the budget divided by the shards that are not
     through, so that together they keep it, and the last ones have more of it.
     """
-    settings = settings or ScanSettings()
-    if not 0 <= shard < plan.shards:
-        raise BadCallError(f"shard: expected 0 to {plan.shards - 1}, found {shard}")
     root = destination.child(exports_key(plan.prefix))
-    folder = shard_folder(plan.export_id, shard)
-    if (done := read_done(root, folder)) is not None:
-        return done
-    table = describe_table(dynamodb, request.table_name, request.index_name)
-    require_same(plan, table, request, None, plan.shards)
-    journal = Journal(root, plan.export_id, shard, plan.shard_segments(shard))
-    rate = _rate(dynamodb, request, settings.budget, 1.0)
-
-    def shared_rate() -> float | None:
-        whole = rate()
-        return None if whole is None else whole / _shards_left(root, plan)
-
-    pacer = Pacer(
-        page_source(dynamodb),
-        shared_rate,
-        is_consistent=plan.is_consistent,
-        retries=settings.retries,
-        stop=settings.stop,
-        page_items=settings.page_items,
-    )
-    positions = journal.positions().values()
-    spent = sum(position.units for position in positions)
-    whole = plan.size_bytes / 4096 * (1.0 if plan.is_consistent else 0.5) / plan.shards
-    meter = Meter(
-        pacer,
-        segments=len(positions),
-        segments_done=sum(position.is_done for position in positions),
-        expected_units=max(whole - spent, 0.0) or None,
-        on_page=settings.on_page,
-        on_progress=settings.on_progress,
-    )
-    ShardScan(
-        root,
-        plan.export_id,
-        journal,
-        pacer,
-        request.parameters(plan.segments),
-        meter=meter,
-        stop=settings.stop,
-        workers=usable_workers(dynamodb, settings.workers),
-        limits=settings.limits,
-        clock=settings.retries.clock,
-    ).run()
-    return journal.finish(_done(journal, settings.now))
-
-
-def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions, share: float) -> Callable[[], float | None]:
-    return read_rate(
-        dynamodb,
-        request.table_name,
-        request.index_name,
-        read_units=budget.read_units,
-        read_percent=budget.read_percent,
-        ceiling_units=budget.ceiling_units,
-        share=share,
-    )
-
-
-def _shards_left(root: ObjectStore, plan: ScanPlan) -> int:
-    """Return how many shards may still read. A shard that is through never reads again, so this only falls."""
-    if plan.shards == 1:
-        return 1
-    return max(
-        1,
-        sum(not root.exists(f"{shard_folder(plan.export_id, shard)}/done.json") for shard in range(plan.shards)),
-    )
-
-
-def _done(journal: Journal, now: Now) -> ShardDone:
-    positions = sorted(journal.positions().values(), key=lambda position: position.items)
-    items = sum(position.items for position in positions)
-    busiest = positions[-1]
-    share = busiest.items / items if items else 0.0
-    even = 1 / len(positions)
-    if items and share > 3 * even:
-        log.warning(
-            "Scan: segment %d has %.0f %% of the items, %.1f times its even share; the table's keys are skewed",
-            busiest.segment,
-            100 * share,
-            share / even,
-        )
-    files = [checkpoint.file for checkpoint in journal.checkpoints if checkpoint.file is not None]
-    return ShardDone(
-        files=files,
-        items=sum(file.item_count for file in files),
-        scanned_items=items,
-        pages=sum(position.pages for position in positions),
-        units=sum(checkpoint.units for checkpoint in journal.checkpoints),
-        response_bytes=sum(checkpoint.response_bytes for checkpoint in journal.checkpoints),
-        ended_at=iso(parse_time(now())),
-        busiest_segment=busiest.segment,
-        busiest_share=round(share, 4),
-        runs=journal.run,
-    )
+    upload = Uploads(root, f"{plan.export_id}/data")
+    return read_shard(dynamodb, root, plan, request, upload, shard=shard, settings=settings or ScanSettings())

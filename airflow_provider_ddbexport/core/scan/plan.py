@@ -16,6 +16,7 @@ MAX_SEGMENTS = 1_000_000
 """DynamoDB's limit."""
 
 OUTPUT_FORMAT = "DYNAMODB_JSON"
+"""Of backups."""
 
 _SEGMENT_BYTES = 128 << 20
 _SEGMENT_RCU = 500.0
@@ -30,6 +31,7 @@ class ScanPlan:
         key_schema: of what is scanned, table or index.
         segments: TotalSegments; a segment number means nothing without it.
         shards: how many processes share the segments: segment % shards is the process.
+        output_format: what the pages become, and how, in words.
         values_digest: of the expressions' values, which are not written down.
         size_bytes: of the table when the scan began, for the time that is left.
         pointer_key: where it is noted under which name the scan is found; None where it cannot be resumed.
@@ -89,9 +91,13 @@ def choose_segments(table: TableFacts, segments: int | None, rate_rcu: float | N
     return max(min(max(by_size, by_rate, _FEWEST_SEGMENTS), _MOST_SEGMENTS), shards)
 
 
-def require_same(plan: ScanPlan, table: TableFacts, request: ScanRequest, segments: int | None, shards: int) -> None:
+def require_same(
+    plan: ScanPlan, table: TableFacts, request: ScanRequest, *, segments: int | None, shards: int, output_format: str
+) -> None:
     """Raise ScanResumeError that names every difference between *plan* and what is asked for now."""
-    differences = list(_differences(plan, table, request, segments, shards))
+    differences = list(
+        _differences(plan, table, request, segments=segments, shards=shards, output_format=output_format)
+    )
     if differences:
         raise ScanResumeError(
             f"the scan {plan.export_id} of {plan.table_name} cannot be resumed: {'; '.join(differences)}; ask for "
@@ -102,7 +108,7 @@ def require_same(plan: ScanPlan, table: TableFacts, request: ScanRequest, segmen
 
 
 def _differences(
-    plan: ScanPlan, table: TableFacts, request: ScanRequest, segments: int | None, shards: int
+    plan: ScanPlan, table: TableFacts, request: ScanRequest, *, segments: int | None, shards: int, output_format: str
 ) -> Sequence[str]:
     pairs: list[tuple[str, object, object]] = [
         ("table", plan.table_arn, table.arn),
@@ -115,7 +121,7 @@ def _differences(
         ("filter", plan.filter_expression, request.filter_expression),
         ("projection", plan.projection_expression, request.projection_expression),
         ("expression names", plan.names, dict(request.names)),
-        ("format", plan.output_format, OUTPUT_FORMAT),
+        ("format", plan.output_format, output_format),
     ]
     found = [f"{what}: started with {before}, asked for {now}" for what, before, now in pairs if before != now]
     if plan.values_digest != request.values_digest():

@@ -49,6 +49,26 @@ class GroupLimits:
     pages: int | None = None
 
 
+Deliver = Callable[[PageGroup], FileEntry]
+"""Makes the items of a group that is closed durable, and returns what they are called. From several threads."""
+
+
+class Uploads:
+    """Delivers groups as the data files they are."""
+
+    def __init__(self, root: ObjectStore, folder: str) -> None:
+        self._root = root
+        self._folder = folder
+        self._uploads = threading.BoundedSemaphore(_UPLOADS)
+
+    def __call__(self, group: PageGroup) -> FileEntry:
+        """Write the data file into the folder, under a name of its own."""
+        file = FileEntry(key=f"{self._folder}/{data_file_name()}.json.gz", item_count=group.items, md5=group.md5)
+        with self._uploads:
+            self._root.write_file(file.key, group.path)
+        return file
+
+
 def rotated(segments: Iterable[int], workers: int) -> list[int]:
     """Return *segments* so that those scanned at the same time lie far apart: neighbours share a partition."""
     ordered = list(segments)
@@ -62,12 +82,11 @@ class ShardScan:
 
     def __init__(
         self,
-        root: ObjectStore,
-        export_id: str,
         journal: Journal,
         pacer: Pacer,
         parameters: dict[str, Any],
         *,
+        deliver: Deliver,
         meter: Meter,
         stop: threading.Event,
         workers: int = WORKERS,
@@ -75,9 +94,8 @@ class ShardScan:
         clock: Callable[[], float],
     ) -> None:
         """Take *parameters* of boto3's scan, which lack Segment, Limit and ExclusiveStartKey."""
-        self._root = root
-        self._export_id = export_id
         self._journal = journal
+        self._deliver = deliver
         self._pacer = pacer
         self._parameters = parameters
         self._meter = meter
@@ -91,7 +109,6 @@ class ShardScan:
         self._left = len(unfinished)
         self._idle = 0
         self._changed = threading.Condition()
-        self._uploads = threading.BoundedSemaphore(_UPLOADS)
         self._numbers = itertools.count()
 
     def run(self) -> None:
@@ -188,18 +205,12 @@ class ShardScan:
         return bool(self._idle and active > 1 and group.response_bytes >= _GIVEN_UP_FROM_BYTES)
 
     def _checkpoint(self, group: PageGroup, reached: dict[int, Position]) -> None:
-        """Make the group durable: its data file first, then what it stands for."""
+        """Make the group durable: its items first, then what they stand for."""
         moved = [position for segment, position in reached.items() if position != self._positions[segment]]
         if not moved:
             return
         group.close()
-        file = None
-        if group.items:
-            file = FileEntry(
-                key=f"{self._export_id}/data/{data_file_name()}.json.gz", item_count=group.items, md5=group.md5
-            )
-            with self._uploads:
-                self._root.write_file(file.key, group.path)
+        file = self._deliver(group) if group.items else None
         self._journal.commit(
             Checkpoint(
                 positions=moved,

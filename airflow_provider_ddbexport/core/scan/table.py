@@ -78,14 +78,12 @@ def read_rate(
     read_units: float | None = None,
     read_percent: float | None = None,
     ceiling_units: float | None = None,
-    share: float = 1.0,
 ) -> RateReader:
     """Return what reads the budget, units a second, each time it is called.
 
     *read_units* is absolute. *read_percent* is of the provisioned capacity as it is then, by default
     :data:`DEFAULT_READ_PERCENT`; on demand it is of *ceiling_units* or of the maximum set for the table, and without
-    either there is no budget (None), unless a percentage was asked for, which is a BadCallError. *share* is the part
-    of it this process may use.
+    either there is no budget (None), unless a percentage was asked for, which is a BadCallError.
     """
     for name, value in (("read_units", read_units), ("read_percent", read_percent), ("ceiling_units", ceiling_units)):
         if value is not None and not value > 0:
@@ -95,7 +93,7 @@ def read_rate(
     if read_percent is not None and read_percent > 100:
         raise BadCallError(f"read_percent: expected at most 100, found {read_percent}")
     if read_units is not None:
-        return lambda: read_units * share
+        return lambda: read_units
 
     def rate() -> float | None:
         facts = describe_table(dynamodb, table_name, index_name)
@@ -107,6 +105,6 @@ def read_rate(
                     "state a ceiling (ceiling_units) or the budget itself (read_units)"
                 )
             return None
-        return capacity * (read_percent or DEFAULT_READ_PERCENT) / 100 * share
+        return capacity * (read_percent or DEFAULT_READ_PERCENT) / 100
 
     return rate

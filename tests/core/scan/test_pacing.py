@@ -175,7 +175,6 @@ PROVISIONED = {"BillingModeSummary": {}, "ProvisionedThroughput": {"ReadCapacity
         (PROVISIONED, {}, 200.0),
         (PROVISIONED, {"read_percent": 10}, 40.0),
         (PROVISIONED, {"read_units": 7}, 7.0),
-        (PROVISIONED, {"read_percent": 10, "share": 0.25}, 10.0),
         ({}, {}, None),
         ({}, {"read_units": 9}, 9.0),
         ({}, {"ceiling_units": 1000}, 500.0),

@@ -1,0 +1,199 @@
+"""Scans, whatever they are written as: begun under a plan, and read shard by shard into what takes groups of pages."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME
+from airflow_provider_ddbexport.core.scan.journal import (
+    PLAN_NAME,
+    STATE_FOLDER,
+    Journal,
+    ShardDone,
+    read_done,
+    shard_folder,
+)
+from airflow_provider_ddbexport.core.scan.pacing import Pacer, rate_text
+from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
+from airflow_provider_ddbexport.core.scan.plan import ScanPlan, choose_segments, require_possible, require_same
+from airflow_provider_ddbexport.core.scan.progress import Meter, log
+from airflow_provider_ddbexport.core.scan.request import ScanRequest
+from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_scan, remember
+from airflow_provider_ddbexport.core.scan.settings import Now, ReadBudgetOptions, ScanSettings, utc_now
+from airflow_provider_ddbexport.core.scan.shard import Deliver, ShardScan
+from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.errors import BadCallError
+
+
+def begin_scan(
+    dynamodb: Any,
+    root: ObjectStore,
+    request: ScanRequest,
+    *,
+    bucket: str,
+    prefix: str | None,
+    output_format: str,
+    segments: int | None = None,
+    shards: int = 1,
+    resumption: Resumption | None = None,
+    budget: ReadBudgetOptions | None = None,
+    now: Now = utc_now,
+) -> ScanPlan:
+    """Return the plan of the scan to go on with, or of a new one, written down in *root*.
+
+    *output_format* says all that decides what the pages become. Raises ScanResumeError where *resumption* finds a scan
+    that was started as another one.
+    """
+    require_possible(segments, shards)
+    budget = budget or ReadBudgetOptions()
+    table = describe_table(dynamodb, request.table_name, request.index_name)
+    rate = _rate(dynamodb, request, budget)()
+    count = choose_segments(table, segments, rate, shards)
+    if resumption is not None and (found := find_scan(root, resumption)) is not None:
+        require_same(found, table, request, segments=segments, shards=shards, output_format=output_format)
+        log.info("Scan %s of %s is resumed", found.export_id, table.name)
+        return found
+    started_at = parse_time(now())
+    plan = ScanPlan(
+        export_id=f"0{int(started_at.timestamp() * 1000)}-{secrets.token_hex(4)}",
+        bucket=bucket,
+        prefix=prefix,
+        table_name=table.name,
+        table_arn=table.arn,
+        table_id=table.table_id,
+        key_schema=table.key_schema,
+        segments=count,
+        shards=shards,
+        index_name=request.index_name,
+        is_consistent=request.is_consistent,
+        filter_expression=request.filter_expression,
+        projection_expression=request.projection_expression,
+        names=dict(request.names),
+        values_digest=request.values_digest(),
+        output_format=output_format,
+        started_at=started_at,
+        size_bytes=table.size_bytes,
+        pointer_key=None if resumption is None else resumption.key,
+    )
+    # Before anything is read, which costs: it shows that the destination can be written to.
+    root.write(f"{plan.export_id}/{STARTED_NAME}", b"")
+    root.create(f"{plan.export_id}/{STATE_FOLDER}/{PLAN_NAME}", plan.to_json())
+    if resumption is not None:
+        plan = remember(root, resumption, plan)
+    log.info("Scan %s of %s: %d segments, read budget %s", plan.export_id, table.name, plan.segments, rate_text(rate))
+    return plan
+
+
+def read_shard(
+    dynamodb: Any,
+    root: ObjectStore,
+    plan: ScanPlan,
+    request: ScanRequest,
+    deliver: Deliver,
+    *,
+    shard: int,
+    settings: ScanSettings,
+) -> ShardDone:
+    """Give what is missing of one shard to *deliver*, within its part of the budget; return what it has come to.
+
+    A shard that is through already is not read again. Every process has the budget divided by the shards that are not
+    through, so that together they keep it, and the last ones have more of it.
+    """
+    if not 0 <= shard < plan.shards:
+        raise BadCallError(f"shard: expected 0 to {plan.shards - 1}, found {shard}")
+    folder = shard_folder(plan.export_id, shard)
+    if (done := read_done(root, folder)) is not None:
+        return done
+    table = describe_table(dynamodb, request.table_name, request.index_name)
+    require_same(plan, table, request, segments=None, shards=plan.shards, output_format=plan.output_format)
+    journal = Journal(root, plan.export_id, shard, plan.shard_segments(shard))
+    rate = _rate(dynamodb, request, settings.budget)
+
+    def shared_rate() -> float | None:
+        whole = rate()
+        return None if whole is None else whole / _shards_left(root, plan)
+
+    pacer = Pacer(
+        page_source(dynamodb),
+        shared_rate,
+        is_consistent=plan.is_consistent,
+        retries=settings.retries,
+        stop=settings.stop,
+        page_items=settings.page_items,
+    )
+    positions = journal.positions().values()
+    spent = sum(position.units for position in positions)
+    whole = plan.size_bytes / 4096 * (1.0 if plan.is_consistent else 0.5) / plan.shards
+    meter = Meter(
+        pacer,
+        segments=len(positions),
+        segments_done=sum(position.is_done for position in positions),
+        expected_units=max(whole - spent, 0.0) or None,
+        on_page=settings.on_page,
+        on_progress=settings.on_progress,
+    )
+    ShardScan(
+        journal,
+        pacer,
+        request.parameters(plan.segments),
+        deliver=deliver,
+        meter=meter,
+        stop=settings.stop,
+        workers=usable_workers(dynamodb, settings.workers),
+        limits=settings.limits,
+        clock=settings.retries.clock,
+    ).run()
+    return journal.finish(_done(journal, settings.now))
+
+
+def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions) -> Callable[[], float | None]:
+    return read_rate(
+        dynamodb,
+        request.table_name,
+        request.index_name,
+        read_units=budget.read_units,
+        read_percent=budget.read_percent,
+        ceiling_units=budget.ceiling_units,
+    )
+
+
+def _shards_left(root: ObjectStore, plan: ScanPlan) -> int:
+    """Return how many shards may still read. A shard that is through never reads again, so this only falls."""
+    if plan.shards == 1:
+        return 1
+    return max(
+        1,
+        sum(not root.exists(f"{shard_folder(plan.export_id, shard)}/done.json") for shard in range(plan.shards)),
+    )
+
+
+def _done(journal: Journal, now: Now) -> ShardDone:
+    positions = sorted(journal.positions().values(), key=lambda position: position.items)
+    items = sum(position.items for position in positions)
+    busiest = positions[-1]
+    share = busiest.items / items if items else 0.0
+    even = 1 / len(positions)
+    if items and share > 3 * even:
+        log.warning(
+            "Scan: segment %d has %.0f %% of the items, %.1f times its even share; the table's keys are skewed",
+            busiest.segment,
+            100 * share,
+            share / even,
+        )
+    files = [checkpoint.file for checkpoint in journal.checkpoints if checkpoint.file is not None]
+    return ShardDone(
+        files=files,
+        items=sum(file.item_count for file in files),
+        scanned_items=items,
+        pages=sum(position.pages for position in positions),
+        units=sum(checkpoint.units for checkpoint in journal.checkpoints),
+        response_bytes=sum(checkpoint.response_bytes for checkpoint in journal.checkpoints),
+        ended_at=iso(parse_time(now())),
+        busiest_segment=busiest.segment,
+        busiest_share=round(share, 4),
+        runs=journal.run,
+    )
