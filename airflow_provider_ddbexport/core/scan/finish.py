@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from airflow_provider_ddbexport.core.export.manifest import FILES_NAME, exports_key
 from airflow_provider_ddbexport.core.export.model import (
@@ -40,7 +41,7 @@ def finish_scan(destination: ObjectStore, plan: ScanPlan) -> Export:
             key=lambda file: file.key,
         )
     )
-    export = write_manifests(root, _summary(plan, done, files), files)
+    export = write_manifests(root, scan_summary(plan, done, files), files)
     finished(root, plan)
     kept = {file.key for file in files}
     for info in list(root.list(f"{plan.export_id}/data")):
@@ -57,8 +58,9 @@ def abandon_scan(destination: ObjectStore, plan: ScanPlan) -> None:
             root.delete(info.key)
 
 
-def _summary(plan: ScanPlan, done: list[ShardDone], files: tuple[DataFile, ...]) -> ExportSummary:
-    ended_at = max(parse_time(shard.ended_at) for shard in done)
+def scan_summary(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFile, ...]) -> ExportSummary:
+    """Return the summary of a scan whose shards came to *done* and *files*."""
+    ended_at = max((parse_time(shard.ended_at) for shard in done), default=plan.started_at)
     return ExportSummary(
         version=FULL_VERSION,
         export_arn=f"{plan.table_arn}/scan/{plan.export_id}",

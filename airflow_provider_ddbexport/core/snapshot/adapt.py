@@ -41,15 +41,22 @@ def adapt_shard(
     Parts that lack columns or have narrower numbers are widened, without reading the export; otherwise the shard is
     converted again. Either is recorded, so repeating it is safe and cheap.
     """
-    under = plan.under(schema)
+    widened = widened_shard(plan, record, schema, lake=lake)
+    return widened or convert_shard(plan.under(schema), plan.shards[record.shard], root=root, lake=lake, tick=tick)
+
+
+def widened_shard(
+    plan: ConversionPlan, record: ShardRecord, schema: Schema, *, lake: ObjectStore
+) -> ShardRecord | None:
+    """Return the record of the shard of *record* under *schema*, widened or recorded before; None for neither."""
     store = lake.child(plan.table)
-    conversion = Conversion(store, under)
+    conversion = Conversion(store, plan.under(schema))
     found = conversion.find(record.shard)
     if found is None and _is_widenable(record, schema):
         found = _widened(plan, record, schema, store)
         if found is not None:
             conversion.keep(found)
-    return found or convert_shard(under, plan.shards[record.shard], root=root, lake=lake, tick=tick)
+    return found
 
 
 def _is_widenable(record: ShardRecord, schema: Schema) -> bool:
@@ -68,7 +75,7 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
             if own == schema:
                 parts.append(part)
                 continue
-            if not _fetch(store, part, narrow):
+            if not fetched(store, part, narrow):
                 return None
             try:
                 widen_part(narrow, wide, part_schema(schema))
@@ -83,7 +90,7 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
     )
 
 
-def _fetch(store: ObjectStore, part: Part, path: Path) -> bool:
+def fetched(store: ObjectStore, part: Part, path: Path) -> bool:
     """Make *path* hold *part*, and return whether it does: it may be gone or damaged."""
     sha256 = hashlib.sha256()
     try:

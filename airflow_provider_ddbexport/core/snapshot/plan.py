@@ -85,6 +85,7 @@ class Target:
             item_count=summary.item_count,
             billed_bytes=summary.billed_bytes,
             verified=(*export.checked, *CHECKED_BY_READING),
+            scan=summary.scan,
         )
         return Publication(
             table=self.table,

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.export.model import ScanDetails
 from airflow_provider_ddbexport.core.times import iso
 
 WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}"
@@ -89,6 +90,8 @@ class Source:
     verified: tuple[str, ...]
     ancestry: tuple[Ancestor, ...] = ()
     """The exports that a merged snapshot is made of: the full one, then every increment since."""
+    scan: ScanDetails | None = None
+    """How a table was scanned, which is no point in time: when, by what it was filtered; None for other exports."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,59 @@
+"""Parts turned back into the data file they were made of, where their group is to be converted under another schema."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+from isal import igzip
+
+from airflow_provider_ddbexport.core.columns import restore
+from airflow_provider_ddbexport.core.export.model import DataFile
+from airflow_provider_ddbexport.core.snapshot.adapt import fetched
+from airflow_provider_ddbexport.core.snapshot.conversion import ShardRecord
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
+from airflow_provider_ddbexport.core.store.local import LocalStore
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import PublishRaceError
+
+_BATCH_ROWS = 128
+"""An item has at most 400 KB, so at most about 50 MB of values are in memory at once."""
+
+
+@contextlib.contextmanager
+def restaged(
+    store: ObjectStore, plan: ConversionPlan, record: ShardRecord
+) -> Iterator[tuple[ObjectStore, ConversionPlan]]:
+    """Give a store with one data file of all items of *record*, and the plan of its conversion.
+
+    Nothing is lost: what a part holds gives its items back, value for value. Raises PublishRaceError where a part is
+    gone.
+    """
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+        path, fetched_part = Path(folder, "items.json.gz"), Path(folder, "part.parquet")
+        encoder = msgspec.json.Encoder()
+        items = 0
+        with igzip.open(path, "wb", compresslevel=1) as lines:  # type: ignore[no-untyped-call]
+            for part, schema in zip(record.parts, record.schemas, strict=True):
+                if not fetched(store, part, fetched_part):
+                    raise PublishRaceError(f"{store.uri}: a part of a scan is gone; start a new scan")
+                with pq.ParquetFile(fetched_part, pre_buffer=False) as parquet:
+                    for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+                        for item in restore(batch, schema, part.partition):
+                            lines.write(encoder.encode({"Item": item}) + b"\n")
+                            items += 1
+        with path.open("rb") as body:
+            md5 = base64.b64encode(hashlib.file_digest(body, "md5").digest()).decode()
+        file = DataFile(key=path.name, item_count=items, md5=md5)
+        number = plan.shards[0].number
+        again = dataclasses.replace(
+            plan, export=dataclasses.replace(plan.export, files=(file,)), shards=(Shard(number, (file,)),)
+        )
+        yield LocalStore(Path(folder)), again

@@ -1,0 +1,317 @@
+"""Snapshots straight from a table: each group of pages becomes Parquet parts at once, and no backup is kept.
+
+A group of pages waits on the local disk as a data file would, is converted by the converter's own steps as if it were
+an export of one file, and only then its checkpoint is written. Once all segments are at their end, the parts of all
+groups are brought under the schema that all items ask for, and published together.
+
+What lies in the table's folder meanwhile, and is gone when the snapshot is published::
+
+    _conversions/_scans/<job>.json      which scan a job goes on with; stays
+    _conversions/<ScanId>/_scan/…       the scan's plan, which stays, and its checkpoints
+    _conversions/<T>/…                  what became of each group
+    ddb_export_timestamp=<T>/…          the parts; of no snapshot until it is published
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME, digest_of
+from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.export.writer import data_file_name
+from airflow_provider_ddbexport.core.scan.finish import scan_summary
+from airflow_provider_ddbexport.core.scan.group import PageGroup
+from airflow_provider_ddbexport.core.scan.journal import (
+    PLAN_NAME,
+    STATE_FOLDER,
+    FileEntry,
+    ShardDone,
+    read_done,
+    shard_folder,
+)
+from airflow_provider_ddbexport.core.scan.plan import ScanPlan
+from airflow_provider_ddbexport.core.scan.request import ScanRequest
+from airflow_provider_ddbexport.core.scan.restage import restaged
+from airflow_provider_ddbexport.core.scan.resumption import Resumption, finished
+from airflow_provider_ddbexport.core.scan.scanning import begin_scan, read_shard
+from airflow_provider_ddbexport.core.scan.settings import ScanSettings
+from airflow_provider_ddbexport.core.scan.shard import GroupLimits
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
+from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.sample import sample_export
+from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
+from airflow_provider_ddbexport.core.store.local import LocalStore
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import BadCallError, PublishRaceError, StorageError
+
+GROUPS = GroupLimits(file_bytes=64 << 20)
+"""Parts come out about as large as the groups."""
+
+CHECKED = ("checksum of each response", "item count of each response")
+
+_CONVERSIONS = 2
+"""Groups converted at once; each takes memory for a row group and the one before it."""
+_RACES = 5
+
+
+def scan_to_parquet(
+    dynamodb: Any,
+    lake: ObjectStore,
+    request: ScanRequest,
+    *,
+    table: str | None = None,
+    options: ColumnOptions | None = None,
+    rows_per_part: int = 1_000_000,
+    part_bytes: int = 256 << 20,
+    segments: int | None = None,
+    resumption: Resumption | None = None,
+    settings: ScanSettings | None = None,
+) -> CommitRecord:
+    """Scan the table and return the commit record of the snapshot, which is named by the time the scan began.
+
+    *table* is the folder in the lake, by default made from the DynamoDB table's name. Readers see the whole snapshot or
+    none; it is no point in time, and its record says so. Memory does not grow with the table; temporary files take as
+    much as a group of pages for each worker.
+
+    Without *resumption* each call makes a new snapshot, and what a failed call wrote is removed. With it, a call goes
+    on from the checkpoints of one that ended before its end, however it ended: no item twice, none missing. Raises as
+    :func:`.scan_backup` and :func:`.convert_export` do.
+    """
+    settings = settings or ScanSettings(limits=GROUPS)
+    folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table
+    scan = ParquetScan(lake, Target(folder, options or ColumnOptions(), rows_per_part, part_bytes))
+    plan = scan.begin(dynamodb, request, segments=segments, resumption=resumption, settings=settings)
+    try:
+        scan.read(dynamodb, plan, request, settings=settings)
+        return scan.publish(plan)
+    except BaseException:
+        if resumption is None:
+            scan.abandon(plan)
+        raise
+
+
+class ParquetScan:
+    """The three steps of a scan into one table of a lake; shards may be read in any process."""
+
+    def __init__(self, lake: ObjectStore, target: Target) -> None:
+        self._lake = lake
+        self._target = target
+        self._store = lake.child(target.table)
+        self._ledger = Ledger(self._store)
+        self._root = self._store.child(layout.CONVERSIONS_FOLDER)
+
+    def begin(
+        self,
+        dynamodb: Any,
+        request: ScanRequest,
+        *,
+        segments: int | None = None,
+        shards: int = 1,
+        resumption: Resumption | None = None,
+        settings: ScanSettings | None = None,
+    ) -> ScanPlan:
+        """Return the plan of the scan to go on with, or of a new one, written down in the lake."""
+        settings = settings or ScanSettings()
+        return begin_scan(
+            dynamodb,
+            self._root,
+            request,
+            bucket="",
+            prefix=None,
+            output_format=f"PARQUET {self._target.table} {json.dumps(self._target.options_json(), sort_keys=True)}",
+            segments=segments,
+            shards=shards,
+            resumption=resumption,
+            budget=settings.budget,
+            now=settings.now,
+        )
+
+    def read(
+        self,
+        dynamodb: Any,
+        plan: ScanPlan,
+        request: ScanRequest,
+        *,
+        shard: int = 0,
+        settings: ScanSettings | None = None,
+    ) -> ShardDone | None:
+        """Read what is missing of one shard and convert it; None where the snapshot is published already."""
+        if self._ledger.get(plan.started_at) is not None:
+            return None
+        settings = settings or ScanSettings(limits=GROUPS)
+        convert = _Conversions(self._lake, self._target, plan, self._ledger.table_schema())
+        return read_shard(dynamodb, self._root, plan, request, convert, shard=shard, settings=settings)
+
+    def publish(self, plan: ScanPlan) -> CommitRecord:
+        """Return the record of the published snapshot, once every shard is through. Repeating it is safe.
+
+        Raises BadCallError where a shard is not, SchemaConflictError and the store's errors.
+        """
+        record = self._ledger.get(plan.started_at) or self._published(plan)
+        finished(self._root, plan)
+        kept = {
+            f"{layout.CONVERSIONS_FOLDER}/{plan.export_id}/{name}"
+            for name in (STARTED_NAME, f"{STATE_FOLDER}/{PLAN_NAME}")
+        }
+        self._remove(plan, kept | {part.key for part in record.parts})
+        return record
+
+    def abandon(self, plan: ScanPlan) -> None:
+        """Remove what was written of a scan that will not be gone on with, as far as the store lets us."""
+        with contextlib.suppress(StorageError):
+            if self._ledger.get(plan.started_at) is None:
+                self._remove(plan, set())
+
+    def _remove(self, plan: ScanPlan, kept: Set[str]) -> None:
+        """Remove what this scan wrote but for *kept*; nobody else has its time."""
+        folders = (
+            f"{layout.CONVERSIONS_FOLDER}/{plan.export_id}",
+            layout.conversions_folder(plan.started_at),
+            layout.snapshot_folder(plan.started_at),
+        )
+        for key in [info.key for folder in folders for info in self._store.list(folder)]:
+            if key not in kept:
+                self._store.delete(key)
+
+    def _published(self, plan: ScanPlan) -> CommitRecord:
+        done = self._done(plan)
+        files = tuple(_data_file(file) for shard in done for file in shard.files)
+        publication = self._target.publication(_export(plan, done, files, digest_of(files)))
+        for races_left in reversed(range(_RACES)):
+            number, newest = self._ledger.newest_schema()
+            groups = [_group(plan, self._target, file) for file in files] or [_group(plan, self._target, None)]
+            records = [self._recorded(group) for group in groups]
+            seen = Observation()
+            for record in records:
+                if record.observation is not None:
+                    seen.merge(record.observation)
+            schema = resolve(seen, self._target.options, newest)
+            parts = [
+                part
+                for group, record in zip(groups, records, strict=True)
+                for part in self._under(schema, group, record).parts
+            ]
+            try:
+                return commit(publication, schema, number, parts, self._lake)
+            except PublishRaceError:
+                existing = self._ledger.get(plan.started_at)
+                if existing is not None:
+                    return adopt(self._store, publication, existing)
+                if not races_left:
+                    raise
+        raise AssertionError
+
+    def _done(self, plan: ScanPlan) -> Sequence[ShardDone]:
+        found = [read_done(self._root, shard_folder(plan.export_id, shard)) for shard in range(plan.shards)]
+        missing = [str(shard) for shard, done in enumerate(found) if done is None]
+        if missing:
+            raise BadCallError(f"scan {plan.export_id}: shards {', '.join(missing)} are not through; scan them first")
+        return [done for done in found if done is not None]
+
+    def _recorded(self, group: ConversionPlan) -> ShardRecord:
+        (shard,) = group.shards
+        record = Conversion(self._store, group).find(shard.number)
+        if record is None and not shard.files:
+            # An empty table has one part without rows, so that its columns can be read.
+            record = convert_shard(group, shard, root=self._root, lake=self._lake)
+        if record is None:
+            raise PublishRaceError(
+                f"{self._store.uri}: parts of the scan {group.export.summary.export_id} are gone; nothing was "
+                "published, start a new scan"
+            )
+        return record
+
+    def _under(self, schema: Schema, group: ConversionPlan, record: ShardRecord) -> ShardRecord:
+        """Return *record* with its parts under *schema*: as they are, widened, or built again from their own items."""
+        if record.is_under(schema):
+            return record
+        widened = widened_shard(group, record, schema, lake=self._lake)
+        if widened is not None:
+            return widened
+        with restaged(self._store, group, record) as (root, again):
+            return convert_shard(again.under(schema), again.shards[0], root=root, lake=self._lake)
+
+
+class _Conversions:
+    """Delivers groups of pages as parts. Safe to share between threads."""
+
+    def __init__(self, lake: ObjectStore, target: Target, plan: ScanPlan, table_schema: Schema | None) -> None:
+        self._lake = lake
+        self._target = target
+        self._plan = plan
+        self._table_schema = table_schema
+        self._seen = Observation()
+        self._lock = threading.Lock()
+        self._turn = threading.BoundedSemaphore(_CONVERSIONS)
+
+    def __call__(self, group: PageGroup) -> FileEntry:
+        file = FileEntry(key=f"{data_file_name()}.json.gz", item_count=group.items, md5=group.md5)
+        with self._turn:
+            record = self._converted(file, group.path)
+        with self._lock:
+            if record.observation is not None:
+                self._seen.merge(record.observation)
+        return file
+
+    def _converted(self, file: FileEntry, path: Path) -> ShardRecord:
+        """Convert the local file at *path* and record what became of it."""
+        plan = _group(self._plan, self._target, _data_file(file))
+        local = dataclasses.replace(_data_file(file), key=path.name)
+        plan = dataclasses.replace(
+            plan,
+            export=dataclasses.replace(plan.export, files=(local,)),
+            shards=(Shard(plan.shards[0].number, (local,)),),
+            table_schema=self._table_schema,
+        )
+        root = LocalStore(path.parent)
+        with self._lock:
+            seen = self._seen if self._seen.items else sample_export(root, plan.export)
+            schema = resolve(seen, self._target.options, self._table_schema, is_sample=True)
+        plan = dataclasses.replace(plan, schema=schema)
+        record = convert_shard(plan, plan.shards[0], root=root, lake=self._lake)
+        if record.is_built or record.observation is None:
+            return record
+        # What the guess had no room for: now all of it is known.
+        exact = plan.under(resolve(record.observation, self._target.options, self._table_schema))
+        again = convert_shard(exact, exact.shards[0], root=root, lake=self._lake)
+        record = dataclasses.replace(again, observation=record.observation)
+        Conversion(self._lake.child(plan.table), plan).keep(record)
+        return record
+
+
+def _group(plan: ScanPlan, target: Target, file: DataFile | None) -> ConversionPlan:
+    """Return the conversion of one group of pages, or of none, whose schema is still to be said."""
+    files = () if file is None else (file,)
+    # Not by its contents: where a projection leaves the keys out, two groups may be alike.
+    digest = hashlib.sha256(f"{plan.export_id} {files[0].key if files else ''}".encode()).hexdigest()
+    return ConversionPlan(
+        export=_export(plan, (), files, digest),
+        target=target,
+        # Parts are called by it and by a digest: thousands of groups need more than the digest's 32 bits.
+        shards=(Shard(int(digest[:4], 16), files),),
+        schema=resolve(Observation(), target.options, None),
+        table_schema=None,
+    )
+
+
+def _export(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFile, ...], digest: str) -> Export:
+    summary = scan_summary(plan, done, files)
+    return Export(source=summary.export_arn, summary=summary, files=files, digest=digest, checked=CHECKED)
+
+
+def _data_file(file: FileEntry) -> DataFile:
+    return DataFile(key=file.key, item_count=file.item_count, md5=file.md5)

@@ -1,0 +1,271 @@
+"""Scans straight into snapshots."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from page_table import DiedError, MortalStore, PageTable
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.scan import (
+    GroupLimits,
+    Resumption,
+    ScanRequest,
+    ScanSettings,
+    scan_backup,
+)
+from airflow_provider_ddbexport.core.scan.restage import restaged
+from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
+from airflow_provider_ddbexport.core.snapshot import (
+    CommitRecord,
+    Ledger,
+    ShardRecord,
+    convert_export,
+    convert_shard,
+    record_items,
+)
+from airflow_provider_ddbexport.core.store import ObjectStore
+from airflow_provider_ddbexport.errors import ScanResumeError, ScanStoppedError
+
+JOB = Resumption("hourly Reviews", occasion="2026-01-14")
+
+
+Item = dict[str, Any]
+
+
+class MixedTable(PageTable):
+    """A table of the items that *make* makes; segments take them in turn, so all of them meet what comes late."""
+
+    def __init__(self, items: int, page_items: int = 3, make: Callable[[int], Item] | None = None) -> None:
+        super().__init__(items, page_items)
+        self.make = make or turning_item
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        answer = super().scan(**request)
+        answer["Items"] = [self.make(int(item["Id"]["N"])) for item in answer["Items"]]
+        return answer
+
+
+def growing_item(number: int) -> Item:
+    """Attributes that come late, and numbers that get wider: nothing that parts cannot be widened for."""
+    item: Item = {"Id": {"N": str(number)}, "Country": {"S": ("dk", "se")[number % 2]}}
+    if number >= 20:
+        item["Rating"] = {"N": str(number) if number < 40 else f"{number}.{'1' * (number % 12 + 1)}"}
+    if number >= 30:
+        item["Details"] = {"M": {"Year": {"N": "1999"}, **({"Shelf": {"S": "a"}} if number % 7 == 0 else {})}}
+    if number % 10 == 3:
+        item[f"Rare{number % 4}"] = {"SS": ["a", "b"]}
+    return item
+
+
+def turning_item(number: int) -> Item:
+    """Texts in the first third and numbers in the rest: which of them is the column's is known at the end only."""
+    return {**growing_item(number), "Turns": {"S": "text"} if number < 30 else {"N": str(number)}}
+
+
+def scan(table: PageTable, lake: ObjectStore, **changes: Any) -> CommitRecord:
+    settings = ScanSettings(workers=2, limits=GroupLimits(pages=2))
+    arguments: dict[str, Any] = {"segments": 4, "resumption": JOB, "settings": settings, "table": "reviews"}
+    return scan_to_parquet(table, lake, ScanRequest("Reviews"), **(arguments | changes))
+
+
+def items_of(lake: ObjectStore, record: CommitRecord) -> list[Any]:
+    return sorted((json.loads(line)["Item"] for line in record_items(lake.child("reviews"), record)), key=by_id)
+
+
+def by_id(item: dict[str, Any]) -> int:
+    return int(item["Id"]["N"])
+
+
+def left_over(objects: dict[str, bytes], record: CommitRecord) -> set[str]:
+    """Return what lies in the table's folder and is not the snapshot's: the scan's plan and pointer are."""
+    own = {part.key for part in record.parts}
+    kept = ("_snapshots/", "_schemas/", "_conversions/_scans/")
+    keys = {key.removeprefix("reviews/") for key in objects}
+    return {
+        key for key in keys - own if not key.startswith(kept) and not key.endswith(("/_started", "/_scan/plan.json"))
+    }
+
+
+@pytest.mark.parametrize("make", [growing_item, turning_item])
+@pytest.mark.parametrize(
+    "options",
+    [ColumnOptions(), ColumnOptions(nested="flatten"), ColumnOptions(partition_by=("Country",))],
+    ids=["struct", "flatten", "partitioned"],
+)
+def test_a_snapshot_is_what_a_backup_of_the_same_items_would_be_converted_to(
+    options: ColumnOptions, make: Callable[[int], Item]
+) -> None:
+    """The same columns and the same items, whatever group of pages saw which of them; and no JSON is left."""
+    objects: dict[str, bytes] = {}
+    lake = MortalStore(objects)
+    record = scan(MixedTable(90, make=make), lake, options=options)
+    assert items_of(lake, record) == [make(number) for number in range(90)]
+    assert record.source.export_type == "SCAN"
+    assert len(record.parts) > 10
+    assert left_over(objects, record) == set()
+    assert not [key for key in objects if key.endswith(".gz")]
+
+    other = MortalStore({})
+    backup = scan_backup(MixedTable(90, make=make), other, table_name="Reviews", bucket="b", segments=4)
+    converted = convert_export(other.child("AWSDynamoDB"), backup, other, table="reviews", options=options)
+    assert record.schema == converted.schema
+    assert record.rescued == converted.rescued
+
+
+def test_parts_are_widened_where_that_can_be_done_and_built_again_from_their_items_where_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is no data file to read again."""
+    built_again: list[str] = []
+
+    def noted(*arguments: Any) -> Any:
+        built_again.append("")
+        return restaged(*arguments)
+
+    monkeypatch.setattr("airflow_provider_ddbexport.core.scan.to_parquet.restaged", noted)
+    scan(MixedTable(90, make=growing_item), MortalStore({}))
+    assert built_again == []
+    scan(MixedTable(90, make=turning_item), MortalStore({}))
+    assert built_again
+
+
+def test_a_group_that_its_guessed_columns_have_no_room_for_is_converted_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From its pages, which are still on the local disk."""
+    monkeypatch.setattr("airflow_provider_ddbexport.core.snapshot.shard.MOST_CUTS", 0)
+    unbuilt: list[str] = []
+
+    def noted(*arguments: Any, **options: Any) -> ShardRecord:
+        record = convert_shard(*arguments, **options)
+        unbuilt.extend([] if record.is_built else [""])
+        return record
+
+    monkeypatch.setattr("airflow_provider_ddbexport.core.scan.to_parquet.convert_shard", noted)
+    lake = MortalStore({})
+    assert items_of(lake, scan(MixedTable(90), lake)) == [turning_item(number) for number in range(90)]
+    assert unbuilt
+
+
+def test_the_record_tells_how_it_was_scanned() -> None:
+    """A snapshot by scan is no point in time; what was left out of it is written down."""
+    lake = MortalStore({})
+    request = ScanRequest("Reviews", projection_expression="Id", is_consistent=True)
+    record = scan_to_parquet(PageTable(10), lake, request, segments=3)
+    details = record.source.scan
+    assert details is not None
+    assert (details.segments, details.is_consistent, details.projection_expression) == (3, True, "Id")
+    assert details.started_at == record.as_of <= details.ended_at
+    assert details.consumed_units == 0.5 * 4
+    assert Ledger(lake.child("reviews")).get(record.as_of) == record
+
+
+@pytest.mark.parametrize("dies_after", [False, True], ids=["before", "after"])
+def test_a_scan_that_dies_at_any_write_ends_in_one_snapshot_of_each_item_once(dies_after: bool) -> None:
+    """Killed before or after single writes all along the way, then run again; nothing is left over."""
+    writes = deaths = 0
+    while True:
+        objects: dict[str, bytes] = {}
+        table = MixedTable(40, page_items=5)
+        dying = MortalStore(objects, writes_left=writes, dies_after=dies_after)
+        try:
+            scan(table, dying)
+        except DiedError:
+            deaths += 1
+        if not dying.is_dead:
+            break
+        lake = MortalStore(objects)
+        record = scan(table, lake)
+        assert items_of(lake, record) == [turning_item(number) for number in range(40)], f"died at write {writes}"
+        assert Ledger(lake.child("reviews")).records() == (record,)
+        assert left_over(objects, record) == set(), f"died at write {writes}"
+        # Every write of the beginning and the end is tried, and every third in between.
+        writes += 1 if writes < 12 else 3
+    assert deaths > 15
+
+
+def test_a_scan_that_dies_again_and_again_reads_little_twice() -> None:
+    """At most a group of pages of each worker for each run."""
+    objects: dict[str, bytes] = {}
+    table = MixedTable(400, page_items=5)
+    chance = random.Random(7)
+    deaths = 0
+    while True:
+        lake = MortalStore(objects, writes_left=chance.randrange(6, 30))
+        try:
+            record = scan(table, lake)
+            break
+        except DiedError:
+            deaths += 1
+    assert deaths >= 5
+    assert Counter(by_id(item) for item in items_of(MortalStore(objects), record)) == Counter(range(400))
+    assert table.scanned <= 400 + deaths * 2 * 2 * 5
+
+
+def test_a_lost_answer_costs_nothing() -> None:
+    """Asked again on the same occasion, the published snapshot is returned and nothing is read."""
+    lake = MortalStore({})
+    table = PageTable(30)
+    record = scan(table, lake)
+    assert scan(table, lake) == record
+    assert table.scanned == 30
+    assert scan(table, lake, resumption=Resumption(JOB.name, occasion="2026-01-15")).as_of > record.as_of
+
+
+def test_a_scan_into_other_columns_is_not_gone_on_with() -> None:
+    """What was converted is there already: other options, or another table, are refused and named."""
+    lake = MortalStore({})
+    settings = ScanSettings(workers=1, limits=GroupLimits(pages=1))
+    stopping = ScanSettings(workers=1, limits=GroupLimits(pages=1), on_page=lambda _: stopping.stop.set())
+    with pytest.raises(ScanStoppedError):
+        scan(PageTable(30), lake, settings=stopping)
+    with pytest.raises(ScanResumeError, match="format: started with PARQUET reviews"):
+        scan(PageTable(30), lake, options=ColumnOptions(numbers="double"), settings=settings)
+    assert len(items_of(lake, scan(PageTable(30), lake, settings=settings))) == 30
+
+
+def test_an_empty_table_is_a_snapshot_without_rows() -> None:
+    """With columns all the same, if the table in the lake has any."""
+    lake = MortalStore({})
+    before = scan(PageTable(4), lake, resumption=None)
+    record = scan(PageTable(0), lake, resumption=None)
+    assert (record.rows, len(record.parts), record.schema) == (0, 1, before.schema)
+
+
+def test_a_scan_that_fails_leaves_nothing_where_it_cannot_be_resumed() -> None:
+    """Neither parts nor checkpoints."""
+    objects: dict[str, bytes] = {}
+    pages: list[object] = []
+
+    def fail(page: object) -> None:
+        pages.append(page)
+        if len(pages) > 8:
+            raise ValueError("enough")
+
+    settings = ScanSettings(workers=1, limits=GroupLimits(pages=1), on_page=fail)
+    with pytest.raises(ValueError, match="enough"):
+        scan(MixedTable(60), MortalStore(objects), resumption=None, settings=settings)
+    assert objects == {}
+
+
+def test_columns_that_another_run_adds_meanwhile_are_kept() -> None:
+    """A snapshot published while this one was scanned: the table's columns are those of both."""
+    lake = MortalStore({})
+    table = MixedTable(20)
+
+    class Slow(PageTable):
+        def scan(self, **request: Any) -> dict[str, Any]:
+            if not Ledger(lake.child("reviews")).times():
+                scan(table, lake, resumption=None)
+            return super().scan(**request)
+
+    record = scan(Slow(10), lake, settings=ScanSettings(workers=1))
+    assert [by_id(item) for item in items_of(lake, record)] == list(range(10))
+    assert Ledger(lake.child("reviews")).table_schema() == record.schema
+    assert {column.attribute for column in record.schema.columns} >= {"Id", "Country", "Turns"}
