@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from airflow_provider_ddbexport.cli.columns import column_options
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text, snapshots_table
 from airflow_provider_ddbexport.cli.stores import StoreSettings, stores_opener
-from airflow_provider_ddbexport.errors import BadCallError
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -55,19 +55,12 @@ def verify(args: argparse.Namespace) -> int:
 def convert(args: argparse.Namespace) -> int:
     """``ddbexport convert SOURCE LAKE``."""
     from airflow_provider_ddbexport.cli.progress import progress_bar
-    from airflow_provider_ddbexport.core.columns import ColumnOptions
     from airflow_provider_ddbexport.core.export import read_export, split_source
     from airflow_provider_ddbexport.core.snapshot import Ledger, Progress, convert_export, table_folder
     from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
     from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
     from airflow_provider_ddbexport.core.times import iso
 
-    options = ColumnOptions(
-        numbers=_numbers(args.numbers),
-        nested=args.nested,
-        partition_by=tuple(args.partition_by),
-        column_names=_pairs(args.rename, "--rename PATH=COLUMN"),
-    )
     settings = _settings(args)
     root_uri, export_id = split_source(args.source)
     root, lake = settings.open(root_uri), settings.open(args.lake)
@@ -84,7 +77,7 @@ def convert(args: argparse.Namespace) -> int:
             export,
             lake,
             table=table,
-            options=options,
+            options=column_options(args),
             rows_per_part=args.rows_per_part,
             part_bytes=args.part_bytes,
             workers=args.workers,
@@ -183,28 +176,6 @@ def _settings(args: argparse.Namespace) -> StoreSettings:
 
 def _as_json(args: argparse.Namespace) -> bool:
     return getattr(args, "json", False)
-
-
-def _numbers(given: Sequence[str]) -> str | dict[str, str]:
-    """Return ``--numbers`` as ColumnOptions takes it."""
-    if not given:
-        return "auto"
-    if len(given) == 1 and "=" not in given[0]:
-        return given[0]
-    return _pairs([text if "=" in text else f"*={text}" for text in given], "--numbers [PATH=]TYPE")
-
-
-def _pairs(given: Sequence[str], usage: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in given:
-        # The last one: names of attributes may hold "=", types and columns do not.
-        path, equals, value = text.rpartition("=")
-        if not equals or not path or not value:
-            raise BadCallError(f"expected {usage}, found {text!r}")
-        if path in pairs:
-            raise BadCallError(f"{usage}: {path!r} is given twice")
-        pairs[path] = value
-    return pairs
 
 
 def _kind(export: Any) -> str:

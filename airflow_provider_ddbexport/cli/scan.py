@@ -8,28 +8,37 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_ddbexport.cli import columns
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
     from airflow_provider_ddbexport.core.export import Export
-    from airflow_provider_ddbexport.core.scan import ScanProgress, ScanRequest
+    from airflow_provider_ddbexport.core.scan import Resumption, ScanProgress, ScanRequest
     from airflow_provider_ddbexport.core.store import ObjectStore
 
 _CONNECTIONS = 32
+_NOTE = "not a point in time: writes while it ran may or may not be in it"
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
 def add_commands(command: Command) -> None:
     """Add both commands to ``ddbexport``."""
-    scanning = command("scan", scan, "Back a live table up by a parallel scan, in the layout of an export.")
-    scanning.add_argument("table", metavar="TABLE", help="name or ARN")
+    scanning = command("scan", scan, "Back a live table up by a parallel scan, or make a snapshot of it.")
+    scanning.add_argument("source", metavar="TABLE", help="name or ARN")
     scanning.add_argument(
-        "destination", metavar="DESTINATION", nargs="?", help="folder of backups: a path or s3://bucket/prefix"
+        "destination",
+        metavar="DESTINATION",
+        nargs="?",
+        help="folder of backups, or of the lake with --parquet: a path or s3://bucket/prefix",
     )
     _scan_options(scanning)
+    scanning.add_argument(
+        "--parquet", action="store_true", help="publish a snapshot there, with the options below, and keep no backup"
+    )
+    columns.add_options(scanning)
     scanning.add_argument("--resume", action="store_true", help="go on with the unfinished scan of this table there")
     scanning.add_argument("--estimate", action="store_true", help="say what it will take, and read nothing")
     scanning.add_argument(
@@ -64,11 +73,15 @@ def scan(args: argparse.Namespace) -> int:
     if args.destination is None:
         raise BadCallError("scan: where to? give a DESTINATION, or --estimate")
     try:
-        backup = _back_up(args, dynamodb)
+        return _to_parquet(args, dynamodb) if args.parquet else _to_backup(args, dynamodb)
     except KeyboardInterrupt:
         if not _as_json(args):
             sys.stderr.write("\nddbexport: what was read is kept; the same command with --resume goes on with it\n")
         raise
+
+
+def _to_backup(args: argparse.Namespace, dynamodb: Any) -> int:
+    backup = _back_up(args, dynamodb)
     summary, details = backup.summary, backup.summary.scan
     result = {
         "source": backup.source,
@@ -91,14 +104,77 @@ def scan(args: argparse.Namespace) -> int:
             "items": f"{summary.item_count:,} in {len(backup.files):,} files",
             "read": f"{result['consumed_units']:,.1f} capacity units, {result['segments']} segments, "
             f"{result['seconds']:,.1f} s",
-            "note": "not a point in time: writes while it ran may or may not be in it",
+            "note": _NOTE,
         },
     )
     return 0
 
 
+def _to_parquet(args: argparse.Namespace, dynamodb: Any) -> int:
+    from airflow_provider_ddbexport.core.scan import ReadBudgetOptions, ScanSettings
+    from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS, scan_to_parquet
+    from airflow_provider_ddbexport.core.snapshot.layout import record_key
+    from airflow_provider_ddbexport.core.times import iso
+
+    lake = _settings(args).open(args.destination)
+    record = scan_to_parquet(
+        dynamodb,
+        lake,
+        _request(args),
+        table=args.table,
+        options=columns.column_options(args),
+        rows_per_part=args.rows_per_part,
+        part_bytes=args.part_bytes,
+        segments=args.segments,
+        other_table=args.other_table,
+        resumption=_resumption(args),
+        settings=ScanSettings(
+            budget=ReadBudgetOptions(args.read_units, args.read_percent, args.ceiling_units),
+            limits=GROUPS,
+            on_progress=_live_line(args),
+        ),
+    )
+    details, size = record.source.scan, sum(part.size for part in record.parts)
+    address = lake.uri_of(f"{record.table}/{record_key(record.as_of)}")
+    result = {
+        "table": record.table,
+        "as_of": iso(record.as_of),
+        "record": address,
+        "rows": record.rows,
+        "parts": len(record.parts),
+        "bytes": size,
+        "columns": len(record.schema.columns),
+        "rescued": record.rescued,
+        "segments": details.segments if details else None,
+        "consumed_units": details.consumed_units if details else None,
+        "is_point_in_time": False,
+    }
+    if _as_json(args):
+        print_json(result)
+        return 0
+    figures(
+        f"{record.table}: published",
+        {
+            "as of": f"{result['as_of']}, when the scan began",
+            "rows": f"{record.rows:,}",
+            "parts": f"{len(record.parts):,}, {size_text(size)}",
+            "columns": f"{result['columns']:,}, {sum(record.rescued.values()):,} values kept in _rescued",
+            "read": f"{result['consumed_units']:,.1f} capacity units, {result['segments']} segments",
+            "record": address,
+            "note": _NOTE,
+        },
+    )
+    return 0
+
+
+def _resumption(args: argparse.Namespace) -> Resumption:
+    from airflow_provider_ddbexport.core.scan import Resumption
+
+    return Resumption(f"ddbexport scan {args.source}", policy="require" if args.resume else "restart")
+
+
 def _back_up(args: argparse.Namespace, dynamodb: Any) -> Export:
-    from airflow_provider_ddbexport.core.scan import Resumption, scan_backup
+    from airflow_provider_ddbexport.core.scan import scan_backup
 
     request = _request(args)
     store, bucket, prefix = _destination(args)
@@ -118,7 +194,7 @@ def _back_up(args: argparse.Namespace, dynamodb: Any) -> Export:
         read_units=args.read_units,
         read_percent=args.read_percent,
         ceiling_units=args.ceiling_units,
-        resumption=Resumption(f"ddbexport scan {args.table}", policy="require" if args.resume else "restart"),
+        resumption=_resumption(args),
         on_progress=_live_line(args),
     )
 
@@ -199,7 +275,7 @@ def _request(args: argparse.Namespace) -> ScanRequest:
 
     aliases = Aliases()
     return ScanRequest(
-        table_name=args.table,
+        table_name=args.source,
         index_name=args.index,
         is_consistent=args.consistent,
         filter_expression=None if args.filter is None else aliases.filter(args.filter),

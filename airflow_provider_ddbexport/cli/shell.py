@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 import airflow_provider_ddbexport
+from airflow_provider_ddbexport.cli import columns
 from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
 
 FINE, BAD_DATA, BAD_CALL, INTERRUPTED = 0, 1, 2, 130
-
-_SIZE_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -140,49 +139,11 @@ def _accept_option(command: argparse.ArgumentParser) -> None:
 
 
 def _convert_options(convert: argparse.ArgumentParser) -> None:
-    convert.add_argument("--table", metavar="NAME", help="folder in the lake (default: from the DynamoDB table's name)")
-    columns = convert.add_argument_group("columns")
-    columns.add_argument(
-        "--numbers",
-        metavar="[PATH=]TYPE",
-        action="append",
-        default=[],
-        help="auto, double, string or decimal(p,s); for all numbers, or those of one attribute: price=decimal(10,2)",
-    )
-    columns.add_argument(
-        "--nested", choices=("struct", "flatten", "json"), default="struct", help="what maps become (default struct)"
-    )
-    columns.add_argument(
-        "--partition-by", metavar="ATTR", action="append", default=[], help="attribute that makes folders; repeatable"
-    )
-    columns.add_argument(
-        "--rename", metavar="PATH=COLUMN", action="append", default=[], help="name the column of an attribute"
-    )
-    parts = convert.add_argument_group("parts")
-    parts.add_argument("--rows-per-part", metavar="N", type=_positive, default=1_000_000, help="default %(default)s")
-    parts.add_argument(
-        "--part-bytes", metavar="SIZE", type=_size, default=256 << 20, help="such as 64MiB (default 256MiB)"
-    )
-    convert.add_argument("--workers", metavar="N", type=_positive, default=1, help="processes (default %(default)s)")
-    convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+    columns.add_options(convert)
     convert.add_argument(
-        "--other-table", action="store_true", help="go on although the snapshots there are of another DynamoDB table"
+        "--workers", metavar="N", type=columns.positive, default=1, help="processes (default %(default)s)"
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    unit = text[len(digits) :].strip().lower()
-    factor = _SIZE_UNITS.get(unit, _SIZE_UNITS.get(unit.removesuffix("b")))
-    if not digits.isdecimal() or not int(digits) or factor is None:
-        raise argparse.ArgumentTypeError(f"expected a size such as 64MiB, found {text!r}")
-    return int(digits) * factor
+    convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
 
 
 def _tell(stream: TextIO, kind: str, message: str, context: dict[str, Any], as_json: bool) -> None:

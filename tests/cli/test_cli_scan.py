@@ -59,6 +59,17 @@ def test_a_backup_verifies_and_says_that_it_is_no_point_in_time(run: Run, tmp_pa
         assert (status, verified["items"], verified["export_type"]) == (FINE, 40, "SCAN")
 
 
+def test_a_snapshot_is_published_without_a_backup(run: Run, tmp_path: Path) -> None:
+    """Its items are the table's; the same columns as a conversion has options for."""
+    options = ("--parquet", "--table", "scanned", "--numbers", "Rating=double", "--segments", "3")
+    status, result, _ = run("scan", "Reviews", str(tmp_path), *options)
+    assert (status, result["rows"], result["table"], result["is_point_in_time"]) == (FINE, 40, "scanned", False)
+    assert result["consumed_units"] > 0
+    status, (snapshot,), _ = run("snapshots", str(tmp_path))
+    assert (status, snapshot["rows"], snapshot["as_of"]) == (FINE, 40, result["as_of"])
+    assert not list(tmp_path.rglob("*.gz"))
+
+
 def test_filter_and_projection_are_written_plainly(run: Run, tmp_path: Path) -> None:
     """User is a reserved word of DynamoDB; the literals are typed."""
     status, result, _ = run(
@@ -119,6 +130,10 @@ def test_answers_for_people_are_tables(
     assert capsys.readouterr().out.split() == ["n", "40"]
     assert main(["scan", "Reviews", str(tmp_path)]) == FINE
     assert "not a point in time" in capsys.readouterr().out
+    assert main(["scan", "Reviews", str(tmp_path / "lake"), "--parquet"]) == FINE
+    out = capsys.readouterr().out
+    assert "reviews: published" in out
+    assert "not a point in time" in out
     assert main(["scan", "Reviews", "--estimate"]) == FINE
     assert "minutes at 200.0 units" in capsys.readouterr().out
 

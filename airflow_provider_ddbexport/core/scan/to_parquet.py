@@ -47,7 +47,7 @@ from airflow_provider_ddbexport.core.scan.settings import ScanSettings
 from airflow_provider_ddbexport.core.scan.shard import GroupLimits
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
-from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit
+from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit, refuse_other_table
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
@@ -78,12 +78,14 @@ def scan_to_parquet(
     rows_per_part: int = 1_000_000,
     part_bytes: int = 256 << 20,
     segments: int | None = None,
+    other_table: bool = False,
     resumption: Resumption | None = None,
     settings: ScanSettings | None = None,
 ) -> CommitRecord:
     """Scan the table and return the commit record of the snapshot, which is named by the time the scan began.
 
-    *table* is the folder in the lake, by default made from the DynamoDB table's name. Readers see the whole snapshot or
+    *table* is the folder in the lake, by default made from the DynamoDB table's name; with *other_table* the snapshots
+    that are there may be of another DynamoDB table. Readers see the whole snapshot or
     none; it is no point in time, and its record says so. Memory does not grow with the table; temporary files take as
     much as a group of pages for each worker.
 
@@ -94,7 +96,9 @@ def scan_to_parquet(
     settings = settings or ScanSettings(limits=GROUPS)
     folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table
     scan = ParquetScan(lake, Target(folder, options or ColumnOptions(), rows_per_part, part_bytes))
-    plan = scan.begin(dynamodb, request, segments=segments, resumption=resumption, settings=settings)
+    plan = scan.begin(
+        dynamodb, request, segments=segments, other_table=other_table, resumption=resumption, settings=settings
+    )
     try:
         scan.read(dynamodb, plan, request, settings=settings)
         return scan.publish(plan)
@@ -121,12 +125,13 @@ class ParquetScan:
         *,
         segments: int | None = None,
         shards: int = 1,
+        other_table: bool = False,
         resumption: Resumption | None = None,
         settings: ScanSettings | None = None,
     ) -> ScanPlan:
-        """Return the plan of the scan to go on with, or of a new one, written down in the lake."""
+        """Return the plan of the scan to go on with, or of a new one, written down in the lake. Nothing is read yet."""
         settings = settings or ScanSettings()
-        return begin_scan(
+        plan = begin_scan(
             dynamodb,
             self._root,
             request,
@@ -139,6 +144,13 @@ class ParquetScan:
             budget=settings.budget,
             now=settings.now,
         )
+        if not other_table:
+            try:
+                refuse_other_table(self._lake, self._target.publication(_export(plan, (), (), "")))
+            except BadCallError:
+                self.abandon(plan)
+                raise
+        return plan
 
     def read(
         self,

@@ -30,7 +30,7 @@ from airflow_provider_ddbexport.core.snapshot import (
     record_items,
 )
 from airflow_provider_ddbexport.core.store import ObjectStore
-from airflow_provider_ddbexport.errors import ScanResumeError, ScanStoppedError
+from airflow_provider_ddbexport.errors import BadCallError, ScanResumeError, ScanStoppedError
 
 JOB = Resumption("hourly Reviews", occasion="2026-01-14")
 
@@ -228,6 +228,20 @@ def test_a_scan_into_other_columns_is_not_gone_on_with() -> None:
     with pytest.raises(ScanResumeError, match="format: started with PARQUET reviews"):
         scan(PageTable(30), lake, options=ColumnOptions(numbers="double"), settings=settings)
     assert len(items_of(lake, scan(PageTable(30), lake, settings=settings))) == 30
+
+
+def test_another_table_s_scan_is_refused_before_anything_is_read() -> None:
+    """Where the lake has snapshots of one DynamoDB table, another's are no days of it; unless that is wanted."""
+    objects: dict[str, bytes] = {}
+    lake = MortalStore(objects)
+    scan(PageTable(4), lake, resumption=None)
+    other = PageTable(4)
+    other.table["TableArn"] += "Restored"
+    before = dict(objects)
+    with pytest.raises(BadCallError, match="ReviewsRestored"):
+        scan(other, lake)
+    assert (other.scanned, {key for key in objects if key not in before and "/_scans/" not in key}) == (0, set())
+    assert scan(other, lake, other_table=True).rows == 4
 
 
 def test_an_empty_table_is_a_snapshot_without_rows() -> None:
