@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def _facts(home: Path) -> list[tuple[int, int]]:
 
 def _write(home: Path, files: Iterator[tuple[int, int, bytes]]) -> None:
     """Write an export of *files*, each with its items, the bytes of its lines, and its gzip."""
+    shutil.rmtree(home, ignore_errors=True)
     (home / "AWSDynamoDB" / EXPORT_ID / "data").mkdir(parents=True)
     entries, facts = [], []
     for number, (count, size, body) in enumerate(files):
@@ -131,4 +133,4 @@ def _summary(items: int) -> ExportSummary:
 
 
 if __name__ == "__main__":
-    make_corpus(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]))
+    print(make_corpus(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])).root.parent)
