@@ -1,8 +1,8 @@
 # cython: language_level=3, binding=False
-"""The Cython face of pages.c."""
+"""The Cython face of pages.c and sparse.c."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
@@ -30,6 +30,27 @@ cdef extern from "pages.h" nogil:
         uint32_t entries, nulls
 
     page_status page_split(const page *p, const uint8_t *gone, int64_t rows, int64_t *row, page_half *halves)
+
+
+cdef extern from "sparse.h" nogil:
+    enum sparse_values:
+        pass
+
+    ctypedef struct sparse_column:
+        sparse_values values
+        const uint8_t *validity
+        int64_t offset, rows
+        const uint8_t *fixed
+        const uint8_t *bytes
+        int width
+
+    ctypedef struct sparse_page:
+        size_t size
+        int64_t present, lowest, highest
+
+    size_t sparse_room(const sparse_column *column)
+    void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page)
+    const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t *scratch, size_t *size)
 
 
 FIXED, BYTE_ARRAYS, INDEXES, BITS, RUN_BITS = range(5)
@@ -62,3 +83,44 @@ def split(bytes data not None, uint32_t entries, levels, int values, uint32_t wi
     finally:
         free(halves[0].at)
         free(halves[1].at)
+
+
+cdef _statistic(const sparse_column *column, int64_t row):
+    cdef uint8_t[16] scratch
+    cdef size_t size
+    cdef const uint8_t *value
+    if row < 0:
+        return None
+    value = sparse_statistic(column, row, scratch, &size)
+    return PyBytes_FromStringAndSize(<const char *>value, <Py_ssize_t>size)
+
+
+def sparse(int values, int width, int64_t offset, int64_t rows, list buffers not None):
+    """Return the page, how many rows have a value, and the lowest and the highest, None where none has.
+
+    *buffers* are those of a valid array with nulls.
+    """
+    cdef const signed char[::1] validity = buffers[0]
+    cdef const signed char[::1] fixed = buffers[1]
+    cdef const signed char[::1] data = buffers[2] if len(buffers) > 2 else None
+    cdef sparse_column column
+    cdef sparse_page page
+    cdef uint8_t *out
+    column.values = <sparse_values>values
+    column.validity = <const uint8_t *>&validity[0]
+    column.offset = offset
+    column.rows = rows
+    column.fixed = <const uint8_t *>&fixed[0]
+    column.bytes = <const uint8_t *>&data[0] if data is not None and data.shape[0] else NULL
+    column.width = width
+    with nogil:
+        out = <uint8_t *>malloc(sparse_room(&column))
+        if out is not NULL:
+            sparse_write(&column, out, &page)
+    if out is NULL:
+        raise MemoryError
+    try:
+        body = PyBytes_FromStringAndSize(<const char *>out, <Py_ssize_t>page.size)
+        return body, page.present, _statistic(&column, page.lowest), _statistic(&column, page.highest)
+    finally:
+        free(out)

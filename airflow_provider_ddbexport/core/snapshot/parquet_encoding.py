@@ -2,53 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_sparse import COMPRESSION_LEVEL, sparse_chunk
+
 _SAMPLE = 1 << 15
 """Values of a leaf that are looked at to choose its encoding."""
 
 _FEW = 100
-"""Values that are too few to tell; a dictionary gives itself up where it does not pay."""
+"""Values that are too few to tell."""
 
 _VALUES_AT_ONCE = 1 << 13
 """Handed to a column's encoder before it looks whether a page is full. pyarrow's 1024 cost columns of little but nulls
 a tenth; many more would make pages large that hold long text."""
 
 
-def part_writer(
-    sink: Any, schema: pa.Schema, first: pa.RecordBatch | pa.Table | None = None, sort_by: Sequence[str] = ()
-) -> pq.ParquetWriter:
-    """Return what writes row groups of *schema* into *sink*, *first* being the first of them.
+class Encoder:
+    """Makes column chunks of the row groups of one part.
 
-    Leaves get a dictionary where the values in *first* repeat: there it makes files smaller and filters faster,
-    elsewhere it takes a quarter of the time and is given up in the end. The bytes of a column depend on nothing but its
-    own values. *sort_by* are columns whose ascending order, nulls last, the file says its rows have.
+    Leaves get a dictionary where the values in the first row group repeat: there it makes files smaller and filters
+    faster, elsewhere it takes a quarter of the time and is given up in the end. Columns that are mostly null and do not
+    repeat are written by :func:`.sparse_chunk`. The bytes of a column depend on nothing but its own values.
     """
-    order = [(name, "ascending") for name in sort_by]
+
+    def __init__(self) -> None:
+        self._repeating: dict[str, bool | None] | None = None
+
+    def chunks(self, rows: pa.RecordBatch) -> list[Movable]:
+        """Return the chunks of *rows*, which are one row group, in the order of its schema's leaves."""
+        if self._repeating is None:
+            self._repeating = _repeating(rows)
+        found: dict[str, list[Movable]] = {}
+        for name, column in zip(rows.schema.names, rows.columns, strict=True):
+            sparse = None if self._repeating.get(name) else sparse_chunk(name, column)
+            found[name] = [] if sparse is None else [sparse]
+        rest = [name for name, chunks in found.items() if not chunks]
+        if rest:
+            sink = pa.BufferOutputStream()
+            with _writer(sink, rows.select(rest).schema, _with_dictionary(self._repeating)) as writer:
+                writer.write_batch(rows.select(rest), row_group_size=max(1, rows.num_rows))
+            for chunk in next(row_groups(pa.BufferReader(sink.getvalue()))).chunks:
+                found[chunk.column].append(chunk)
+        return [chunk for chunks in found.values() for chunk in chunks]
+
+
+def part_writer(sink: Any, schema: pa.Schema, first: pa.RecordBatch | pa.Table | None = None) -> pq.ParquetWriter:
+    """Return pyarrow's writer of row groups of *schema* into *sink*, *first* being the first of them.
+
+    For what is no matter of speed; parts are written by :func:`.open_part`.
+    """
+    return _writer(sink, schema, True if first is None else _with_dictionary(_repeating(first)))
+
+
+def empty_file(schema: pa.Schema) -> io.BytesIO:
+    """Return a file in memory that says all of *schema*, and has no row group."""
+    file = io.BytesIO()
+    part_writer(file, schema).close()
+    return file
+
+
+def _writer(sink: Any, schema: pa.Schema, dictionary: list[str] | bool) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         sink,
         schema,
         compression="zstd",
-        compression_level=1,
-        use_dictionary=True if first is None else _repeating_leaves(first),
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=dictionary,
         write_batch_size=_VALUES_AT_ONCE,
-        sorting_columns=pq.SortingColumn.from_ordering(schema, order, null_placement="at_end") if order else None,
     )
 
 
-def _repeating_leaves(rows: pa.RecordBatch | pa.Table) -> list[str] | bool:
-    leaves = [
-        path
-        for name, column in zip(rows.schema.names, rows.columns, strict=True)
-        for path, leaf in _leaves(name, column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column)
-        if _repeats(leaf)
-    ]
-    return leaves or False
+def _repeating(rows: pa.RecordBatch | pa.Table) -> dict[str, bool | None]:
+    """Return for each leaf whether its values come again and again; None where too few tell."""
+    columns = (
+        column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in rows.itercolumns()
+    )
+    return {
+        path: _repeats(leaf)
+        for name, column in zip(rows.schema.names, columns, strict=True)
+        for path, leaf in _leaves(name, column)
+    }
+
+
+def _with_dictionary(repeating: Mapping[str, bool | None]) -> list[str] | bool:
+    # A dictionary gives itself up where it does not pay.
+    return [path for path, repeats in repeating.items() if repeats is not False] or False
 
 
 def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
@@ -65,6 +110,11 @@ def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
         yield path, array
 
 
-def _repeats(leaf: pa.Array) -> bool:
-    sample = leaf[:_SAMPLE] if not leaf.null_count else leaf.drop_null()[:_SAMPLE]
-    return len(sample) < _FEW or pc.count_distinct(sample).as_py() < 0.75 * len(sample)
+def _repeats(leaf: pa.Array) -> bool | None:
+    present = len(leaf) - leaf.null_count
+    if present < _FEW:
+        return None
+    # Of a table's hundreds of columns that are mostly null not more is looked at than they have in a few rows.
+    wanted = _SAMPLE if 2 * present > len(leaf) else 5 * _FEW
+    sample = leaf[: wanted * len(leaf) // present].drop_null()
+    return bool(pc.count_distinct(sample).as_py() < 0.75 * len(sample))

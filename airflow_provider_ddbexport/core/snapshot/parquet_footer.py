@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
+    FALSE,
     I32,
     I64,
     LIST,
@@ -30,7 +31,7 @@ _FILE_ROWS, _ROW_GROUPS = 3, 4
 # Of a RowGroup.
 _CHUNKS, _TOTAL_BYTES, _GROUP_ROWS, _SORTING, _OFFSET, _COMPRESSED_BYTES = 1, 2, 3, 4, 5, 6
 # Of a SortingColumn.
-_LEAF = 1
+_LEAF, _DESCENDING, _NULLS_FIRST = 1, 2, 3
 # Of a ColumnChunk.
 _META = 3
 # Of a ColumnMetaData.
@@ -46,8 +47,40 @@ _PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Values of one leaf that were put into a file.
+
+    Attributes:
+        path: names from the table's column down to the leaf.
+        fields: the ColumnChunk for the footer, written.
+        size: bytes of the pages in the file.
+        uncompressed: bytes of the pages once uncompressed.
+    """
+
+    path: tuple[str, ...]
+    fields: bytes
+    size: int
+    uncompressed: int
+
+
+class Movable(Protocol):
+    """Values of one leaf in one row group, which can be put into a file."""
+
+    @property
+    def column(self) -> str:
+        """Name of the table's column that it is in."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pages."""
+
+    def copy_to(self, target: BinaryIO) -> Copy:
+        """Append the pages to *target* and return what its footer has to say of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """The values of one leaf in one row group.
+    """The values of one leaf in one row group of a file.
 
     Attributes:
         fields: its ColumnChunk in the footer.
@@ -73,11 +106,6 @@ class Chunk:
         return int(self._meta[_COMPRESSED][1])
 
     @property
-    def uncompressed(self) -> int:
-        """Bytes of its pages once uncompressed."""
-        return int(self._meta[_UNCOMPRESSED][1])
-
-    @property
     def is_movable(self) -> bool:
         """Whether its pages are all there is of it in the file."""
         return self.fields.keys() <= _IN_PLACE_CHUNK and self._meta.keys() <= _IN_PLACE_META
@@ -90,8 +118,8 @@ class Chunk:
             raise damaged("has a column chunk that ends behind the end of the file")
         return pages
 
-    def copy_to(self, target: BinaryIO) -> Chunk:
-        """Append the pages to *target* and return the chunk that is there."""
+    def copy_to(self, target: BinaryIO) -> Copy:
+        """Append the pages to *target* and return what its footer has to say of them."""
         start = target.tell()
         self.file.seek(self._start)
         left = self.size
@@ -105,7 +133,8 @@ class Chunk:
         for place in (_DATA_PAGES, _DICTIONARY_PAGE):
             if self._place(place):
                 moved[place] = I64, self._place(place) + start - self._start
-        return Chunk({**self.fields, _META: (STRUCT, moved)}, target)
+        fields = write_struct({**self.fields, _META: (STRUCT, moved)})
+        return Copy(self.path, fields, self.size, int(self._meta[_UNCOMPRESSED][1]))
 
     @property
     def _meta(self) -> Struct:
@@ -138,6 +167,11 @@ class SortedBy:
         """Name of the table's column that the leaf is in."""
         return self.path[0]
 
+    @classmethod
+    def ascending(cls, column: str) -> SortedBy:
+        """Return that rows are sorted by a column of one level, nulls last."""
+        return cls((column,), {_DESCENDING: (FALSE, None), _NULLS_FIRST: (FALSE, None)})
+
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
@@ -150,6 +184,11 @@ class RowGroup:
 
     fields: Struct
     chunks: tuple[Chunk, ...]
+
+    @classmethod
+    def new(cls, rows: int) -> RowGroup:
+        """Return a row group that is in no file yet."""
+        return cls({_GROUP_ROWS: (I64, rows)}, ())
 
     @property
     def rows(self) -> int:
@@ -197,7 +236,7 @@ class Assembly:
         self._groups: list[bytes] = []
         target.write(_MAGIC)
 
-    def add(self, group: RowGroup, chunks: Iterable[Chunk], sorted_by: Iterable[SortedBy]) -> None:
+    def add(self, group: RowGroup, chunks: Iterable[Movable], sorted_by: Iterable[SortedBy]) -> None:
         """Append the rows of *group* as *chunks*, in the order of the schema's leaves, which are so sorted."""
         start = self._target.tell()
         copies = [chunk.copy_to(self._target) for chunk in chunks]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, empty_file
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
 
 
@@ -43,27 +43,24 @@ class _Part:
     """A row group for each batch."""
 
     def __init__(self, path: Path, schema: pa.Schema, sorted_by: Sequence[str] = ()) -> None:
-        self._schema = schema
-        self._sorted_by = sorted_by
-        self._sink = pa.OSFile(str(path), "wb")
-        self._writer: pq.ParquetWriter | None = None
+        self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
+        self._encoder = Encoder()
+        self._file = path.open("wb")
+        self._assembly = Assembly(self._file, empty_file(schema))
 
     @property
     def bytes(self) -> int:
-        size: int = self._sink.tell()
-        return size
+        return self._file.tell()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        self._writer = self._writer or part_writer(self._sink, self._schema, rows, self._sorted_by)
-        self._writer.write_batch(rows, row_group_size=max(1, rows.num_rows))
+        self._assembly.add(RowGroup.new(rows.num_rows), self._encoder.chunks(rows), self._sorted_by)
 
     def finish(self) -> None:
-        writer = self._writer or part_writer(self._sink, self._schema)
-        writer.close()
-        self._sink.close()
+        with self._file:
+            self._assembly.finish()
 
     def abandon(self) -> None:
-        self.finish()
+        self._file.close()
 
 
 class _SortedPart:
@@ -90,8 +87,9 @@ class _SortedPart:
         try:
             for rows in self._waiting.batches():
                 part.write(rows)
-        finally:
             part.finish()
+        finally:
+            part.abandon()
             self._waiting.close()
 
     def abandon(self) -> None:
@@ -99,7 +97,4 @@ class _SortedPart:
 
 
 def _written_bytes(rows: pa.RecordBatch) -> int:
-    sink = pa.BufferOutputStream()
-    with part_writer(sink, rows.schema, rows) as writer:
-        writer.write_batch(rows)
-    return len(sink.getvalue())
+    return sum(chunk.size for chunk in Encoder().chunks(rows))

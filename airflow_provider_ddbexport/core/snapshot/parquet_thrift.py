@@ -155,7 +155,7 @@ def _write_struct(out: bytearray, struct: Struct) -> None:
             out.append((number - last) << 4 | kind)
         else:
             out.append(kind)
-            _write_varint(out, _zigzag(number))
+            write_varint(out, _zigzag(number))
         last = number
         _write_value(out, kind, value)
     out.append(0)
@@ -163,9 +163,9 @@ def _write_struct(out: bytearray, struct: Struct) -> None:
 
 def _write_value(out: bytearray, kind: int, value: Any) -> None:
     if I16 <= kind <= I64:
-        _write_varint(out, _zigzag(value))
+        write_varint(out, _zigzag(value))
     elif kind == BINARY:
-        _write_varint(out, len(value))
+        write_varint(out, len(value))
         out += value
     elif kind == STRUCT:
         if isinstance(value, bytes):
@@ -185,7 +185,7 @@ def _write_list(out: bytearray, kind: int, values: list[Any]) -> None:
         out.append(len(values) << 4 | kind)
     else:
         out.append(0xF0 | kind)
-        _write_varint(out, len(values))
+        write_varint(out, len(values))
     if kind in (TRUE, FALSE):
         out += bytes(values)
     else:
@@ -197,7 +197,8 @@ def _zigzag(number: int) -> int:
     return number << 1 if number >= 0 else (-number << 1) - 1
 
 
-def _write_varint(out: bytearray, number: int) -> None:
+def write_varint(out: bytearray, number: int) -> None:
+    """Append *number*, which is not negative, seven bits to a byte."""
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
         number >>= 7

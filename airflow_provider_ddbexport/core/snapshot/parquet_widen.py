@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns.widen import widened
-from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
-from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, SortedBy, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, empty_file
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Movable, RowGroup, SortedBy, row_groups
 
 
 def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
@@ -32,18 +31,16 @@ def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
         pq.ParquetFile(source, pre_buffer=False) as parquet,
     ):
         narrow = parquet.schema_arrow
-        assembly = Assembly(new, _file_of(None, schema, None))
-        first: pa.Table | None = None
+        assembly = Assembly(new, empty_file(schema))
+        encoder = Encoder()
         for number, group in enumerate(row_groups(old)):
             changed = _changed(group, narrow, schema)
-            chunks = [chunk for chunk in group.chunks if chunk.column not in changed]
+            chunks: list[Movable] = [chunk for chunk in group.chunks if chunk.column not in changed]
             if changed:
                 old_columns = [name for name in narrow.names if name in changed]
                 columns = parquet.read_row_group(number, old_columns, use_threads=False)
                 fields = pa.schema([field for field in schema if field.name in changed])
-                rows = _under(fields, columns, group.rows)
-                first = rows if first is None else first
-                chunks += next(row_groups(_file_of(rows, fields, first))).chunks
+                chunks += encoder.chunks(_under(fields, columns, group.rows))
             assembly.add(group, _in_order(chunks, schema), _still_sorted_by(group, narrow, schema))
         assembly.finish()
 
@@ -56,7 +53,7 @@ def _changed(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> set[str]:
     return {field.name for field in wide if types.get(field.name) != field.type}
 
 
-def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> pa.Table:
+def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> pa.RecordBatch:
     """Return *columns* under *fields*, those that are not among them as nulls."""
     have = set(columns.column_names)
     arrays = [
@@ -65,19 +62,10 @@ def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> pa.Table:
         else pa.nulls(rows, field.type)
         for field in fields
     ]
-    return pa.Table.from_arrays(arrays, schema=fields)
+    return pa.RecordBatch.from_arrays(arrays, schema=fields)
 
 
-def _file_of(rows: pa.Table | None, schema: pa.Schema, first: pa.Table | None) -> io.BytesIO:
-    """Return a file in memory with *rows* as its one row group, or without any, encoded as *first* wants it."""
-    file = io.BytesIO()
-    with part_writer(file, schema, first) as writer:
-        if rows is not None:
-            writer.write_table(rows, row_group_size=max(1, rows.num_rows))
-    return file
-
-
-def _in_order(chunks: Iterable[Chunk], schema: pa.Schema) -> list[Chunk]:
+def _in_order(chunks: Iterable[Movable], schema: pa.Schema) -> list[Movable]:
     """Return *chunks* in the order of the columns of *schema*; those of one column are in order already."""
     place = {name: number for number, name in enumerate(schema.names)}
     return sorted(chunks, key=lambda chunk: place[chunk.column])

@@ -1,0 +1,140 @@
+/* Writing a column that is mostly null as a data page of Parquet, at the cost of the values it has.
+ *
+ * The page is: the size of the definition levels; the levels, one bit for each row as one packed run, which is what
+ * Arrow's validity is; then the values of those rows that have one. Both sides are little-endian.
+ */
+#include "sparse.h"
+
+#include <string.h>
+
+static size_t level_bytes(int64_t rows) { return (size_t)(rows + 7) / 8; }
+
+/* Validity of up to 64 rows from `row` on, the first in the lowest bit; rows behind the last are null. */
+static uint64_t validity_at(const sparse_column *column, int64_t row) {
+    int64_t first = column->offset + row, left = column->rows - row;
+    const uint8_t *at = column->validity + first / 8;
+    int shift = (int)(first % 8);
+    int64_t count = left < 64 ? left : 64;
+    size_t bytes = (size_t)(shift + count + 7) / 8;
+    uint64_t low = 0;
+    memcpy(&low, at, bytes < 8 ? bytes : 8);
+    low >>= shift;
+    if (bytes == 9) low |= (uint64_t)at[8] << (64 - shift);
+    return count == 64 ? low : low & (((uint64_t)1 << count) - 1);
+}
+
+static int64_t integer_at(const sparse_column *column, int64_t row) {
+    int64_t value;
+    memcpy(&value, column->fixed + 8 * (column->offset + row), 8);
+    return value;
+}
+
+static double double_at(const sparse_column *column, int64_t row) {
+    double value;
+    memcpy(&value, column->fixed + 8 * (column->offset + row), 8);
+    return value;
+}
+
+static __int128 decimal_at(const sparse_column *column, int64_t row) {
+    __int128 value;
+    memcpy(&value, column->fixed + 16 * (column->offset + row), 16);
+    return value;
+}
+
+static int bit_at(const sparse_column *column, int64_t row) {
+    int64_t bit = column->offset + row;
+    return column->fixed[bit / 8] >> bit % 8 & 1;
+}
+
+static const uint8_t *bytes_at(const sparse_column *column, int64_t row, uint32_t *size) {
+    int32_t ends[2];
+    memcpy(ends, column->fixed + 4 * (column->offset + row), 8);
+    *size = (uint32_t)(ends[1] - ends[0]);
+    return column->bytes + ends[0];
+}
+
+static int is_less(const sparse_column *column, int64_t row, int64_t other) {
+    switch (column->values) {
+    case SPARSE_BITS: return bit_at(column, row) < bit_at(column, other);
+    case SPARSE_INTEGERS: return integer_at(column, row) < integer_at(column, other);
+    case SPARSE_DOUBLES: return double_at(column, row) < double_at(column, other);
+    case SPARSE_DECIMALS: return decimal_at(column, row) < decimal_at(column, other);
+    case SPARSE_BYTE_ARRAYS: break;
+    }
+    uint32_t size, other_size;
+    const uint8_t *bytes = bytes_at(column, row, &size), *others = bytes_at(column, other, &other_size);
+    uint32_t least = size < other_size ? size : other_size;
+    int difference = least ? memcmp(bytes, others, least) : 0;
+    return difference ? difference < 0 : size < other_size;
+}
+
+static uint8_t *write_value(const sparse_column *column, int64_t row, int64_t present, uint8_t *out) {
+    switch (column->values) {
+    case SPARSE_BITS:
+        if (present % 8 == 0) *out++ = 0;
+        out[-1] |= (uint8_t)(bit_at(column, row) << present % 8);
+        return out;
+    case SPARSE_INTEGERS:
+    case SPARSE_DOUBLES: memcpy(out, column->fixed + 8 * (column->offset + row), 8); return out + 8;
+    case SPARSE_DECIMALS: {
+        unsigned __int128 value = (unsigned __int128)decimal_at(column, row);
+        for (int i = column->width; i-- > 0; value >>= 8) out[i] = (uint8_t)value;
+        return out + column->width;
+    }
+    case SPARSE_BYTE_ARRAYS: break;
+    }
+    uint32_t size;
+    const uint8_t *bytes = bytes_at(column, row, &size);
+    memcpy(out, &size, 4);
+    if (size) memcpy(out + 4, bytes, size);
+    return out + 4 + size;
+}
+
+size_t sparse_room(const sparse_column *column) {
+    size_t rows = (size_t)column->rows, room = 16 + level_bytes(column->rows) + 8;
+    if (column->values != SPARSE_BYTE_ARRAYS) return room + 16 * rows;
+    int32_t first, end;
+    memcpy(&first, column->fixed + 4 * column->offset, 4);
+    memcpy(&end, column->fixed + 4 * (column->offset + column->rows), 4);
+    return room + 4 * rows + (size_t)(end - first);
+}
+
+void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page) {
+    uint8_t *start = out, *levels = out + 4;
+    uint64_t header = (uint64_t)level_bytes(column->rows) << 1 | 1;
+    out = levels;
+    for (; header >= 0x80; header >>= 7) *out++ = (uint8_t)(header | 0x80);
+    *out++ = (uint8_t)header;
+    uint8_t *bits = out;
+    out += level_bytes(column->rows);
+    uint32_t size = (uint32_t)(out - levels);
+    memcpy(start, &size, 4);
+
+    page->present = 0;
+    page->lowest = page->highest = -1;
+    for (int64_t row = 0; row < column->rows; row += 64) {
+        uint64_t valid = validity_at(column, row);
+        size_t left = level_bytes(column->rows - row);
+        memcpy(bits + row / 8, &valid, left < 8 ? left : 8);
+        for (; valid; valid &= valid - 1) {
+            int64_t here = row + __builtin_ctzll(valid);
+            out = write_value(column, here, page->present++, out);
+            if (page->lowest < 0) page->lowest = page->highest = here;
+            if (is_less(column, here, page->lowest)) page->lowest = here;
+            if (is_less(column, page->highest, here)) page->highest = here;
+        }
+    }
+    page->size = (size_t)(out - start);
+}
+
+const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t scratch[16], size_t *size) {
+    uint32_t bytes_size;
+    if (column->values == SPARSE_BYTE_ARRAYS) {
+        const uint8_t *bytes = bytes_at(column, row, &bytes_size);
+        *size = bytes_size;
+        return bytes;
+    }
+    *size = column->values == SPARSE_BITS ? 1 : (size_t)(write_value(column, row, 0, scratch) - scratch);
+    if (column->values == SPARSE_BITS) scratch[0] = (uint8_t)bit_at(column, row);
+    return scratch;
+}

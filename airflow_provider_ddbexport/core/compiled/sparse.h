@@ -1,0 +1,35 @@
+/* A data page of Parquet for a column that is mostly null. */
+#ifndef DDBEXPORT_SPARSE_H
+#define DDBEXPORT_SPARSE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum sparse_values { SPARSE_BITS, SPARSE_INTEGERS, SPARSE_DOUBLES, SPARSE_DECIMALS, SPARSE_BYTE_ARRAYS };
+
+/* An Arrow array of one level. */
+typedef struct {
+    enum sparse_values values;
+    const uint8_t *validity; /* a bit for each row, of which the first is number `offset` */
+    int64_t offset, rows;
+    const uint8_t *fixed;   /* of fixed width, 8 or 16 bytes, or bits; of byte arrays their int32 offsets */
+    const uint8_t *bytes;   /* of byte arrays */
+    int width;              /* bytes of a decimal in Parquet */
+} sparse_column;
+
+typedef struct {
+    size_t size;     /* of the page, once written */
+    int64_t present; /* rows that are not null */
+    int64_t lowest, highest; /* rows; -1 where none is present */
+} sparse_page;
+
+/* Bytes that the page takes at most. */
+size_t sparse_room(const sparse_column *column);
+
+/* Writes the page of `column` to `out`, which has room for it. */
+void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page);
+
+/* The value of `row` as statistics have it: in place, or in `scratch`. */
+const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t scratch[16], size_t *size);
+
+#endif
