@@ -23,13 +23,15 @@ def add_command(command: Command) -> None:
         "--from", dest="old", metavar="TIME", help="the earlier snapshot (default: the one before the later)"
     )
     diffing.add_argument("--to", dest="new", metavar="TIME", help="the later snapshot (default: the newest)")
-    diffing.add_argument(
+    ways = diffing.add_mutually_exclusive_group()
+    ways.add_argument(
         "--increment",
         metavar="SOURCE",
         action="append",
         default=[],
-        help="folder of an incremental export; those from the one to the other spare the reading of both snapshots",
+        help="folder of an incremental export from the one to the other (default: those that were merged, if any)",
     )
+    ways.add_argument("--compare", action="store_true", help="read both snapshots, whatever increments there are")
     diffing.add_argument(
         "--out", metavar="FOLDER", help="write the changes there as Parquet, and not only count them; may be the lake"
     )
@@ -39,7 +41,13 @@ def add_command(command: Command) -> None:
 def diff(args: argparse.Namespace) -> int:
     """``ddbexport diff LAKE --table NAME --key ATTR``."""
     from airflow_provider_ddbexport.cli.progress import progress_bar
-    from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair, read_increment
+    from airflow_provider_ddbexport.core.diff import (
+        diff_figures,
+        diff_snapshots,
+        find_pair,
+        known_increments,
+        read_increment,
+    )
     from airflow_provider_ddbexport.core.snapshot.layout import check_table
     from airflow_provider_ddbexport.core.times import parse_time
 
@@ -49,12 +57,16 @@ def diff(args: argparse.Namespace) -> int:
     table_store = settings.open(args.lake).child(check_table(args.table))
     output = None if args.out is None else settings.open(args.out)
     pair = find_pair(table_store, args.table, old, new)
+    if args.increment or args.compare:
+        increments = [read_increment(source, settings.open) for source in args.increment]
+    else:
+        increments = known_increments(pair.old, pair.new, settings.open)
     with progress_bar() as show:
         record = diff_snapshots(
             table_store,
             pair,
             key=args.key,
-            increments=[read_increment(source, settings.open) for source in args.increment],
+            increments=increments,
             output=output,
             replace=args.replace,
             progress=lambda rows, total: show("diff", rows, total, 0),
@@ -68,6 +80,7 @@ def diff(args: argparse.Namespace) -> int:
         "from": f"{result['from']}, {pair.old.rows:,} rows",
         "to": f"{result['to']}, {pair.new.rows:,} rows",
         **{name: f"{result[name]:,}" for name in ("added", "changed", "removed", "unchanged")},
+        "by": record.method,
     }
     if output is not None:
         facts |= {"parts": f"{len(record.parts):,}, {size_text(size)}", "record": result["record"]}

@@ -12,7 +12,15 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_ddbexport.assets import tell_outlets
-from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair, read_increment
+from airflow_provider_ddbexport.core.diff import (
+    Pair,
+    diff_figures,
+    diff_snapshots,
+    find_pair,
+    known_increments,
+    read_increment,
+)
+from airflow_provider_ddbexport.core.merge.compact import Increment
 from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -41,8 +49,9 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         the snapshot before is taken. (templated)
     :param destination: folder for the changes, ``s3://`` or a path; may be the lake. None only counts them. (templated)
     :param increments: the incremental exports that lead from the earlier snapshot to the later exactly, with old
-        images: addresses, or what :class:`.DynamoDBIncrementalExportOperator` has in XCom under ``exports``. With them,
-        what they tell is taken, and neither snapshot is read. (templated)
+        images: addresses, or what :class:`.DynamoDBIncrementalExportOperator` has in XCom under ``exports``. Their
+        changes are told then, and neither snapshot is read. By default those that were merged to make the one of the
+        other, where they can tell; with () both snapshots are compared. (templated)
     :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable). (templated)
     :param replace: take the place of a diff between the same times that has other contents.
     :param s3_bucket_owner: account id that must own both buckets; not checked if None. (templated)
@@ -64,7 +73,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         record: str,
         since: str | datetime | None = None,
         destination: str | None = None,
-        increments: Sequence[str | Mapping[str, Any]] = (),
+        increments: Sequence[str | Mapping[str, Any]] | None = None,
         keys: Sequence[str] | None = None,
         replace: bool = False,
         s3_bucket_owner: str | None = None,
@@ -90,16 +99,17 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
                     f"No snapshot of {later.table} is published before {iso(later.as_of)}: nothing to compare it with"
                 )
             table_store = self._store(published.table_uri)
-            output = self._store(self.destination) if self.destination else None
+            destination = self._store(self.destination) if self.destination else None
+            pair = find_pair(table_store, later.table, since, later.as_of)
             record = diff_snapshots(
                 table_store,
-                find_pair(table_store, later.table, since, later.as_of),
+                pair,
                 key=self._key(published),
-                increments=[read_increment(source, self._store) for source in self._sources()],
-                output=output,
+                increments=self._increments(pair),
+                output=destination,
                 replace=self.replace,
             )
-            figures = diff_figures(record, output)
+            figures = diff_figures(record, destination)
         self.log.info(
             "Changes of %s from %s to %s: %s added, %s changed, %s removed, %s unchanged; %s",
             *(figures[name] for name in ("table", "from", "to", "added", "changed", "removed", "unchanged", "record")),
@@ -107,9 +117,12 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         tell_outlets(context, self.outlets or (), figures)
         return figures
 
-    def _sources(self) -> list[str]:
+    def _increments(self, pair: Pair) -> list[Increment]:
+        if self.increments is None:
+            return known_increments(pair.old, pair.new, self._store)
         given = [self.increments] if isinstance(self.increments, str) else self.increments
-        return [one if isinstance(one, str) else str(one["source"]) for one in given]
+        sources = [one if isinstance(one, str) else str(one["source"]) for one in given]
+        return [read_increment(source, self._store) for source in sources]
 
     def _key(self, published: Published) -> Sequence[str]:
         if self.keys is not None:

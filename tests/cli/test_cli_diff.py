@@ -37,7 +37,7 @@ def test_changes_are_counted_and_written_where_asked(
     out, err = capsys.readouterr()
     assert err == ""
     assert "reviews: what changed\n" in out
-    assert [line.split()[-1] for line in out.splitlines()[3:]] == ["2", "1", "1", "6"]
+    assert [line.split()[-1] for line in out.splitlines()[3:]] == ["2", "1", "1", "6", "join"]
     assert sorted(Path(lake).rglob("*")) == before
 
     times = ["--from", "2026-01-14T10:18:50Z", "--to", "2026-01-15T10:18:50Z"]
@@ -64,7 +64,7 @@ def test_increments_between_the_snapshots_can_be_given(tmp_path: Path, capsys: p
     ]
     increment = write_increment(tmp_path, lines)
     told = {}
-    for arguments in ([], ["--increment", increment.source]):
+    for arguments in (["--compare"], ["--increment", increment.source]):
         assert main(["diff", str(lake.root), "--table", "reviews", *KEYS, *arguments, "--json"]) == FINE
         result = json.loads(capsys.readouterr().out)
         told[result["method"]] = [result[name] for name in COUNTS]
@@ -76,6 +76,7 @@ def test_a_wrong_call_is_told_from_what_is_not_there(lake: str, capsys: pytest.C
     for arguments, status, message in (
         (["--key", "User"], BAD_CALL, "several items have the same 'User'"),
         ([], BAD_CALL, "--key"),
+        ([*KEYS, "--compare", "--increment", "x"], BAD_CALL, "not allowed with"),
         ([*KEYS, "--from", "noon"], BAD_CALL, "--from: expected an ISO 8601 time"),
         ([*KEYS, "--from", "2026-01-15T10:18:50Z"], BAD_CALL, "give the earlier snapshot first"),
         ([*KEYS, "--to", "2026-01-14T10:18:50Z"], BAD_DATA, "nothing to compare it with yet"),

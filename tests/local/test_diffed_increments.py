@@ -16,8 +16,17 @@ from orders_table import BUCKET, Orders
 sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "diff"))
 from diffed_lake import expected_changes, told_changes, without_keys
 
-from airflow_provider_ddbexport.core.diff import DiffRecord, Pair, diff_snapshots, find_pair, read_increment
+from airflow_provider_ddbexport.core.diff import (
+    DiffRecord,
+    Pair,
+    diff_snapshots,
+    find_pair,
+    known_increments,
+    read_increment,
+)
 from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.merge.compact import Increment
+from airflow_provider_ddbexport.core.merge.merge import merge_increments
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore, open_store
 from airflow_provider_ddbexport.errors import BadCallError, ExportChainError
@@ -124,6 +133,35 @@ def join_of(days: Days, folder: Path) -> DiffRecord:
     return days.diff(days.pair(0, WINDOWS), (), LocalStore(folder / f"0-{WINDOWS}-0"))
 
 
+def test_a_merged_snapshot_knows_the_increments_it_was_made_of(days: Days, tmp_path: Path) -> None:
+    """They are found in its record while they are there; they, and the snapshots, tell what full exports do."""
+    lake = LocalStore(tmp_path / "merged")
+    publish(days.orders, lake, days.orders.export(ExportTime=days.moments[0]))
+    for window in range(WINDOWS):
+        merge_increments([read_increment(days.increments[window], days.open)], lake, table="orders")
+    store = lake.child("orders")
+    first, last = days.moments[0], days.moments[-1]
+    for begin, known in ((0, WINDOWS), (1, WINDOWS - 1)):
+        pair = find_pair(store, "orders", days.moments[begin], last)
+        increments = known_increments(pair.old, pair.new, days.open)
+        assert [address_of(one) for one in increments] == days.increments[WINDOWS - known :]
+        expected = without_keys(expected_changes(days.items[begin], days.items[WINDOWS], ["pk"]))
+        for number, given in enumerate((increments, [])):
+            output = LocalStore(tmp_path / f"{begin} {number}")
+            record = diff_snapshots(store, pair, key=["pk"], increments=given, output=output)
+            assert told_changes(output, record) == expected
+
+    full = days.pair(0, WINDOWS)
+    assert known_increments(full.old, full.new, days.open) == []
+    pair = find_pair(store, "orders", first, last)
+    days.orders.s3.delete_object(Bucket=BUCKET, Key=f"{days.increments[1].split('/', 3)[3]}/manifest-summary.json")
+    assert known_increments(pair.old, pair.new, days.open) == []
+
+
+def address_of(increment: Increment) -> str:
+    return increment.export.source
+
+
 def test_increments_that_do_not_tell_the_difference_are_refused(days: Days) -> None:
     """A gap, another span, another key, new images only, a scan, another table, other snapshots: with the way out."""
     pair = days.pair(0, WINDOWS)
@@ -131,7 +169,7 @@ def test_increments_that_do_not_tell_the_difference_are_refused(days: Days) -> N
         days.diff(pair, [days.increments[0], days.increments[2]])
     with pytest.raises(ExportChainError, match="nothing tells what was written"):
         days.diff(pair, days.increments[1:])
-    with pytest.raises(BadCallError, match=r"expected the changes .* leave the increments out"):
+    with pytest.raises(BadCallError, match=r"expected the changes .* compare the snapshots themselves"):
         days.diff(pair, days.increments[:2])
     with pytest.raises(BadCallError, match="of a table with the key 'pk', found 'n'"):
         days.diff(pair, days.increments, key=["n"])

@@ -1,6 +1,6 @@
 """What changed between two published snapshots of a table: counts, and the changes themselves as Parquet."""
 
-from airflow_provider_ddbexport.core.diff.by_increments import read_increment
+from airflow_provider_ddbexport.core.diff.by_increments import known_increments, read_increment
 from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Counts
 from airflow_provider_ddbexport.core.diff.diff import Pair, diff_snapshots, find_pair
 from airflow_provider_ddbexport.core.diff.record import DiffRecord, diff_figures
@@ -14,5 +14,6 @@ __all__ = [
     "diff_figures",
     "diff_snapshots",
     "find_pair",
+    "known_increments",
     "read_increment",
 ]

@@ -24,11 +24,11 @@ from airflow_provider_ddbexport.core.merge.plan import chain_base
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.errors import AccessError, BadCallError, BadDataError, StorageError
 
 _BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
-_OTHERWISE = "leave the increments out to compare the snapshots themselves"
+_OTHERWISE = "compare the snapshots themselves with increments=() (--compare)"
 
 _Keyed = tuple[bytes, Item]
 
@@ -38,6 +38,22 @@ def read_increment(source: str, open_store: Callable[[str], ObjectStore]) -> Inc
     root_uri, export_id = split_source(source)
     root = open_store(root_uri)
     return Increment(root, read_export(root, export_id))
+
+
+def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[[str], ObjectStore]) -> list[Increment]:
+    """Return the increments that were merged to make *new* of *old*, if they can still tell the difference; else none.
+
+    They can when they are still there and fulfil what :func:`changes_of_increments` asks of them.
+    """
+    sources = [
+        ancestor.uri
+        for ancestor in new.source.ancestry
+        if ancestor.from_time is not None and parse_time(ancestor.from_time) >= old.as_of
+    ]
+    try:
+        return _covering([read_increment(source, open_store) for source in sources], old, new) if sources else []
+    except (AccessError, BadCallError, BadDataError, StorageError):
+        return []
 
 
 def changes_of_increments(
