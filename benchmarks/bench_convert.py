@@ -20,6 +20,7 @@ from typing import Any
 from convert.corpora import Corpus, open_corpus, repeated
 from convert.engines import ENGINES, ONE_WORKER, OURS, missing
 from convert.items import ATTRIBUTES, CORPORA
+from convert.report import PLOT, write_page
 from convert.results import Results, goals
 from page import machine
 
@@ -160,8 +161,9 @@ def main() -> int:
         print(f"{corpus}: the engines disagree: {checksums}")
     if args.page and not results.disagreements():
         # Here, for Matplotlib is large: see Bench._corpus.
-        from convert.report import write_page
+        from convert.plots import draw
 
+        draw(results, PLOT)
         write_page(results)
     return 1 if results.disagreements() else 0
 
@@ -178,13 +180,15 @@ def _measure(args: argparse.Namespace) -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(args.folder.resolve(), args.scale, args.repeat, engines, args.workers)
     found: list[dict[str, Any]] = []
+    args.json.parent.mkdir(parents=True, exist_ok=True)
     for part in args.part or PARTS:
         cases = bench.engines(args.corpus or CORPORA) if part == "engines" else getattr(bench, part)()
         for case in cases:
             show(case)
             found.append(case)
-    args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps({"machine": machine(), "scale": args.scale, "cases": found}, indent=1) + "\n")
+            # After each, so that a run that is stopped has what it measured.
+            results = {"machine": machine(), "scale": args.scale, "cases": found}
+            args.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

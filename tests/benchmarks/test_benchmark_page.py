@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from convert.report import write_page
 from convert.results import Results, goals
 from page import write_section
 
@@ -24,8 +25,9 @@ def test_a_benchmark_writes_its_own_section_and_leaves_the_others(tmp_path: Path
 
 def case(engine: str, corpus: str, mb_per_s: float, checksum: str, **more: Any) -> dict[str, Any]:
     """Return a case as the benchmark measures it."""
-    figures = {"mb_per_s": mb_per_s, "mb_per_core_s": mb_per_s, "peak_mb": 100, "checksum": ["10", checksum]}
-    return {"part": "engines", "engine": engine, "corpus": corpus, "workers": 2, **figures, **more}
+    figures = {"mb_per_s": mb_per_s, "mb_per_core_s": mb_per_s / 2, "peak_mb": 100, "seconds": 1.0, "runs": 3}
+    where = {"part": "engines", "engine": engine, "corpus": corpus, "workers": 2, "json_mb": 200.0}
+    return where | figures | {"checksum": ["10", checksum]} | more
 
 
 def test_engines_that_wrote_other_rows_are_named() -> None:
@@ -48,3 +50,36 @@ def test_what_was_asked_for_is_met_missed_or_not_measured() -> None:
         "NOT MET reviews, times DuckDB",
         "not measured reviews, times Spark",
     } <= verdicts
+
+
+def test_the_page_and_the_readme_say_what_was_measured(tmp_path: Path) -> None:
+    """Figures, how they compare, and why one is missing; the README claims what the page has and nothing else."""
+    page, readme = tmp_path / "benchmarks.md", tmp_path / "README.md"
+    write_section("speed", "nothing yet", readme)
+    cases = [
+        case("ddbexport", "reviews", 300, "7"),
+        case("ddbexport, reference decoder", "reviews", 40, "7"),
+        case("json + TypeDeserializer", "reviews", 20, "7"),
+        case("DuckDB", "reviews", 80, "7"),
+        {**case("Polars", "many-keys", 0, ""), "failed": "Polars has no type for a map with any keys"},
+        case("ddbexport", "reviews", 280, "", part="growth", json_mb=8000.0, seconds=28.6),
+        case("ddbexport", "attributes-1000", 90, "", part="attributes", attributes=1000),
+        case("ddbexport", "reviews", 150, "", part="workers", workers=1),
+    ]
+    write_page(Results("a machine", 0.35, cases), page, readme)
+    text = page.read_text()
+    for row in (
+        "| ddbexport | 150 | 300 | 15.0 | 100 |",
+        "| DuckDB | 40 | 80 | 4.0 | 100 |",
+        "| Polars |  |  |  | Polars has no type for a map with any keys |",
+        "| 8.00 | 28.6 | 280 | 100 |",
+        "| 1000 | 45 |",
+        "| 1 | 150 | 75 | 100 |",
+    ):
+        assert row in text
+    claim = readme.read_text()
+    assert "300 MB of JSON a second on a machine" in claim
+    assert "15.0 times json + TypeDeserializer, 3.8 times DuckDB" in claim
+    assert "7.5 times slower" in claim
+    assert "Spark" not in claim
+    assert "nothing yet" not in claim
