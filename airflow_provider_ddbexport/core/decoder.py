@@ -101,13 +101,7 @@ def _load() -> ModuleType | None:
         return None
 
 
-def line_builder(decode: Decode, schema: Schema) -> LineBuilder | None:
-    """Return what builds the rows of *schema* from lines that *decode* reads, if they can be built from lines."""
-    kernel = _kernel_for(decode)
-    return None if kernel is None else LineBuilder(kernel, schema)
-
-
 def line_router(decode: Decode, schema: Schema) -> LineRouter | None:
-    """Return what finds the partition of lines that *decode* reads, where :func:`line_builder` gives a builder."""
+    """Return what finds the partition of lines that *decode* reads; None where only their items tell."""
     kernel = _kernel_for(decode)
     return None if kernel is None else LineRouter(kernel, schema)

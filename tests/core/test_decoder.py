@@ -30,9 +30,10 @@ from snapshot_exports import write_export
 from airflow_provider_ddbexport.core import decoder
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.decode import Item, decode_line
-from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, line_builder, line_observer
+from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, block_builder, line_observer
 from airflow_provider_ddbexport.core.export import verify_export
 from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
+from airflow_provider_ddbexport.core.reference_lines import ReferenceBuilder
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import ItemError
@@ -367,8 +368,7 @@ def test_batches_end_at_the_row_that_reaches_a_limit() -> None:
     lines = b"\n".join(map(line_of, items)) + b"\n"
     schema = schema_for(items, ColumnOptions())
     assert schema is not None
-    builder = line_builder(decode_line, schema)
-    assert builder is not None
+    builder = block_builder(decode_line, schema)
     start = builder.add_lines(lines, 0, most_rows=3, most_bytes=1 << 40)
     assert (builder.rows, builder.bytes, lines[:start].count(b"\n")) == (3, 3 * 116, 3)
     start = builder.add_lines(lines, start, most_rows=100, most_bytes=5 * 116 - 1)
@@ -473,7 +473,7 @@ def test_the_environment_turns_the_compiled_decoder_off(monkeypatch: pytest.Monk
     monkeypatch.setenv(DECODER_VARIABLE, "reference")
     assert decoder.describe() == f"reference decoder, as {DECODER_VARIABLE} asks for"
     assert NO_COLUMNS is not None
-    assert line_builder(decode_line, NO_COLUMNS) is None
+    assert isinstance(block_builder(decode_line, NO_COLUMNS), ReferenceBuilder)
     observer = line_observer(decode_line)
     with pytest.raises(RefusedLineError):
         observer.take(b'{"Item":{}}\nx')

@@ -144,19 +144,22 @@ class PartsWriter:
         """Whether rows go to folders: then :meth:`route` takes them, else :meth:`build`."""
         return bool(self._keys)
 
-    def build(self, lines: Lines, start: int, observer: LineObserver | None) -> int:
-        """Build rows of whole *lines* from offset *start* until a row group is full; return where the next line is.
+    def build(self, lines: Lines, start: int, observer: LineObserver | None) -> tuple[int, int]:
+        """Build rows of whole *lines* from offset *start* until a row group is full.
 
-        *observer* observes them on the way. Follow it with :meth:`take_back` or :meth:`settle`.
+        Returns where the next line is, and how many rows were built. *observer* observes them on the way. Follow it
+        with :meth:`take_back` or :meth:`settle`.
         """
         part = self._part(())
-        return part.builder.add_lines(
+        before = part.builder.rows
+        after = part.builder.add_lines(
             lines,
             start,
             most_rows=min(self._plan.target.rows_per_part - part.rows, self._row_group_rows),
             most_bytes=self._row_group_bytes,
             observer=observer,
         )
+        return after, part.builder.rows - before
 
     def take_back(self) -> None:
         """Forget the rows of the last :meth:`build`."""

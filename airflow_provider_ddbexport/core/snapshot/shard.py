@@ -114,36 +114,39 @@ class ShardWriter:
     def take(self, lines: Lines) -> int:
         """Take in whole *lines* and return how many they are. Raises RefusedLineError."""
         started = time.perf_counter()
-        if not self._is_building:
-            self._only_observe(lines)
-        elif self._parts.is_partitioned:
-            self._observe_then_route(lines)
+        if self._is_building and not self._parts.is_partitioned:
+            items = self._build(lines)
         else:
-            self._build(lines)
-        items = lines.count(b"\n") + (not lines.endswith(b"\n"))
+            if self._is_building:
+                self._observe_then_route(lines)
+            else:
+                self._only_observe(lines)
+            items = _count(lines)
         self._items += items
         self._json_bytes += len(lines)
         self.taking_s += time.perf_counter() - started
         return items
 
-    def _build(self, lines: Lines) -> None:
-        start = 0
+    def _build(self, lines: Lines) -> int:
+        start = count = 0
         while start < len(lines):
-            end = self._parts.build(lines, start, self._observer)
+            end, rows = self._parts.build(lines, start, self._observer)
             wider = self._wider_schema()
             if wider is not None:
                 self._parts.take_back()
                 if not self._make_room(wider):
                     self._only_observe(lines[end:])
-                    return
+                    return count + rows + _count(lines[end:])
                 self._build_observed(lines[start:end])
             self._parts.settle()
             start = end
+            count += rows
+        return count
 
     def _build_observed(self, lines: Lines) -> None:
         start = 0
         while start < len(lines):
-            start = self._parts.build(lines, start, None)
+            start, _ = self._parts.build(lines, start, None)
             self._parts.settle()
 
     def _observe_then_route(self, lines: Lines) -> None:
@@ -205,3 +208,7 @@ class ShardWriter:
                 values=dict(self._parts.values),
             ),
         )
+
+
+def _count(lines: Lines) -> int:
+    return lines.count(b"\n") + (not lines.endswith(b"\n") if lines else 0)
