@@ -230,6 +230,8 @@ class AirflowStack:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
             psutil.wait_procs(left, timeout=5)
+        for process in self.processes.values():
+            process.wait()
         self.processes.clear()
 
 

@@ -1,0 +1,176 @@
+"""A backfill in a real scheduler that loses a worker and itself half-way, against the embedded AWS.
+
+The range has 7 days, or as many as ``DDBEXPORT_BACKFILL_DAYS`` says; 30 take some minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from scheduled_dags import BUCKET, TABLE, ScheduledDags, wait_for, write_history
+
+from airflow_provider_ddbexport.cli import FINE, main
+from airflow_provider_ddbexport.core.catalog import register_snapshot
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export
+from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.times import parse_time
+from airflow_provider_ddbexport.local import LocalAws, local_aws
+from stack import CHECKOUT, AirflowStack, airflow_environment, free_port, postgres, running
+
+DAG = "reviews_history"
+DAYS = int(os.environ.get("DDBEXPORT_BACKFILL_DAYS", "7"))
+GONE = 2
+PUBLISHED = 1 if DAYS < 30 else 5
+DAY = timedelta(days=1)
+
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def airflow(tmp_path: Path) -> Iterator[tuple[ScheduledDags, AirflowStack]]:
+    """An Airflow with the backfill DAG alone that soon notices what has died, and a table with a history.
+
+    Point-in-time recovery was off for the first two days, and some of the others are published.
+    """
+    dags, home, port = tmp_path / "dags", tmp_path / "home", free_port()
+    dags.mkdir()
+    home.mkdir()
+    shutil.copy(CHECKOUT / "dags" / "backfill_exports.py", dags)
+    with local_aws() as aws, postgres() as database:
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        truth = write_history(aws, midnight - DAYS * DAY, DAYS, recovery_after=GONE)
+        aws.client("s3").create_bucket(Bucket=BUCKET)
+        environment = airflow_environment(home, aws.environment(), dags=dags, port=port, database=database) | {
+            "DDBEXPORT_TABLE": TABLE,
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        }
+        with running(AirflowStack(environment, home, port)) as stack:
+            yield ScheduledDags(home, stack.api, aws, truth), stack
+
+
+def publish(airflow: ScheduledDags, day: datetime) -> None:
+    """Publish and register the snapshot of *day*, from an export that lies elsewhere."""
+    dynamodb, s3 = airflow.aws.client("dynamodb"), airflow.aws.client("s3")
+    arn = dynamodb.describe_table(TableName=TABLE)["Table"]["TableArn"]
+    started = dynamodb.export_table_to_point_in_time(
+        TableArn=arn, S3Bucket=BUCKET, S3Prefix="elsewhere", ExportTime=day
+    )["ExportDescription"]
+
+    def is_completed() -> bool:
+        found = dynamodb.describe_export(ExportArn=started["ExportArn"])["ExportDescription"]
+        return bool(found["ExportStatus"] == "COMPLETED")
+
+    wait_for(is_completed, "export", 60)
+    root = open_store(f"s3://{BUCKET}/elsewhere/AWSDynamoDB", s3=s3)
+    export = read_export(root, started["ExportArn"].rpartition("/")[2])
+    options = ColumnOptions(numbers={"Rating": "decimal(3,1)"})
+    record = convert_export(root, export, airflow.lake("history"), table="reviews_history", options=options)
+    schema = Ledger(airflow.lake("history").child("reviews_history")).table_schema()
+    assert schema is not None
+    register_snapshot(airflow.aws.client("glue"), record, schema, database="history", lake_uri=f"s3://{BUCKET}/history")
+
+
+def planned(aws: LocalAws, days: list[datetime], monkeypatch: pytest.MonkeyPatch, capsys: Any) -> dict[str, Any]:
+    """Return what ``ddbexport plan`` says of *days*."""
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    options = ("--lake", f"s3://{BUCKET}/history", "--table", "reviews_history", "--json")
+    assert main(["plan", TABLE, "--from", f"{days[0]:%F}", "--to", f"{days[-1]:%F}", *options]) == FINE
+    plan: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return plan
+
+
+def billed(aws: LocalAws) -> list[datetime]:
+    """Return the times of all exports that were billed, in order."""
+    return sorted(parse_time(export["export_time"]) for export in aws.exports_billed())
+
+
+def kill_a_worker_and_the_scheduler(stack: AirflowStack) -> None:
+    """SIGKILL a worker that runs a task, and then the scheduler; start another scheduler."""
+    scheduler = stack.processes["scheduler"]
+
+    def busy_workers() -> list[psutil.Process]:
+        children = psutil.Process(scheduler.pid).children(recursive=True)
+        titles = [(child, " ".join(child.cmdline())) for child in children if child.is_running()]
+        return [child for child, title in titles if "LocalExecutor:" in title and "<idle>" not in title]
+
+    worker = wait_for(busy_workers, "worker with a task", 60)[0]
+    os.kill(worker.pid, signal.SIGKILL)
+    os.kill(scheduler.pid, signal.SIGKILL)
+    assert scheduler.wait(timeout=30) == -signal.SIGKILL
+    stack.launch("scheduler")
+
+
+def test_a_backfill_killed_half_way_does_what_was_planned(
+    airflow: tuple[ScheduledDags, AirflowStack], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each day has its outcome: published days skipped, gone ones failed with the window, all others as they were.
+
+    The exports billed are those that were planned, each once.
+    """
+    dags, stack = airflow
+    days = sorted(dags.truth)
+    published = days[GONE + 1 : GONE + 1 + PUBLISHED]
+    for day in published:
+        publish(dags, day)
+    published_before = published_at(dags)
+    plan = planned(dags.aws, days, monkeypatch, capsys)
+    states = {parse_time(one["time"]): one["state"] for one in plan["times"]}
+    to_export = [day for day, state in states.items() if state == "RESTORABLE"]
+    assert [day for day, state in states.items() if state == "OUT_OF_WINDOW"] == days[:GONE]
+    assert len(to_export) == plan["ways"]["FULL_EXPORTS"]["exports"] == DAYS - GONE - PUBLISHED
+    dags.aws.configure(export_seconds=3)
+
+    dags.start(DAG)  # which starts the run of the last midnight
+    body = {"dag_id": DAG, "from_date": f"{days[0]:%FT%TZ}", "to_date": f"{days[-2]:%FT%TZ}", "max_active_runs": 4}
+    dags.api.post("/api/v2/backfills", body)
+    wait_for(lambda: len(billed(dags.aws)) - PUBLISHED >= len(to_export) // 2, "half of the exports", 60 + 20 * DAYS)
+    kill_a_worker_and_the_scheduler(stack)
+    assert len(billed(dags.aws)) - PUBLISHED < len(to_export), "killed too late to be half-way"
+
+    runs = ended_runs(dags)
+    assert sorted(runs) == days
+    tries = [task["try_number"] for run in runs.values() for task in dags.instances(DAG, run["dag_run_id"])]
+    assert max(tries) > 1, "nothing was running when it was killed"
+    for day, run in runs.items():
+        assert (run["state"], set(dags.tasks(DAG, run["dag_run_id"]).values())) == {
+            "PUBLISHED": ("success", {"skipped"}),
+            "RESTORABLE": ("success", {"success"}),
+            "OUT_OF_WINDOW": ("failed", {"failed", "upstream_failed"}),
+        }[states[day]], day
+    assert dags.logs(DAG).count("is outside the restorable window (") >= GONE
+    assert billed(dags.aws) == sorted([*to_export, *published])
+    for day in [*to_export, *published]:
+        assert dags.items("history", "reviews_history", day) == dags.truth[day]
+    assert published_before.items() < published_at(dags).items()
+
+
+def ended_runs(dags: ScheduledDags) -> dict[datetime, dict[str, Any]]:
+    """Return the runs by day, when each day has one and all have ended."""
+
+    def look() -> list[dict[str, Any]] | None:
+        found = dags.runs(DAG)
+        return found if len(found) == DAYS and {run["state"] for run in found} <= {"success", "failed"} else None
+
+    return {parse_time(run["logical_date"]): run for run in wait_for(look, "end of every run", 180 + 30 * DAYS)}
+
+
+def published_at(dags: ScheduledDags) -> dict[datetime, datetime]:
+    """Return when each snapshot of the history was published."""
+    return {
+        record.as_of: record.published_at for record in Ledger(dags.lake("history").child("reviews_history")).records()
+    }
