@@ -99,6 +99,16 @@ def billed(aws: LocalAws) -> list[datetime]:
     return sorted(parse_time(export["export_time"]) for export in aws.exports_billed())
 
 
+def most_at_once(aws: LocalAws) -> int:
+    """Return how many exports were in progress at once, at the most."""
+    dynamodb = aws.client("dynamodb")
+    arns = [export["export_arn"] for export in aws.exports_billed()]
+    exports = [dynamodb.describe_export(ExportArn=arn)["ExportDescription"] for arn in arns]
+    return max(
+        sum(other["StartTime"] <= export["StartTime"] < other["EndTime"] for other in exports) for export in exports
+    )
+
+
 def kill_a_worker_and_the_scheduler(stack: AirflowStack) -> None:
     """SIGKILL a worker that runs a task, and then the scheduler; start another scheduler."""
     scheduler = stack.processes["scheduler"]
@@ -154,6 +164,7 @@ def test_a_backfill_killed_half_way_does_what_was_planned(
         }[states[day]], day
     assert dags.logs(DAG).count("is outside the restorable window (") >= GONE
     assert billed(dags.aws) == sorted([*to_export, *published])
+    assert 1 < most_at_once(dags.aws) <= 3
     for day in [*to_export, *published]:
         assert dags.items("history", "reviews_history", day) == dags.truth[day]
     assert published_before.items() < published_at(dags).items()
