@@ -51,7 +51,8 @@ class KnownHistory:
         window: what can be exported now.
         published: the times of all published snapshots.
         bases: those of them that increments can be applied to: of this very table, and of a point in time.
-        exports: of the last 90 days, which is how far back DynamoDB lists them.
+        exports: of the last 90 days, which is how far back DynamoDB lists them; none of a table that was deleted and
+            made again since.
     """
 
     table: str
@@ -90,7 +91,7 @@ def look_up_history(
     window = restorable_window(dynamodb, table)
     exports = tuple(
         export
-        for export in _exports(dynamodb, str(found["TableArn"]), table_id)
+        for export in _exports(dynamodb, str(found["TableArn"]))
         if exports_in is None or export.source.startswith(f"{exports_in.rstrip('/')}/")
     )
     return KnownHistory(
@@ -103,7 +104,7 @@ def look_up_history(
     )
 
 
-def _exports(dynamodb: Any, table_arn: str, table_id: str) -> Iterator[KnownExport]:
+def _exports(dynamodb: Any, table_arn: str) -> Iterator[KnownExport]:
     for summary in listed(dynamodb, table_arn):
         if summary["ExportStatus"] == ExportStatus.FAILED:
             continue
@@ -111,9 +112,7 @@ def _exports(dynamodb: Any, table_arn: str, table_id: str) -> Iterator[KnownExpo
         with service_errors(f"looking at export {export_arn}"):
             answer = dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
         description = description_of(answer)
-        is_of_the_table = not table_id or answer.get("TableId") in {None, table_id}
-        is_usable = description.status is not ExportStatus.FAILED and not answer.get("FilterSpecification")
-        if is_of_the_table and is_usable and description.export_time is not None:
+        if description.export_time is not None and not answer.get("FilterSpecification"):
             yield KnownExport(
                 export_arn=export_arn,
                 source=export_source_uri(description),

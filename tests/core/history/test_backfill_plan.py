@@ -140,7 +140,9 @@ def test_what_is_out_of_the_window_is_reached_by_exports_that_are_there() -> Non
     assert steps == [[full(0)], [increment(0, 1)]]
     assert plan.with_increments.unreached == (at(2),)
     assert plan.full_exports.unreached == (at(1), at(2))
-    assert plan.cheapest is plan.with_increments
+    dear = planned(known, last=4, changed_bytes_per_day=10.0 * GB)
+    assert dear.with_increments.bytes == dear.full_exports.bytes
+    assert dear.cheapest is dear.with_increments
     (only,) = plan_backfill(known, [at(1)]).times
     assert [step.known for step in only.least or ()] == [full(0), increment(0, 1)]
 
@@ -156,8 +158,8 @@ def test_milliseconds_of_what_is_there_do_not_break_a_chain() -> None:
 
 def test_an_increment_that_serves_two_times_is_made_once() -> None:
     """It leads to the beginning of one that is there, from which two times are reached."""
-    known = history(increment(5.5, 6), increment(5.5, 7), published=[5], size=100 * GB)
-    plan = plan_backfill(known, [at(6), at(7)], changed_bytes_per_day=GB)
+    known = history(increment(5.5, 6), increment(5.5, 6.4), published=[5], size=100 * GB)
+    plan = plan_backfill(known, [at(6), at(6.4)], changed_bytes_per_day=GB)
     assert days(plan.with_increments) == [(5, 5.5)]
 
 

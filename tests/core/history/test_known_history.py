@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from snapshot_records import commit_record, schema_of
 
-from airflow_provider_ddbexport.core.history import look_up_history
+from airflow_provider_ddbexport.core.history import TimeState, look_up_history, plan_time
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import open_store
-from airflow_provider_ddbexport.errors import PointInTimeRecoveryError, TableNotFoundError
+from airflow_provider_ddbexport.errors import AccessError, PointInTimeRecoveryError, TableNotFoundError
 
 DAY = timedelta(days=1)
 T = datetime(2026, 1, 1, tzinfo=UTC)
@@ -114,3 +114,13 @@ def test_what_cannot_be_planned_is_told(local_aws: Any, table: dict[str, Any]) -
     )
     with pytest.raises(PointInTimeRecoveryError):
         look_up_history(dynamodb, "Reviews")
+
+
+def test_one_time_in_the_window_asks_for_no_exports(local_aws: Any, table: dict[str, Any]) -> None:
+    """Else a backfill would describe all of them for each of its days; a time that is gone does ask."""
+    dynamodb = local_aws.client("dynamodb")
+    local_aws.fail_next("ListExports", "AccessDeniedException")
+    assert plan_time(dynamodb, "Reviews", T + DAY).times[0].state is TimeState.RESTORABLE
+    with pytest.raises(AccessError):
+        plan_time(dynamodb, "Reviews", T - DAY)
+    assert plan_time(dynamodb, "Reviews", T - DAY).times[0].state is TimeState.OUT_OF_WINDOW
