@@ -9,7 +9,8 @@ from airflow_provider_ddbexport.core.scan import ScanPlan, finish_scan, read_pla
 from airflow_provider_ddbexport.core.store import ObjectStore
 from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
-from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator, scan_of_task
+from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
+from airflow_provider_ddbexport.operators.scanning import scan_of_task
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +33,7 @@ class DynamoDBScanPlanOperator(DynamoDBScanBackupOperator):
     def execute(self, context: Context) -> Any:
         """Return the shards."""
         with permanent_errors_fail():
-            bucket = self._begin(context)
+            bucket = self._bucket(context)
             plan = self._plan(bucket, scan_of_task(context, self.task_id), shards=self.shards)
             return [{"export_id": plan.export_id, "shard": shard} for shard in range(plan.shards)]
 
@@ -56,7 +57,7 @@ class DynamoDBScanShardOperator(DynamoDBScanBackupOperator):
     def execute(self, context: Context) -> Any:
         """Return the shard's figures."""
         with permanent_errors_fail():
-            bucket = self._begin(context)
+            bucket = self._bucket(context)
             plan = _planned(bucket, self.s3_prefix, self.shard)
             shard = int(self.shard["shard"])
             done = self._scan(bucket, plan, shard)
@@ -88,7 +89,7 @@ class DynamoDBScanFinishOperator(DynamoDBScanBackupOperator):
     def execute(self, context: Context) -> Any:
         """Return the complete backup's figures."""
         with permanent_errors_fail():
-            bucket = self._begin(context)
+            bucket = self._bucket(context)
             shards = list(self.shards)
             plan = _planned(bucket, self.s3_prefix, shards[0] if shards else None)
             request = self._request()

@@ -109,7 +109,7 @@ def test_a_shard_of_no_plan_is_refused(reviews: Any, run_task: Any, context: Any
 
 def test_tasks_of_a_run_have_scans_of_their_own() -> None:
     """DAG, run, task and map index name a scan; nothing else does."""
-    from airflow_provider_ddbexport.operators.scan_backup import scan_of_task
+    from airflow_provider_ddbexport.operators.scanning import scan_of_task
 
     def key(**changes: Any) -> str:
         ti = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "max_tries": 0, **changes}
