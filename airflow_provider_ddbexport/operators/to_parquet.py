@@ -12,21 +12,20 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
-from airflow_provider_ddbexport.core.catalog.register import register_snapshot, unregister_snapshot
+from airflow_provider_ddbexport.core.catalog.register import unregister_snapshot
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.convert import convert_export
-from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.progress import Progress
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
+from airflow_provider_ddbexport.operators.registering import UNREGISTERED, check_lake, registered_figures
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -135,11 +134,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         """Return the published snapshot's figures."""
         with permanent_errors_fail():
             options = self._options()
-            if self.database and not self.lake.startswith("s3://"):
-                raise BadCallError(
-                    f"lake: the Glue Catalog can only point at s3://, found {self.lake}; leave database out or give an "
-                    "s3:// lake"
-                )
+            check_lake(self.lake, self.database)
             root_uri, export_id = split_source(self.source)
             root, lake = self._store(root_uri), self._store(self.lake)
             record = convert_export(
@@ -190,21 +185,10 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
 
     def _register(self, record: CommitRecord, table_store: ObjectStore) -> dict[str, Any]:
         if not self.database:
-            return {"database": None, "partitions": 0, "new_columns": []}
-        registered = register_snapshot(
-            self._glue,
-            record,
-            Ledger(table_store).table_schema() or record.schema,
-            database=self.database,
-            lake_uri=self.lake,
-            catalog_id=self.catalog_id or None,
+            return dict(UNREGISTERED)
+        return registered_figures(
+            self._glue, record, table_store, lake=self.lake, database=self.database, catalog_id=self.catalog_id
         )
-        self.log.info("Registered in %s.%s: %s", registered.database, registered.table, registered)
-        return {
-            "database": registered.database,
-            "partitions": registered.created + registered.updated + registered.unchanged,
-            "new_columns": list(registered.new_columns),
-        }
 
     def _unregister(self, replaced: CommitRecord) -> None:
         removed = unregister_snapshot(

@@ -126,6 +126,7 @@ def test_every_example_dag_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "reviews_daily_snapshot",
         "reviews_daily_increment",
         "reviews_daily_scan",
+        "reviews_hourly_scan",
         "reviews_weekly_backup",
         "reviews_sharded_backup",
         "reviews_history",

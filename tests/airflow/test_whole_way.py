@@ -120,6 +120,7 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
         "reviews_daily_scan",
         "reviews_weekly_backup",
         "reviews_sharded_backup",
+        "reviews_hourly_scan",
     ],
 )
 def test_the_documented_policies_are_enough(
