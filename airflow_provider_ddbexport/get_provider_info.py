@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.point_in_time_recovery",
             "operators.scan_backup",
             "operators.scan_shards",
+            "operators.convert_shards",
             "operators.to_parquet",
             "operators.crawler",
             "operators.athena_check",

@@ -7,6 +7,7 @@
     scan_snapshot                    backup ─┘
 
 ``convert`` verifies, converts, publishes and, unless a crawler does it, registers. Its XCom has the snapshot's figures.
+With ``shards=`` above 1 ``plan_shards`` and the mapped ``convert_shards`` come before it and do most of its work.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
 
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
+from airflow_provider_ddbexport.operators.convert_shards import (
+    DynamoDBConversionPlanOperator,
+    DynamoDBConversionShardOperator,
+)
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT, DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
@@ -43,6 +48,7 @@ def point_in_time_snapshot(
     prefix: str | None = None,
     export_time: str | datetime = RUN_INSTANT,
     table: str | None = None,
+    shards: int = 1,
     crawler: Mapping[str, Any] | None = None,
     check: Mapping[str, Any] | None = None,
     wait: Mapping[str, Any] | None = None,
@@ -64,6 +70,7 @@ def point_in_time_snapshot(
     :param export_time: the instant; the run's logical date by default, or its ``run_after`` where it has none.
     :param table: name of the snapshot's table; made from *table_name* by default. With it, and if *lake* is no
         template, each snapshot is an event of :func:`.snapshot_asset`.
+    :param shards: mapped tasks that convert side by side; the parts are the same however many.
     :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`; with them a crawler registers the snapshot, and
         without them ``convert`` does.
     :param check: arguments of :class:`.AthenaSnapshotCheckOperator`; without them nothing is checked.
@@ -91,7 +98,15 @@ def point_in_time_snapshot(
         )
         waiting >> source
         to_checked_snapshot(
-            source, lake=lake, database=database, table=table, crawler=crawler, check=check, convert=convert, aws=aws
+            source,
+            lake=lake,
+            database=database,
+            table=table,
+            shards=shards,
+            crawler=crawler,
+            check=check,
+            convert=convert,
+            aws=aws,
         )
     return group
 
@@ -124,8 +139,8 @@ def scan_snapshot(
     :param group_id: of the task group.
     :param prefix: of the backup in *bucket*.
     :param table: name of the snapshot's table, as for :func:`point_in_time_snapshot`.
-    :param shards: mapped tasks that read the table side by side, within one read budget. With more than one, ``plan``
-        and the mapped ``scan`` come first, and ``backup`` completes what they read.
+    :param shards: mapped tasks that read the table side by side, within one read budget, and that convert side by side.
+        With more than one, ``plan`` and the mapped ``scan`` come first, and ``backup`` completes what they read.
     :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`, likewise.
     :param check: arguments of :class:`.AthenaSnapshotCheckOperator`, likewise.
     :param backup: further arguments of :class:`.DynamoDBScanBackupOperator`, the read budget among them.
@@ -151,7 +166,15 @@ def scan_snapshot(
             source = DynamoDBScanFinishOperator(task_id="backup", shards=plan.output, **arguments)
             scanned >> source
         to_checked_snapshot(
-            source, lake=lake, database=database, table=table, crawler=crawler, check=check, convert=convert, aws=aws
+            source,
+            lake=lake,
+            database=database,
+            table=table,
+            shards=shards,
+            crawler=crawler,
+            check=check,
+            convert=convert,
+            aws=aws,
         )
     return group
 
@@ -162,6 +185,7 @@ def to_checked_snapshot(
     lake: str,
     database: str,
     table: str | None,
+    shards: int,
     crawler: Mapping[str, Any] | None,
     check: Mapping[str, Any] | None,
     convert: Mapping[str, Any] | None,
@@ -169,32 +193,36 @@ def to_checked_snapshot(
 ) -> None:
     """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export.
 
+    With *shards* above 1, ``convert`` comes after a plan and so many mapped tasks that convert.
+
     The last of them has the snapshot's asset as its outlet: what it tells of has passed all of them.
     """
-    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [
-        (
-            DynamoDBExportToParquetOperator,
-            {
-                "task_id": "convert",
-                "source": pulled(source, "source"),
-                "lake": lake,
-                "table": table,
-                "database": None if crawler else database,
-                **aws,
-                **(convert or {}),
-            },
-        )
-    ]
+    conversion: dict[str, Any] = {
+        "task_id": "convert",
+        "source": pulled(source, "source"),
+        "lake": lake,
+        "table": table,
+        "database": None if crawler else database,
+        **aws,
+        **(convert or {}),
+    }
+    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [(DynamoDBExportToParquetOperator, conversion)]
     after_conversion = {"database": database, **aws}
     if crawler:
         arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
     if check is not None:
         arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
+    before: Any = source
+    if shards > 1:
+        shared = {name: value for name, value in conversion.items() if name not in ("task_id", "outlets")}
+        plan = DynamoDBConversionPlanOperator(task_id="plan_shards", shards=shards, **shared)
+        source >> plan
+        before = DynamoDBConversionShardOperator.partial(task_id="convert_shards", **shared).expand(shard=plan.output)
     if table and "{" not in lake + table:
         arguments[-1][1].setdefault("outlets", [snapshot_asset(lake, table)])
     (first, given), *others = arguments
     converted = last = first(**given)
-    source >> converted
+    before >> converted
     for operator, given in others:
         following = operator(**{"record": pulled(converted, "record"), **given})
         last >> following

@@ -15,6 +15,7 @@ from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.catalog.register import unregister_snapshot
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export.manifest import read_export
+from airflow_provider_ddbexport.core.export.model import Export
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.convert import convert_export
@@ -133,24 +134,9 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the published snapshot's figures."""
         with permanent_errors_fail():
-            options = self._options()
-            check_lake(self.lake, self.database)
-            root_uri, export_id = split_source(self.source)
-            root, lake = self._store(root_uri), self._store(self.lake)
-            record = convert_export(
-                root,
-                read_export(root, export_id, accept_edited_summary=self.accept_edited_summary),
-                lake,
-                table=self.table or None,
-                options=options,
-                rows_per_part=self.rows_per_part,
-                part_bytes=self.part_bytes,
-                workers=self.workers,
-                replace=self.replace,
-                other_table=self.other_table,
-                before_replace=self._unregister if self.database else None,
-                progress=self._progress(),
-            )
+            arguments = self._conversion()
+            root, export, lake = self._open()
+            record = convert_export(root, export, lake, **arguments)
             table_store = lake.child(record.table)
             figures = {
                 **snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of))),
@@ -164,13 +150,32 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         tell_outlets(context, self.outlets or (), figures)
         return figures
 
-    def _options(self) -> ColumnOptions:
-        return ColumnOptions(
-            numbers=self.numbers,
-            nested=self.nested,
-            partition_by=self.partition_by,  # type: ignore[arg-type] # it makes a tuple of what it is given
-            column_names=self.column_names or {},
-        )
+    def _conversion(self) -> dict[str, Any]:
+        """Return the arguments that convert_export and plan_conversion share."""
+        return {
+            "table": self.table or None,
+            "options": ColumnOptions(
+                numbers=self.numbers,
+                nested=self.nested,
+                partition_by=self.partition_by,  # type: ignore[arg-type] # it makes a tuple of what it is given
+                column_names=self.column_names or {},
+            ),
+            "rows_per_part": self.rows_per_part,
+            "part_bytes": self.part_bytes,
+            "workers": self.workers,
+            "replace": self.replace,
+            "before_replace": self._unregister if self.database else None,
+            "other_table": self.other_table,
+            "progress": self._progress(),
+        }
+
+    def _open(self) -> tuple[ObjectStore, Export, ObjectStore]:
+        """Return the export, the store it is in, and the lake."""
+        check_lake(self.lake, self.database)
+        root_uri, export_id = split_source(self.source)
+        root = self._store(root_uri)
+        export = read_export(root, export_id, accept_edited_summary=self.accept_edited_summary)
+        return root, export, self._store(self.lake)
 
     def _store(self, uri: str) -> ObjectStore:
         return open_store(

@@ -72,13 +72,29 @@ def test_a_scan_snapshot_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
     """A plan, one task for each of its shards, and what completes the backup; all with the same arguments."""
     with dag:
         scan_snapshot(**PLACES, shards=3, backup={"read_units": 100})
-    assert set(dag.task_ids) == {f"snapshot.{task}" for task in ("plan", "scan", "backup", "convert")}
+    tasks = ("plan", "scan", "backup", "plan_shards", "convert_shards", "convert")
+    assert set(dag.task_ids) == {f"snapshot.{task}" for task in tasks}
     plan, scan, backup = (dag.get_task(f"snapshot.{task}") for task in ("plan", "scan", "backup"))
     assert scan.is_mapped
     assert scan.upstream_task_ids == {plan.task_id}
     assert backup.upstream_task_ids == {plan.task_id, scan.task_id}
     assert (plan.shards, plan.read_units, backup.read_units) == (3, 100, 100)
     assert scan.partial_kwargs["read_units"] == 100
+
+
+def test_a_conversion_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
+    """A plan and its shards come before what publishes, with the same arguments; only the last task tells the asset."""
+    with dag:
+        point_in_time_snapshot(**PLACES, table="reviews", shards=3, convert={"nested": "json", "task_id": "publish"})
+    plan, shards, convert = (dag.get_task(f"snapshot.{task}") for task in ("plan_shards", "convert_shards", "publish"))
+    assert plan.upstream_task_ids == {"snapshot.export"}
+    assert shards.is_mapped
+    assert shards.upstream_task_ids == {plan.task_id}
+    assert convert.upstream_task_ids == {shards.task_id}
+    assert (plan.shards, plan.nested, convert.nested) == (3, "json", "json")
+    assert shards.partial_kwargs["nested"] == "json"
+    assert plan.source == convert.source == shards.partial_kwargs["source"]
+    assert {task.task_id for task in dag.tasks if task.outlets} == {convert.task_id}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ CLASSES = {
         "DynamoDBScanFinishOperator",
     ],
     "operators.to_parquet": ["DynamoDBExportToParquetOperator"],
+    "operators.convert_shards": ["DynamoDBConversionPlanOperator", "DynamoDBConversionShardOperator"],
     "operators.crawler": ["GlueSnapshotCrawlerOperator"],
     "operators.athena_check": ["AthenaSnapshotCheckOperator"],
     "sensors.export": ["DynamoDBExportSensor"],

@@ -135,8 +135,8 @@ def test_the_documented_policies_are_enough(
         "reviews_daily_increment": 2,
         "reviews_history": 5,
         "reviews_export_on_demand": 3,
-        "reviews_daily_scan": 5,
-        "reviews_sharded_backup": 3,
+        "reviews_daily_scan": 7,
+        "reviews_sharded_backup": 6,
     }
     assert len(results) == tasks.get(dag_id, 1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
 from airflow_provider_ddbexport.core.decoder import line_observer, releases_gil
@@ -17,7 +19,7 @@ from airflow_provider_ddbexport.core.snapshot.commit import (
     utc_now,
     withdraw,
 )
-from airflow_provider_ddbexport.core.snapshot.conversion import begin, find_plan
+from airflow_provider_ddbexport.core.snapshot.conversion import ShardRecord, begin, find_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import (
     ConversionPlan,
@@ -73,28 +75,20 @@ def convert_export(
     target = _target(export, table, options, rows_per_part, part_bytes)
     ledger = Ledger(lake.child(target.table))
     replaces = existing = ledger.get(export.summary.as_of)
-    seen: Observation | None = None
     with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
+        run = _Run(root, export, lake, target, crew, before_replace, progress, other_table)
         for races_left in reversed(range(_RACES)):
-            # What another run published since this one began is not this run's to replace.
-            may_replace = replace and existing == replaces
-            publication = target.publication(export)
-            if existing is not None and is_settled(lake, existing, publication, replace=may_replace):
-                return existing
-            if not other_table:
-                refuse_other_table(lake, publication)
-            if existing is not None:
-                seen = seen or observe(export, crew, progress)
-            plan = make_plan(root, export, lake, target, seen)
             try:
-                if existing is not None:
-                    withdraw(lake, existing, before_replace)
-                convert_shards(plan, crew, progress)
+                # What another run published since this one began is not this run's to replace.
+                plan = run.planned(existing, replace=replace and existing == replaces)
+                if isinstance(plan, CommitRecord):
+                    return plan
+                convert_shards(plan, crew, progress=progress)
                 return publish(plan, root=root, lake=lake, crew=crew, progress=progress, now=now)
             except PublishRaceError:
                 if not races_left:
                     raise
-            existing = ledger.get(plan.as_of)
+            existing = ledger.get(export.summary.as_of)
     raise AssertionError
 
 
@@ -107,17 +101,55 @@ def plan_conversion(
     options: ColumnOptions | None = None,
     rows_per_part: int = 1_000_000,
     part_bytes: int = 256 << 20,
+    workers: int = 1,
+    replace: bool = False,
+    before_replace: BeforeReplace | None = None,
     other_table: bool = False,
-) -> ConversionPlan:
-    """Return the plan for converting *export*, recorded in the lake; the one there, if there is one already.
+    progress: OnProgress | None = None,
+    reopen: Reopen | None = None,
+) -> ConversionPlan | CommitRecord:
+    """Return the plan for converting *export*, recorded in the lake; the commit record, where it is published already.
 
-    Reads the beginnings of a few files. For engines that run the steps themselves: :func:`.convert_shard` for each
-    shard, anywhere, :func:`.publish` once. :func:`convert_export` does all of it in one call.
+    Reads the beginnings of a few files. Only where another snapshot is to be replaced it reads and verifies the whole
+    export, by *workers*, and then withdraws that. For engines that run the steps themselves: :func:`.convert_shard` for
+    each shard, anywhere, and :func:`.publish` once. :func:`convert_export`, with the same arguments, does what is left
+    of it in one call. Repeating it is safe; errors are those of convert_export.
     """
     target = _target(export, table, options, rows_per_part, part_bytes)
-    if not other_table:
-        refuse_other_table(lake, target.publication(export))
-    return make_plan(root, export, lake, target, None)
+    existing = Ledger(lake.child(target.table)).get(export.summary.as_of)
+    with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
+        run = _Run(root, export, lake, target, crew, before_replace, progress, other_table)
+        return run.planned(existing, replace=replace)
+
+
+@dataclass(slots=True)
+class _Run:
+    """One conversion by one caller."""
+
+    root: ObjectStore
+    export: Export
+    lake: ObjectStore
+    target: Target
+    crew: Crew
+    before_replace: BeforeReplace | None
+    progress: OnProgress | None
+    other_table: bool
+    seen: Observation | None = None
+    """All items, where they had to be verified beforehand."""
+
+    def planned(self, existing: CommitRecord | None, *, replace: bool) -> ConversionPlan | CommitRecord:
+        """Return *existing* if it is what the conversion would give; else the plan, after *existing* was withdrawn."""
+        publication = self.target.publication(self.export)
+        if existing is not None and is_settled(self.lake, existing, publication, replace=replace):
+            return existing
+        if not self.other_table:
+            refuse_other_table(self.lake, publication)
+        if existing is None:
+            return make_plan(self.root, self.export, self.lake, self.target, self.seen)
+        self.seen = self.seen or observe(self.export, self.crew, self.progress)
+        plan = make_plan(self.root, self.export, self.lake, self.target, self.seen)
+        withdraw(self.lake, existing, self.before_replace)
+        return plan
 
 
 def make_plan(
@@ -143,11 +175,18 @@ def make_plan(
     return begin(store, ConversionPlan(export, target, shards, schema, table_schema))
 
 
-def convert_shards(plan: ConversionPlan, crew: Crew, progress: OnProgress | None = None) -> None:
-    """Convert all shards of *plan* that are not recorded yet."""
-    counter = ProgressCounter("convert", plan.export.summary.item_count, progress)
-    for _, (items, size) in crew.run(_Convert(plan), plan.shards, counter.tick):
-        counter.finish(items, size)
+def convert_shards(
+    plan: ConversionPlan, crew: Crew, shards: Sequence[Shard] | None = None, progress: OnProgress | None = None
+) -> tuple[ShardRecord, ...]:
+    """Convert those of *shards*, all of the plan's by default, that are not recorded yet, and return their records."""
+    chosen = plan.shards if shards is None else shards
+    counter = ProgressCounter("convert", sum(file.item_count for shard in chosen for file in shard.files), progress)
+    records = []
+    for _, record in crew.run(_Convert(plan), chosen, counter.tick):
+        # Publishing reads what was observed from the record in the lake.
+        records.append(replaced(record, observation=None))
+        counter.finish(record.items, record.figures.read_bytes)
+    return tuple(records)
 
 
 def observe(export: Export, crew: Crew, progress: OnProgress | None = None) -> Observation:
@@ -174,13 +213,17 @@ class _Observe:
 
 @dataclass(frozen=True, slots=True)
 class _Convert:
-    """Work on one shard. What became of it is in its record."""
+    """Work on one shard."""
 
     plan: ConversionPlan
 
-    def __call__(self, stores: Stores, shard: Shard, tick: Tick | None) -> tuple[int, int]:
-        record = convert_shard(self.plan, shard, root=stores.root, lake=stores.lake, tick=tick)
-        return record.items, record.figures.read_bytes
+    def __call__(self, stores: Stores, shard: Shard, tick: Tick | None) -> ShardRecord:
+        return convert_shard(self.plan, shard, root=stores.root, lake=stores.lake, tick=tick)
+
+
+def shard_crew(plan: ConversionPlan, stores: Stores, workers: int = 1, reopen: Reopen | None = None) -> Crew:
+    """Return the workers for shards of *plan*; for :func:`convert_shards`."""
+    return _crew(plan.export, plan.target, stores, workers, reopen)
 
 
 def _crew(export: Export, target: Target, stores: Stores, workers: int, reopen: Reopen | None) -> Crew:

@@ -1,0 +1,107 @@
+"""A conversion whose shards are spread over mapped tasks: plan, then the shards, then convert, which publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_ddbexport.core.export.source import split_source
+from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
+from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, plan_conversion, shard_crew
+from airflow_provider_ddbexport.core.snapshot.layout import CONVERSIONS_FOLDER
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.workers import Stores
+from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
+from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_NOTHING = {"items": 0, "parts": 0, "read_bytes": 0}
+
+
+class DynamoDBConversionPlanOperator(DynamoDBExportToParquetOperator):
+    """Plans the conversion of an export, or finds the plan of an earlier try; reads the beginnings of a few files.
+
+    Where another snapshot is to be replaced, it reads and verifies the whole export and withdraws that, as
+    :class:`.DynamoDBExportToParquetOperator` does.
+
+    XCom: one ``{"table": …, "conversion": …, "shards": [n, …]}`` for each task, what
+    :class:`DynamoDBConversionShardOperator` is expanded over; one without shards where the snapshot is published
+    already.
+
+    :param shards: mapped tasks that share the conversion's shards, at most; the parts are the same however many.
+
+    All other parameters are those of :class:`.DynamoDBExportToParquetOperator`, and the same for all three operators.
+    """
+
+    def __init__(self, *, shards: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shards = shards
+
+    def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
+        """Return what each mapped task has to do."""
+        with permanent_errors_fail():
+            if self.shards < 1:
+                raise BadCallError(f"shards: expected at least 1, found {self.shards}")
+            arguments = self._conversion()
+            root, export, lake = self._open()
+            plan = plan_conversion(root, export, lake, **arguments)
+            place = {"table": plan.table}
+            if isinstance(plan, CommitRecord):
+                self.log.info("The snapshot of %s is published already", plan.table)
+                return [{**place, "conversion": "", "shards": []}]
+            numbers = [shard.number for shard in plan.shards]
+            self.log.info("%s shards of %s items", len(numbers), export.summary.item_count)
+            place["conversion"] = plan.publication.conversion
+            return [{**place, "shards": numbers[task :: self.shards]} for task in range(min(self.shards, len(numbers)))]
+
+
+class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
+    """Converts its shards of a planned conversion; another try goes on at the first that is not done.
+
+    Nobody sees what it writes before :class:`.DynamoDBExportToParquetOperator` has published it; where that has
+    happened there is nothing left to do.
+
+    XCom: ``table``, ``shards``, ``items``, ``parts``, ``read_bytes``.
+
+    :param shard: one element of :class:`DynamoDBConversionPlanOperator`'s XCom. (templated)
+
+    All other parameters are those of :class:`.DynamoDBExportToParquetOperator`, and the same for all three operators.
+    """
+
+    template_fields: Sequence[str] = (*DynamoDBExportToParquetOperator.template_fields, "shard")
+
+    def __init__(self, *, shard: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shard = shard
+
+    def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
+        """Return the figures of its shards."""
+        with permanent_errors_fail():
+            table, conversion, numbers = _task(self.shard)
+            told = {"table": table, "shards": numbers}
+            root, lake = self._store(split_source(self.source)[0]), self._store(self.lake)
+            plan = find_plan(lake.child(table), conversion) if numbers else None
+            if plan is None:
+                self.log.info("Nothing to do: the conversion has ended")
+                return {**told, **_NOTHING}
+            with shard_crew(plan, Stores(root, lake), self.workers) as crew:
+                shards = [plan.shards[number] for number in numbers]
+                records = convert_shards(plan, crew, shards, progress=self._progress())
+            return {
+                **told,
+                "items": sum(record.items for record in records),
+                "parts": sum(len(record.parts) for record in records),
+                "read_bytes": sum(record.figures.read_bytes for record in records),
+            }
+
+
+def _task(shard: object) -> tuple[str, str, list[int]]:
+    """Return table, conversion and shards of one element of the plan's XCom."""
+    if isinstance(shard, Mapping) and {"table", "conversion", "shards"} <= set(shard):
+        conversion, numbers = str(shard["conversion"]), list(shard["shards"])
+        if conversion.startswith(f"{CONVERSIONS_FOLDER}/") or not numbers:
+            return str(shard["table"]), conversion, numbers
+    raise BadCallError("shard: expected one element of what DynamoDBConversionPlanOperator returned")
