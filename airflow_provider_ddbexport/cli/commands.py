@@ -18,7 +18,7 @@ def verify(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.core.export import DataFile, read_export, split_source, verify_export
 
     root_uri, export_id = split_source(args.source)
-    root = _settings(args).open(root_uri)
+    root = StoreSettings.of(args).open(root_uri)
     export = read_export(root, export_id, accept_edited_summary=args.accept_edited_summary)
     summary = export.summary
     items = size = 0
@@ -61,7 +61,7 @@ def convert(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
     from airflow_provider_ddbexport.core.times import iso
 
-    settings = _settings(args)
+    settings = StoreSettings.of(args)
     root_uri, export_id = split_source(args.source)
     root, lake = settings.open(root_uri), settings.open(args.lake)
     export = read_export(root, export_id, accept_edited_summary=args.accept_edited_summary)
@@ -123,7 +123,7 @@ def snapshots(args: argparse.Namespace) -> int:
     """``ddbexport snapshots LAKE``."""
     from airflow_provider_ddbexport.core.snapshot.browse import lake_records
 
-    lake = _settings(args).open(args.lake)
+    lake = StoreSettings.of(args).open(args.lake)
     records = lake_records(lake, args.table)
     if _as_json(args):
         from airflow_provider_ddbexport.cli.show import record_row
@@ -144,7 +144,7 @@ def items(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.core.times import parse_time
 
     at = None if args.at is None else parse_time(args.at, what="--at")
-    store = _settings(args).open(args.lake).child(check_table(args.table))
+    store = StoreSettings.of(args).open(args.lake).child(check_table(args.table))
     record = find_snapshot(store, args.table, at)
     out = sys.stdout.buffer
     # A bar among the items would only be in the way.
@@ -163,15 +163,6 @@ def local(args: argparse.Namespace) -> int:
 
     status: int = serve(args.host, args.port, seed=args.seed)
     return status
-
-
-def _settings(args: argparse.Namespace) -> StoreSettings:
-    return StoreSettings(
-        endpoint_url=getattr(args, "endpoint_url", None),
-        region=getattr(args, "region", None),
-        profile=getattr(args, "profile", None),
-        expected_bucket_owner=getattr(args, "expected_bucket_owner", None),
-    )
 
 
 def _as_json(args: argparse.Namespace) -> bool:

@@ -67,7 +67,7 @@ def _scan_options(parser: argparse.ArgumentParser) -> None:
 
 def scan(args: argparse.Namespace) -> int:
     """``ddbexport scan TABLE DESTINATION``."""
-    dynamodb = _dynamodb(args)
+    dynamodb = StoreSettings.of(args).dynamodb(connections=_CONNECTIONS)
     if args.estimate:
         return _estimate(args, dynamodb)
     if args.destination is None:
@@ -116,7 +116,7 @@ def _to_parquet(args: argparse.Namespace, dynamodb: Any) -> int:
     from airflow_provider_ddbexport.core.snapshot.layout import record_key
     from airflow_provider_ddbexport.core.times import iso
 
-    lake = _settings(args).open(args.destination)
+    lake = StoreSettings.of(args).open(args.destination)
     record = scan_to_parquet(
         dynamodb,
         lake,
@@ -204,7 +204,7 @@ def sql(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.core.scan.sql import query_tables
 
     with query_tables(
-        _dynamodb(args),
+        StoreSettings.of(args).dynamodb(connections=_CONNECTIONS),
         args.query,
         columns=args.projection,
         where=args.filter,
@@ -287,7 +287,7 @@ def _request(args: argparse.Namespace) -> ScanRequest:
 
 def _destination(args: argparse.Namespace) -> tuple[ObjectStore, str, str | None]:
     """Return the store, the bucket it is, and the prefix in it."""
-    settings = _settings(args)
+    settings = StoreSettings.of(args)
     scheme = "s3://"
     if not args.destination.startswith(scheme):
         return settings.open(args.destination), "local", None
@@ -307,30 +307,6 @@ def _live_line(args: argparse.Namespace) -> Callable[[ScanProgress], None] | Non
         sys.stderr.flush()
 
     return draw
-
-
-def _dynamodb(args: argparse.Namespace) -> Any:
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    settings = _settings(args)
-    try:
-        session = boto3.Session(profile_name=settings.profile, region_name=settings.region)
-        return session.client(
-            "dynamodb", endpoint_url=settings.endpoint_url, config=Config(max_pool_connections=_CONNECTIONS)
-        )
-    except (BotoCoreError, ValueError) as error:
-        raise BadCallError(f"no DynamoDB client: {error}; see --profile, --region and --endpoint-url") from None
-
-
-def _settings(args: argparse.Namespace) -> StoreSettings:
-    return StoreSettings(
-        endpoint_url=getattr(args, "endpoint_url", None),
-        region=getattr(args, "region", None),
-        profile=getattr(args, "profile", None),
-        expected_bucket_owner=getattr(args, "expected_bucket_owner", None),
-    )
 
 
 def _as_json(args: argparse.Namespace) -> bool:
