@@ -80,6 +80,7 @@ def convert(args: argparse.Namespace) -> int:
             options=column_options(args),
             rows_per_part=args.rows_per_part,
             part_bytes=args.part_bytes,
+            sort_by=args.sort_by,
             workers=args.workers,
             replace=args.replace,
             other_table=args.other_table,

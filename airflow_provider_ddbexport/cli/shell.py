@@ -141,6 +141,13 @@ def _accept_option(command: argparse.ArgumentParser) -> None:
 def _convert_options(convert: argparse.ArgumentParser) -> None:
     columns.add_options(convert)
     convert.add_argument(
+        "--sort-by",
+        metavar="ATTR",
+        action="append",
+        default=[],
+        help="attribute by which the rows of each part are sorted, such as the table's key; repeatable",
+    )
+    convert.add_argument(
         "--workers", metavar="N", type=columns.positive, default=1, help="processes (default %(default)s)"
     )
     convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")

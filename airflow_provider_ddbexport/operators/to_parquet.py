@@ -63,7 +63,9 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
     :param column_names: column names by attribute, where two would be alike. (templated)
     :param rows_per_part: rows of a Parquet file, at most.
     :param part_bytes: size at which a Parquet file ends, about.
-    :param workers: data files read side by side.
+    :param sort_by: attributes by which the rows of each Parquet file are sorted, such as the table's key: queries for
+        few of its values skip most of the file. (templated)
+    :param workers: shards of the export converted side by side.
     :param replace: put another snapshot in the place of one that is published for the same time. It is unregistered
         first, so there is a gap in which the catalog has neither.
     :param other_table: go on although the snapshots in the table's folder are of another DynamoDB table, because it was
@@ -88,6 +90,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         "nested",
         "partition_by",
         "column_names",
+        "sort_by",
         "s3_bucket_owner",
     )
     ui_color = "#e8f0fb"
@@ -106,6 +109,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         column_names: Mapping[str, str] | None = None,
         rows_per_part: int = 1_000_000,
         part_bytes: int = 256 << 20,
+        sort_by: Sequence[str] | str = (),
         workers: int = 1,
         replace: bool = False,
         other_table: bool = False,
@@ -125,6 +129,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
         self.column_names = column_names
         self.rows_per_part = rows_per_part
         self.part_bytes = part_bytes
+        self.sort_by = sort_by
         self.workers = workers
         self.replace = replace
         self.other_table = other_table
@@ -162,6 +167,7 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
             ),
             "rows_per_part": self.rows_per_part,
             "part_bytes": self.part_bytes,
+            "sort_by": self.sort_by,
             "workers": self.workers,
             "replace": self.replace,
             "before_replace": self._unregister if self.database else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
+from typing import Any
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
 from airflow_provider_ddbexport.core.decoder import line_observer, releases_gil
@@ -50,6 +51,7 @@ def convert_export(
     options: ColumnOptions | None = None,
     rows_per_part: int = 1_000_000,
     part_bytes: int = 256 << 20,
+    sort_by: Sequence[str] = (),
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
@@ -61,10 +63,11 @@ def convert_export(
     """Return the commit record of the published snapshot of *export*, converting it unless it is published already.
 
     *table* is the folder in the lake, by default made from the DynamoDB table's name. A part ends at *rows_per_part*
-    rows or about *part_bytes* bytes. With *workers* above 1 shards are converted by that many threads, if they decode
-    without the GIL; else by processes, if the stores pickle or *reopen* opens them anew. *before_replace* is called
-    with the record that *replace* takes away, before it is gone, and after the whole export has been verified. With
-    *other_table* the snapshots that are there may be of another DynamoDB table.
+    rows or about *part_bytes* bytes; its rows are sorted by the attributes *sort_by*, ascending. With *workers* above 1
+    shards are converted by that many threads, if they decode without the GIL; else by processes, if the stores pickle
+    or *reopen* opens them anew. *before_replace* is called with the record that *replace* takes away, before it is
+    gone, and after the whole export has been verified. With *other_table* the snapshots that are there may be of
+    another DynamoDB table.
 
     Repeating it is safe and, once published, cheap: nothing is read but the ledger. A run that was killed is gone on
     with: shards that are recorded are not converted again. Memory does not grow with the export; temporary files take
@@ -72,7 +75,7 @@ def convert_export(
     fit nothing), DataFileError and ItemError for damage, SnapshotExistsError, SchemaConflictError, StorageError and
     OutcomeUnknownError.
     """
-    target = _target(export, table, options, rows_per_part, part_bytes)
+    target = _target(export, table, options, rows_per_part, part_bytes, sort_by)
     ledger = Ledger(lake.child(target.table))
     replaces = existing = ledger.get(export.summary.as_of)
     with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
@@ -101,6 +104,7 @@ def plan_conversion(
     options: ColumnOptions | None = None,
     rows_per_part: int = 1_000_000,
     part_bytes: int = 256 << 20,
+    sort_by: Sequence[str] = (),
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
@@ -115,7 +119,7 @@ def plan_conversion(
     each shard, anywhere, and :func:`.publish` once. :func:`convert_export`, with the same arguments, does what is left
     of it in one call. Repeating it is safe; errors are those of convert_export.
     """
-    target = _target(export, table, options, rows_per_part, part_bytes)
+    target = _target(export, table, options, rows_per_part, part_bytes, sort_by)
     existing = Ledger(lake.child(target.table)).get(export.summary.as_of)
     with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
         run = _Run(root, export, lake, target, crew, before_replace, progress, other_table)
@@ -172,6 +176,8 @@ def make_plan(
     seen = seen or sample_export(root, export)
     is_sample = seen.items < export.summary.item_count
     schema = resolve(seen, target.options, table_schema, is_sample=is_sample)
+    if export.summary.item_count:
+        target.refuse_unsortable(schema)
     return begin(store, ConversionPlan(export, target, shards, schema, table_schema))
 
 
@@ -231,9 +237,7 @@ def _crew(export: Export, target: Target, stores: Stores, workers: int, reopen: 
     return Crew(stores, workers, reopen, releases_gil=is_compiled and not target.options.partition_by)
 
 
-def _target(
-    export: Export, table: str | None, options: ColumnOptions | None, rows_per_part: int, part_bytes: int
-) -> Target:
+def _target(export: Export, table: str | None, options: ColumnOptions | None, *cutting: Any) -> Target:
     refuse_increment(export)
     folder = layout.table_folder(export.summary.table_name) if table is None else table
-    return Target(folder, options or ColumnOptions(), rows_per_part, part_bytes)
+    return Target(folder, options or ColumnOptions(), *cutting)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,12 +51,12 @@ _Partition = tuple[str | None, ...]
 class _File:
     """One part under way in a local file."""
 
-    def __init__(self, path: Path, arrow: pa.Schema) -> None:
+    def __init__(self, path: Path, arrow: pa.Schema, sort_by: Sequence[str]) -> None:
         self.path = path
         self.rows = 0
         self.values: Counter[str] = Counter()
         self.rescued: Counter[str] = Counter()
-        self.part = open_part(path, arrow)
+        self.part = open_part(path, arrow, sort_by)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write *batch* as one row group."""
@@ -123,6 +123,7 @@ class PartsWriter:
         self._keys = partition_keys(schema)
         self._router = line_router(self._decode, schema) if self._keys else None
         self._digest = self._plan.parts_digest(schema)
+        self._sort_by = self._plan.target.sort_columns(schema)
         self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(self._arrow)))
 
     def __enter__(self) -> PartsWriter:
@@ -252,7 +253,7 @@ class PartsWriter:
 
     def _new_file(self) -> _File:
         self._files += 1
-        return _File(self._folder / f"{self._files:06d}.parquet", self._arrow)
+        return _File(self._folder / f"{self._files:06d}.parquet", self._arrow, self._sort_by)
 
     def _keep_bounded(self) -> None:
         """Write row groups, the largest first, until what waits in memory is below the bound."""

@@ -16,13 +16,15 @@ from typing import Any
 import msgspec
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, schema_from_json, schema_to_json
-from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.columns.schema import Kind, Schema
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, ExportType
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.record import WRITER, Publication, Source
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
+
+SORTED_KINDS = (Kind.STRING, Kind.NUMBER, Kind.BINARY, Kind.BOOLEAN)
 
 FEW_SHARDS = 4
 """Shards of an export that is smaller than as many parts, as long as each has :data:`SMALL_SHARD_BYTES`."""
@@ -40,14 +42,18 @@ class Target:
         options: how values become columns.
         rows_per_part: rows of a part, at most.
         part_bytes: size at which a part ends, give or take one row group.
+        sort_by: attributes by which the rows of each part are sorted; one may be given as text.
     """
 
     table: str
     options: ColumnOptions
     rows_per_part: int = 1_000_000
     part_bytes: int = 256 << 20
+    sort_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        given: object = self.sort_by
+        object.__setattr__(self, "sort_by", (given,) if isinstance(given, str) else tuple(self.sort_by))
         layout.check_table(self.table)
         if self.rows_per_part < 1 or self.part_bytes < 1:
             raise BadCallError(
@@ -56,14 +62,35 @@ class Target:
 
     def options_json(self) -> dict[str, Any]:
         """Return all of it that decides what the parts hold, as JSON values."""
-        return {**self.options.to_json(), "rows_per_part": self.rows_per_part, "part_bytes": self.part_bytes}
+        cutting: dict[str, Any] = {"rows_per_part": self.rows_per_part, "part_bytes": self.part_bytes}
+        if self.sort_by:
+            cutting["sort_by"] = list(self.sort_by)
+        return {**self.options.to_json(), **cutting}
 
     @classmethod
     def from_json(cls, table: str, options: Mapping[str, Any]) -> Target:
         """Return the target in *table* with the options that :meth:`options_json` gave."""
         columns = dict(options)
         rows_per_part, part_bytes = columns.pop("rows_per_part"), columns.pop("part_bytes")
-        return cls(table, ColumnOptions.from_json(columns), rows_per_part, part_bytes)
+        sort_by = columns.pop("sort_by", ())
+        return cls(table, ColumnOptions.from_json(columns), rows_per_part, part_bytes, sort_by)
+
+    def sort_columns(self, schema: Schema) -> list[str]:
+        """Return the columns of *schema* that the rows of parts are sorted by, without those in their path."""
+        by_attribute = {column.attribute: column for column in schema.columns if column.kind in SORTED_KINDS}
+        columns = [by_attribute[attribute].name for attribute in self.sort_by if attribute in by_attribute]
+        return [name for name in columns if name not in schema.partition_by]
+
+    def refuse_unsortable(self, schema: Schema) -> None:
+        """Raise BadCallError unless every attribute of ``sort_by`` has a column in *schema* that can be sorted by."""
+        sortable = {column.attribute for column in schema.columns if column.kind in SORTED_KINDS}
+        for attribute in self.sort_by:
+            if attribute not in sortable:
+                raise BadCallError(
+                    "sort_by: expected attributes that are text, numbers, binaries or booleans, as keys are; "
+                    f"{attribute!r} is in no item, or is something else; check its spelling, upper and lower case too",
+                    attribute=attribute,
+                )
 
     def digest(self, export: Export) -> str:
         """Return the hex digest of the export's contents and these options."""
