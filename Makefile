@@ -87,7 +87,7 @@ wheel: $(STAMP) ## sdist and wheel for this Python into dist/, both tried where 
 	@$(BIN)/python scripts/try_distributions.py --uv $(UV) dist
 
 wheels: $(STAMP) ## wheels for every Python and machine of pyproject.toml into dist/; on Linux needs Docker
-	@$(UV) tool run cibuildwheel --output-dir dist
+	@$(UV) tool run cibuildwheel@4.3.3 --output-dir dist
 
 COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --upgrade --no-emit-index-url \
   --no-emit-find-links --no-emit-package airflow-provider-ddbexport --custom-compile-command "make pins" --quiet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,11 @@ def _claim(results: Results) -> str:
     told = ", ".join(f"{found} times {peer}" for peer, found in peers if found)
     speed = results.figure(OURS, "reviews", "mb_per_s")
     slower = times("mb_per_core_s", OURS, REFERENCE)
-    return (
+    claim = (
         f"Conversion reads {speed:.0f} MB of JSON a second on {results.machine}: {told}, which are told the schema and "
         f"verify nothing. Without a C compiler it is {slower} times slower. [Benchmarks](docs/benchmarks.md)"
     )
+    return textwrap.fill(claim, 140)
 
 
 def _of(results: Results, corpus: str) -> list[dict[str, Any]]:
