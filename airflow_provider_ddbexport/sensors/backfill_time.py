@@ -37,7 +37,8 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
     what could be restored when the backfill was created may be gone. Nothing is billed for asking.
 
     XCom: ``export_time``, ``state`` (``RESTORABLE``, or ``REACHABLE`` by exports that are there), ``earliest`` and
-    ``latest`` (the window), ``sources`` (where REACHABLE: the addresses of those exports, the full one first).
+    ``latest`` (the window), ``sources`` (where REACHABLE: the addresses of those exports, oldest first; without a full
+    one they follow a published snapshot).
 
     :param table_name: the DynamoDB table's name or ARN. (templated)
     :param lake: where snapshots are published, ``s3://`` or a path. (templated)

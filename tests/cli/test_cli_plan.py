@@ -11,6 +11,8 @@ import pytest
 from snapshot_records import commit_record, schema_of
 
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
+from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
+from airflow_provider_ddbexport.core.history import KnownHistory
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.local import local_aws
@@ -111,6 +113,19 @@ def test_what_decides_between_the_ways_can_be_told(run: Run) -> None:
     status, out, _ = run("plan", "Reviews", *wide, "--changed-gb-per-day", "0.02")
     assert (status, json.loads(out)["changed_bytes_per_day"]) == (FINE, 20_000_000)
     assert json.loads(run("plan", "Reviews", *wide)[1])["changed_bytes_per_day"] is None
+
+
+def test_what_decides_is_told_to_people(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a terabyte: one full export and increments, if less than that changes in a day."""
+    history = KnownHistory("Reviews", 10**12, RestorableWindow(T, T + 30 * DAY, 35))
+    monkeypatch.setattr("airflow_provider_ddbexport.core.history.look_up_history", lambda *_, **__: history)
+    status, out, _ = run("plan", "Reviews", "--from", "2026-01-01", "--to", "2026-01-05", "--price-per-gb", "0.1")
+    assert status == FINE
+    facts = [" ".join(line.split()) for line in out.splitlines()]
+    assert "full exports 5 full to be made, about 5.0 TB, 500.0000 at the given price" in facts
+    assert "with increments 1 full and 4 increments to be made, at least 1.0 TB, 100.0040 at the given price" in facts
+    assert "least with increments, if less than 1.0 TB a day changes (tell with --changed-gb-per-day)" in facts
+    assert "at once at most 100 full exports, about 20 calls in a burst" in facts
 
 
 def test_bad_calls_are_refused(run: Run, lake: str) -> None:
