@@ -35,13 +35,19 @@ _LEAF, _DESCENDING, _NULLS_FIRST = 1, 2, 3
 # Of a ColumnChunk.
 _META = 3
 # Of a ColumnMetaData.
-_PATH, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE = 3, 6, 7, 9, 11
+_PATH, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS = 3, 6, 7, 9, 11, 12
+# Of a Statistics.
+_BOUNDS, _EXACTNESS = (1, 2, 5, 6), (7, 8)
 
 _IN_PLACE_CHUNK = frozenset({2, _META})
 _IN_PLACE_META = frozenset(
-    {1, 2, _PATH, 4, 5, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, 12, 13, 16}
+    {1, 2, _PATH, 4, 5, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS, 13, 16}
 )
 """Fields that point at nothing but the chunk's own pages. Others may say where an index, a filter or a key is."""
+
+LONGEST_BOUND = 256
+"""Bytes of the lowest or highest value of a chunk. Where one is longer both are left out: they help nobody to skip a
+row group, and of a table of long texts they would be most of the footer, which waits in memory."""
 
 _PIECE_BYTES = 1 << 20
 
@@ -133,6 +139,8 @@ class Chunk:
         for place in (_DATA_PAGES, _DICTIONARY_PAGE):
             if self._place(place):
                 moved[place] = I64, self._place(place) + start - self._start
+        if _STATISTICS in moved:
+            moved[_STATISTICS] = STRUCT, _short(moved[_STATISTICS][1])
         fields = write_struct({**self.fields, _META: (STRUCT, moved)})
         return Copy(self.path, fields, self.size, int(self._meta[_UNCOMPRESSED][1]))
 
@@ -148,6 +156,12 @@ class Chunk:
     def _place(self, number: int) -> int:
         """Return an offset in the file; 0 for none, as which some writers write it and some leave it out."""
         return int(self._meta.get(number, (I64, 0))[1])
+
+
+def _short(statistics: Struct) -> Struct:
+    if all(len(statistics[bound][1]) <= LONGEST_BOUND for bound in _BOUNDS if bound in statistics):
+        return statistics
+    return {number: field for number, field in statistics.items() if number not in (*_BOUNDS, *_EXACTNESS)}
 
 
 @dataclass(frozen=True, slots=True)

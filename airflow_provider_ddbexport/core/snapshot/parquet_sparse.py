@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_ddbexport.core.snapshot.parquet_footer import Copy
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import LONGEST_BOUND, Copy
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     BINARY,
     I32,
@@ -33,8 +33,6 @@ COMPRESSION_LEVEL = 1
 """Of zstd, everywhere in parts."""
 
 _LARGEST_PAGE = 1 << 20
-_LONGEST_STATISTIC = 1 << 12
-"""Bytes, as with pyarrow."""
 
 # As sparse.h numbers them.
 _BITS, _INTEGERS, _DOUBLES, _DECIMALS, _BYTES = range(5)
@@ -88,7 +86,7 @@ def sparse_chunk(name: str, array: pa.Array) -> SparseChunk | None:
 
     statistics = bytearray(_NULLS)
     write_varint(statistics, 2 * (len(array) - present))
-    if lowest is not None and highest is not None and max(len(lowest), len(highest)) <= _LONGEST_STATISTIC:
+    if lowest is not None and highest is not None and max(len(lowest), len(highest)) <= LONGEST_BOUND:
         for place, bound in ((_HIGHEST, highest), (_LOWEST, lowest)):
             statistics += place
             write_varint(statistics, len(bound))
