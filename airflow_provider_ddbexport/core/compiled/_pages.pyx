@@ -1,10 +1,11 @@
 # cython: language_level=3, binding=False
 """The Cython face of pages.c and sparse.c."""
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
-
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memset
 
 
 cdef extern from "pages.h" nogil:
@@ -29,7 +30,11 @@ cdef extern from "pages.h" nogil:
         size_t size
         uint32_t entries, nulls
 
-    page_status page_split(const page *p, const uint8_t *gone, int64_t rows, int64_t *row, page_half *halves)
+    ctypedef struct page_room:
+        page_half halves[2]
+
+    page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row)
+    void page_room_free(page_room *room)
 
 
 cdef extern from "sparse.h" nogil:
@@ -56,33 +61,42 @@ cdef extern from "sparse.h" nogil:
 FIXED, BYTE_ARRAYS, INDEXES, BITS, RUN_BITS = range(5)
 
 
-cdef _half(page_half *half):
-    return PyBytes_FromStringAndSize(<const char *>half.at, <Py_ssize_t>half.size), half.entries, half.nulls
+cdef class Splitter:
+    cdef page_room room
 
+    def __cinit__(self):
+        memset(&self.room, 0, sizeof(self.room))
 
-def split(bytes data not None, uint32_t entries, levels, int values, uint32_t width, bytes gone not None, int64_t row):
-    cdef page p
-    cdef page_half halves[2]
-    cdef page_status status
-    cdef const uint8_t *marks = gone
-    cdef int64_t rows = len(gone)
-    p.at = data
-    p.size = len(data)
-    p.entries = entries
-    p.max_rep, p.max_def = levels
-    p.values = <page_values>values
-    p.width = width
-    with nogil:
-        status = page_split(&p, marks, rows, &row, halves)
-    try:
+    def __dealloc__(self):
+        page_room_free(&self.room)
+
+    def split(self, data, uint32_t entries, levels, int values, uint32_t width, bytes gone not None, int64_t row):
+        cdef page p
+        cdef page_status status
+        cdef const uint8_t *marks = gone
+        cdef int64_t rows = len(gone)
+        cdef Py_buffer body
+        p.max_rep, p.max_def = levels
+        p.entries = entries
+        p.values = <page_values>values
+        p.width = width
+        PyObject_GetBuffer(data, &body, PyBUF_SIMPLE)
+        try:
+            p.at = <const uint8_t *>body.buf
+            p.size = <size_t>body.len
+            with nogil:
+                status = page_split(&self.room, &p, marks, rows, &row)
+        finally:
+            PyBuffer_Release(&body)
         if status == PAGE_NO_MEMORY:
             raise MemoryError
         if status != PAGE_OK:
             raise ValueError("malformed page")
-        return _half(&halves[0]), _half(&halves[1]), row
-    finally:
-        free(halves[0].at)
-        free(halves[1].at)
+        return self._half(0), self._half(1), row
+
+    cdef _half(self, int which):
+        cdef page_half *half = &self.room.halves[which]
+        return PyBytes_FromStringAndSize(<const char *>half.at, <Py_ssize_t>half.size), half.entries, half.nulls
 
 
 cdef _statistic(const sparse_column *column, int64_t row):

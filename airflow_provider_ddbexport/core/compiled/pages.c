@@ -204,8 +204,14 @@ static enum page_status write_half(const page *p, const parts *t, uint8_t wanted
     half->nulls = (uint32_t)(entries - values);
     size_t room = 16 + t->values_size + hybrid_room(entries, bits_of((uint32_t)p->max_rep)) +
                   hybrid_room(entries, bits_of((uint32_t)p->max_def)) + hybrid_room(values, t->width);
-    uint8_t *out = half->at = malloc(room);
-    if (out == NULL) return PAGE_NO_MEMORY;
+    if (room > half->room) {
+        free(half->at);
+        half->room = 0;
+        half->at = malloc(room);
+        if (half->at == NULL) return PAGE_NO_MEMORY;
+        half->room = room;
+    }
+    uint8_t *out = half->at;
     if (p->max_rep) out = encode_levels(out, p->max_rep, t->picked, pick(t->rep, t->entry_gone, wanted, p->entries, t->picked));
     if (p->max_def) out = encode_levels(out, p->max_def, t->picked, pick(t->def, t->entry_gone, wanted, p->entries, t->picked));
     switch (p->values) {
@@ -232,21 +238,29 @@ static enum page_status write_half(const page *p, const parts *t, uint8_t wanted
     return PAGE_OK;
 }
 
-enum page_status page_split(const page *p, const uint8_t *gone, int64_t rows, int64_t *row,
-                            page_half halves[2]) {
-    memset(halves, 0, 2 * sizeof *halves);
+enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row) {
     /* One more than entries, because pick() writes one beyond what it found. */
     size_t count = (size_t)p->entries + 1;
-    uint32_t *numbers = malloc(4 * count * sizeof *numbers);
-    uint8_t *marks = malloc(2 * count);
-    enum page_status status = PAGE_NO_MEMORY;
-    if (numbers != NULL && marks != NULL) {
-        parts t = {numbers, numbers + count, numbers + 2 * count, numbers + 3 * count, marks, marks + count, NULL, 0, 0, 0};
-        status = read_page(p, gone, rows, row, &t);
-        if (status == PAGE_OK) status = write_half(p, &t, 0, &halves[0]);
-        if (status == PAGE_OK) status = write_half(p, &t, 1, &halves[1]);
+    if (count > room->entries) {
+        free(room->numbers);
+        free(room->marks);
+        room->numbers = malloc(4 * count * sizeof *room->numbers);
+        room->marks = malloc(2 * count);
+        room->entries = room->numbers != NULL && room->marks != NULL ? count : 0;
+        if (!room->entries) return PAGE_NO_MEMORY;
     }
-    free(numbers);
-    free(marks);
+    uint32_t *numbers = room->numbers;
+    uint8_t *marks = room->marks;
+    parts t = {numbers, numbers + count, numbers + 2 * count, numbers + 3 * count, marks, marks + count, NULL, 0, 0, 0};
+    enum page_status status = read_page(p, gone, rows, row, &t);
+    for (uint8_t wanted = 0; wanted < 2 && status == PAGE_OK; wanted++)
+        status = write_half(p, &t, wanted, &room->halves[wanted]);
     return status;
+}
+
+void page_room_free(page_room *room) {
+    free(room->numbers);
+    free(room->marks);
+    for (int i = 0; i < 2; i++) free(room->halves[i].at);
+    memset(room, 0, sizeof *room);
 }

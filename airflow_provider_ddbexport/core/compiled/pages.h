@@ -20,14 +20,21 @@ typedef struct {
 
 typedef struct {
     uint8_t *at;
-    size_t size;
+    size_t size, room;
     uint32_t entries, nulls;
 } page_half;
 
+/* Memory that is used again for every page: getting it anew costs more than what is done in it. Zeroes to begin with. */
+typedef struct {
+    uint32_t *numbers;
+    uint8_t *marks;
+    size_t entries;
+    page_half halves[2];
+} page_room;
+
 /* Splits a page by `gone`, a byte for each of `rows` rows of the row group; `*row` of them began before this page.
- * halves[0] becomes the page of the rows that stay and halves[1] that of those that are gone. The caller frees what
- * they point at, also after an error. */
-enum page_status page_split(const page *p, const uint8_t *gone, int64_t rows, int64_t *row,
-                            page_half halves[2]);
+ * room->halves[0] becomes the page of the rows that stay and [1] that of those that are gone, until the next call. */
+enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row);
+void page_room_free(page_room *room);
 
 #endif

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -26,6 +27,9 @@ from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     read_struct_at,
     write_struct,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 # Of a ColumnMetaData.
 _TYPE, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE = 1, 4, 5, 6, 7, 9, 11
@@ -75,13 +79,13 @@ class _Half:
     def add_dictionary(self, header: Struct, page: bytes, uncompressed: int) -> None:
         self._dictionary = self._file.tell()
         encoding = header[7][1][2][1]
-        self._append(_DICTIONARY, encoding, page, uncompressed)
+        self._append(_DICTIONARY, encoding, (page,), uncompressed)
 
     def add_page(self, header: Struct, body: bytes, entries: int, nulls: int) -> None:
         """Compress and append a data page of *entries* like the one with *header*."""
         if not entries:
             return
-        compressed = body if self._codec is None else self._codec.compress(body, asbytes=True)
+        compressed = body if self._codec is None else self._codec.compress(body)
         data = {**header[_DATA_HEADER][1], _ENTRIES: (I32, entries)}
         data.pop(_PAGE_STATISTICS, None)
         written = write_struct(
@@ -92,19 +96,19 @@ class _Half:
                 _DATA_HEADER: (STRUCT, data),
             }
         )
-        self.add_whole(data[_ENCODING][1], written + compressed, len(written) + len(body), entries, nulls)
+        self.add_whole(data[_ENCODING][1], (written, compressed), len(written) + len(body), entries, nulls)
 
-    def add_whole(self, encoding: int, page: bytes, uncompressed: int, entries: int, nulls: int) -> None:
-        """Append a data page with its header as it is."""
+    def add_whole(self, encoding: int, pieces: Iterable[Buffer], uncompressed: int, entries: int, nulls: int) -> None:
+        """Append a data page with its header as it is, given in *pieces*."""
         if self._first_data < 0:
             self._first_data = self._file.tell()
         self._entries += entries
         self._nulls += nulls
-        self._append(_DATA_PAGE, encoding, page, uncompressed)
+        self._append(_DATA_PAGE, encoding, pieces, uncompressed)
 
-    def _append(self, kind: int, encoding: int, page: bytes, uncompressed: int) -> None:
+    def _append(self, kind: int, encoding: int, pieces: Iterable[Buffer], uncompressed: int) -> None:
         self._pages[kind, encoding] += 1
-        self._file.write(page)
+        self._file.writelines(pieces)
         self._uncompressed += uncompressed
 
     def chunk(self, like: Chunk) -> Chunk:
@@ -142,6 +146,7 @@ def split_chunk(kernel: ModuleType, chunk: Chunk, leaf: Leaf, gone: bytes) -> tu
         raise UnsplittableError
     codec = None if name is None else pa.Codec(name)
     kept, dropped = _Half(codec), _Half(codec)
+    split = kernel.Splitter().split
     body = chunk.read()
     at = row = entries = 0
     while entries < meta[_VALUES][1]:
@@ -157,13 +162,13 @@ def split_chunk(kernel: ModuleType, chunk: Chunk, leaf: Leaf, gone: bytes) -> tu
             nulls = _known_nulls(data, leaf)
             entries += count
             if nulls is not None and gone.find(1, row, row + count) < 0:
-                kept.add_whole(data[_ENCODING][1], body[at:end], start - at + uncompressed, count, nulls)
+                kept.add_whole(data[_ENCODING][1], (body[at:end],), start - at + uncompressed, count, nulls)
                 at, row = end, row + count
                 continue
-            page = body[start:end] if codec is None else codec.decompress(body[start:end], uncompressed, asbytes=True)
+            page = body[start:end] if codec is None else codec.decompress(body[start:end], uncompressed)
             values, width = _values(kernel, meta[_TYPE][1], data[_ENCODING][1], leaf)
             levels = leaf.max_rep, leaf.max_def
-            stay, go, row = kernel.split(page, count, levels, values, width, gone, row)
+            stay, go, row = split(page, count, levels, values, width, gone, row)
             kept.add_page(header, *stay)
             dropped.add_page(header, *go)
         else:

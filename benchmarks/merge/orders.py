@@ -1,0 +1,164 @@
+"""A generated table of orders, its full export, and an increment of a day's changes, spread evenly over all keys."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from isal import igzip
+
+from airflow_provider_ddbexport.core.export import DataFile, Export, ExportSummary, ExportType, OutputFormat
+
+FILES = 16
+AS_OF = datetime(2026, 1, 14, tzinfo=UTC)
+
+_STATUS = ("NEW", "PAID", "PACKED", "SHIPPED", "DELIVERED", "RETURNED")
+_CITIES = ("Hamburg", "Lyon", "Porto", "Aarhus", "Graz", "Ghent", "Torino", "Malmö", "Brno", "Leeds", "Cork", "Split")
+_WORDS = ("please", "leave", "at", "the", "door", "call", "before", "delivery", "gift", "fragile", "thanks", "ring")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The generated files, and what the table holds after the increment."""
+
+    root: Path
+    full: Export
+    increment: Export
+    json_bytes: int
+    rows_after: int
+    cents_after: int
+
+
+def make_orders(folder: Path, items: int, per_mille: int) -> Orders:
+    """Write full export and increment into *folder*, once. Of a thousand items *per_mille* change."""
+    home = folder / f"orders-{items}-{per_mille}"
+    told = home / "orders.json"
+    if not told.exists():
+        told.write_bytes(msgspec.json.encode(_write(home, items, per_mille)))
+    fields: dict[str, Any] = json.loads(told.read_text())
+    full, increment = (msgspec.convert(fields.pop(name), Export) for name in ("full", "increment"))
+    return Orders(home / "AWSDynamoDB", full, increment, **fields)
+
+
+def _write(home: Path, items: int, per_mille: int) -> dict[str, Any]:
+    root = home / "AWSDynamoDB"
+    every = 1000 // per_mille
+    changes: list[bytes] = []
+    rows = cents = size = 0
+
+    def lines(start: int, step: int) -> Iterator[bytes]:
+        nonlocal rows, cents, size
+        for row in range(start, items, step):
+            image, amount = _image(row, 0)
+            size += len(image) + 10
+            if _scattered(row) % every == 0:
+                new, amount = (b"", 0) if row % 10 == 0 else _image(row, 1)
+                changes.append(_change(row, image, new))
+                rows += bool(new)
+                cents += amount
+                if row % 10 == 1:
+                    new, amount = _image(items + row, 0)
+                    changes.append(_change(items + row, b"", new))
+                    rows += 1
+                    cents += amount
+            else:
+                rows += 1
+                cents += amount
+            yield b'{"Item":%b}\n' % image
+
+    files = [_write_file(root, f"full/data/{number:026d}.json.gz", lines(number, FILES)) for number in range(FILES)]
+    changed = [
+        _write_file(root, f"data/{number:026d}.json.gz", iter(changes[number::FILES])) for number in range(FILES)
+    ]
+    day = timedelta(days=1)
+    return {
+        "full": _export(root, ExportType.FULL, files, AS_OF, None),
+        "increment": _export(root, ExportType.INCREMENTAL, changed, AS_OF + day, AS_OF),
+        "json_bytes": size,
+        "rows_after": rows,
+        "cents_after": cents,
+    }
+
+
+def _scattered(row: int) -> int:
+    return (row * 2_654_435_761 >> 7) % 1_000_003
+
+
+def _image(row: int, version: int) -> tuple[bytes, int]:
+    """Return the item of *row* in DynamoDB JSON, and its amount in cents."""
+    x = _scattered(row + 7_777_777 * version)
+    cents = x % 90_000 + 100
+    note = " ".join(_WORDS[(x >> shift) % 12] for shift in (1, 4, 7, 10))
+    text = (
+        f'{{"Customer":{{"S":"customer-{row // 7:07d}"}},"Order":{{"S":"{x:06x}-{row:09d}"}},'
+        f'"Status":{{"S":"{_STATUS[x % 6]}"}},"Amount":{{"N":"{cents // 100}.{cents % 100:02d}"}},'
+        f'"Currency":{{"S":"EUR"}},"Created":{{"N":"{1_700_000_000_000 + row * 977}"}},'
+        f'"Updated":{{"N":"{1_760_000_000_000 + x * 64}"}},"IsGift":{{"BOOL":{"true" if x % 9 == 0 else "false"}}},'
+        f'"Note":{{"S":"{note}"}},'
+        f'"Address":{{"M":{{"City":{{"S":"{_CITIES[x % 12]}"}},"Zip":{{"S":"{x % 99_999:05d}"}},'
+        f'"Country":{{"S":"{"DE" if x % 3 else "FR"}"}}}}}},'
+        f'"Lines":{{"L":[{{"M":{{"Sku":{{"S":"sku-{x % 20_011:05d}"}},"Count":{{"N":"{x % 4 + 1}"}}}}}},'
+        f'{{"M":{{"Sku":{{"S":"sku-{x % 19_013:05d}"}},"Count":{{"N":"1"}}}}}}]}}}}'
+    )
+    return text.encode(), cents
+
+
+def _change(row: int, old: bytes, new: bytes) -> bytes:
+    image = old or new
+    # Its first two members; an update keeps the key of the item it changes.
+    keys = image[: image.index(b',"Status"')] + b"}"
+    if old and new:
+        new = keys[:-1] + new[new.index(b',"Status"') :]
+    micros = int(AS_OF.timestamp()) * 1_000_000 + row * 1000
+    line = b'{"Metadata":{"WriteTimestampMicros":{"N":"%d"}},"Keys":%b' % (micros, keys)
+    for name, found in ((b"OldImage", old), (b"NewImage", new)):
+        if found:
+            line += b',"%b":%b' % (name, found)
+    return line + b"}\n"
+
+
+def _write_file(root: Path, key: str, lines: Iterator[bytes]) -> DataFile:
+    path = root / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with igzip.IGzipFile(str(path), "wb", compresslevel=1, mtime=0) as file:
+        for line in lines:
+            file.write(line)
+            count += 1
+    with path.open("rb") as body:
+        return DataFile(key, count, base64.b64encode(hashlib.file_digest(body, "md5").digest()).decode())
+
+
+def _export(root: Path, kind: ExportType, files: list[DataFile], as_of: datetime, from_time: datetime | None) -> Export:
+    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders"
+    export_id = f"0{int(as_of.timestamp() * 1000)}-00000000"
+    is_full = kind is ExportType.FULL
+    summary = ExportSummary(
+        version="2020-06-30" if is_full else "2023-08-01",
+        export_arn=f"{arn}/export/{export_id}",
+        export_id=export_id,
+        export_type=kind,
+        table_arn=arn,
+        table_id="00000000-0000-0000-0000-000000000000",
+        table_name="Orders",
+        as_of=as_of,
+        from_time=from_time,
+        started_at=as_of,
+        ended_at=as_of,
+        s3_bucket="benchmark",
+        s3_prefix=None,
+        manifest_files_key="",
+        billed_bytes=0,
+        item_count=sum(file.item_count for file in files),
+        output_format=OutputFormat.DYNAMODB_JSON,
+        output_view=None if is_full else "NEW_AND_OLD_IMAGES",
+    )
+    digest = hashlib.sha256("".join(sorted(file.md5 for file in files)).encode()).hexdigest()
+    return Export(str(root), summary, tuple(files), digest, ())
