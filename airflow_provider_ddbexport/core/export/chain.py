@@ -124,12 +124,12 @@ def chain_increments(
     return tuple(ordered), tuple(gaps)
 
 
-def check_continuation(chain: ExportChain, *, table_id: str, window: RestorableWindow) -> None:
+def check_continuation(chain: ExportChain | ChainBase, *, table_id: str, window: RestorableWindow) -> None:
     """Check that another increment can follow *chain*, of the table as it is now.
 
     Raises ExportChainError with the state TABLE_RECREATED or HISTORY_GONE: only a new full export goes on from there.
     """
-    table = chain.full.summary.table_name
+    table = chain.full.summary.table_name if isinstance(chain, ExportChain) else chain.table_name
     if table_id != chain.table_id:
         raise ExportChainError(
             f"table {table}: the chain that ends at {iso(chain.as_of)} is of table id {chain.table_id}, the table is "
@@ -137,7 +137,7 @@ def check_continuation(chain: ExportChain, *, table_id: str, window: RestorableW
             state=ChainState.TABLE_RECREATED.value,
             from_time=iso(chain.as_of),
         )
-    if window.is_past(chain.next_from_time):
+    if window.is_past(chain.as_of.replace(microsecond=0)):
         raise ExportChainError(
             f"table {table}: the chain ends at {iso(chain.as_of)}, but the restorable window is {window} now: recovery "
             f"was off for a while, or the next increment waited longer than the recovery period; {_ANEW}",

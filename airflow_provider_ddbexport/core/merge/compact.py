@@ -32,7 +32,9 @@ from airflow_provider_ddbexport.core.decode import Item, check_item, decode_line
 from airflow_provider_ddbexport.core.decoder import check_lines
 from airflow_provider_ddbexport.core.export.changes import decode_raw_change, require_changes
 from airflow_provider_ddbexport.core.export.lines import BlockReader
+from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.line_blocks import Lines, RefusedLineError
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -112,6 +114,15 @@ class Increment:
 
     root: ObjectStore
     export: Export
+
+
+def read_increment(
+    source: str, open_store: Callable[[str], ObjectStore], *, accept_edited_summary: bool = False
+) -> Increment:
+    """Return the incremental export whose folder is *source*, its manifests checked; *open_store* opens its root."""
+    root_uri, export_id = split_source(source)
+    root = open_store(root_uri)
+    return Increment(root, read_export(root, export_id, accept_edited_summary=accept_edited_summary))
 
 
 def compact(increments: Sequence[Increment], staging: ObjectStore, *, on_file: OnFile | None = None) -> Compacted:

@@ -1,0 +1,84 @@
+"""``ddbexport merge``: increments applied to the snapshot before them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
+from airflow_provider_ddbexport.cli.stores import StoreSettings
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def add_command(command: Command) -> None:
+    """Add ``merge`` to ``ddbexport``."""
+    merging = command("merge", merge, "Apply incremental exports to the snapshot before them, publish the next one.")
+    merging.add_argument("lake", metavar="LAKE", help="folder that holds the tables' snapshots: a path or s3://")
+    merging.add_argument(
+        "sources", metavar="SOURCE", nargs="+", help="folder of an incremental export, in any order: a path or s3://"
+    )
+    merging.add_argument("--table", metavar="NAME", required=True, help="the table's folder in the lake")
+    merging.add_argument(
+        "--base", metavar="TIME", help="the snapshot to begin with (default: the newest before the increments)"
+    )
+    merging.add_argument(
+        "--max-gap", metavar="SECONDS", type=float, default=0.0, help="that nothing was written in, as you know"
+    )
+    merging.add_argument("--workers", metavar="N", type=int, default=1, help="threads (default %(default)s)")
+    merging.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+    merging.add_argument(
+        "--accept-edited-summary",
+        action="store_true",
+        help="take summaries that differ from their md5 because somebody edited them; everything else is checked",
+    )
+
+
+def merge(args: argparse.Namespace) -> int:
+    """``ddbexport merge LAKE SOURCE… --table NAME``."""
+    from datetime import timedelta
+
+    from airflow_provider_ddbexport.core.merge import merge_increments, read_increment
+    from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
+    from airflow_provider_ddbexport.core.times import iso, parse_time
+
+    settings = StoreSettings.of(args)
+    lake = settings.open(args.lake)
+    record = merge_increments(
+        [
+            read_increment(source, settings.open, accept_edited_summary=args.accept_edited_summary)
+            for source in args.sources
+        ],
+        lake,
+        table=check_table(args.table),
+        base=None if args.base is None else parse_time(args.base, what="--base"),
+        max_gap=timedelta(seconds=args.max_gap),
+        workers=args.workers,
+        replace=args.replace,
+    )
+    size = sum(part.size for part in record.parts)
+    result: dict[str, Any] = {
+        "table": record.table,
+        "as_of": iso(record.as_of),
+        "record": lake.uri_of(f"{record.table}/{record_key(record.as_of)}"),
+        "rows": record.rows,
+        "parts": len(record.parts),
+        "bytes": size,
+        "rescued": record.rescued,
+        "ancestry": [ancestor.export_arn for ancestor in record.source.ancestry],
+    }
+    if getattr(args, "json", False):
+        print_json(result)
+        return 0
+    figures(
+        f"{record.table}: merged and published",
+        {
+            "as of": result["as_of"],
+            "rows": f"{record.rows:,}",
+            "parts": f"{len(record.parts):,}, {size_text(size)}",
+            "made of": f"a full export and {len(record.source.ancestry) - 1:,} increments",
+            "record": result["record"],
+        },
+    )
+    return 0
