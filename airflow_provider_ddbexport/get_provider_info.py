@@ -34,6 +34,8 @@ def get_provider_info() -> dict[str, Any]:
             "operators.scan_shards",
             "operators.convert_shards",
             "operators.to_parquet",
+            "operators.chain",
+            "operators.merge",
             "operators.crawler",
             "operators.athena_check",
             "operators.snapshot_diff",

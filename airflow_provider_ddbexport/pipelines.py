@@ -6,6 +6,8 @@
                                              ├─▶ convert ─▶ [crawl] ─▶ [check]
     scan_snapshot                    backup ─┘
 
+    incremental_snapshot     chain ─▶ increment ─▶ merge ─▶ [crawl] ─▶ [check], or the way of point_in_time_snapshot
+
 ``convert`` verifies, converts, publishes and, unless a crawler does it, registers. Its XCom has the snapshot's figures.
 With ``shards=`` above 1 ``plan_shards`` and the mapped ``convert_shards`` come before it and do most of its work.
 """
@@ -20,12 +22,15 @@ from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
 
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
+from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
 from airflow_provider_ddbexport.operators.convert_shards import (
     DynamoDBConversionPlanOperator,
     DynamoDBConversionShardOperator,
 )
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT, DynamoDBPointInTimeExportOperator
+from airflow_provider_ddbexport.operators.incremental_export import DynamoDBIncrementalExportOperator
+from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
 from airflow_provider_ddbexport.operators.scan_shards import (
     DynamoDBScanFinishOperator,
@@ -176,6 +181,115 @@ def scan_snapshot(
             convert=convert,
             aws=aws,
         )
+    return group
+
+
+def incremental_snapshot(
+    *,
+    table_name: str,
+    bucket: str,
+    lake: str,
+    database: str,
+    table: str,
+    group_id: str = "snapshot",
+    prefix: str | None = None,
+    to_time: str | datetime = RUN_INSTANT,
+    crawler: Mapping[str, Any] | None = None,
+    check: Mapping[str, Any] | None = None,
+    wait: Mapping[str, Any] | None = None,
+    export: Mapping[str, Any] | None = None,
+    convert: Mapping[str, Any] | None = None,
+    increment: Mapping[str, Any] | None = None,
+    merge: Mapping[str, Any] | None = None,
+    **aws: Any,
+) -> TaskGroup:
+    """Return the task group of a snapshot as of *to_time* that costs what changed since the snapshot before.
+
+    ``chain`` looks at the newest snapshot before. Where increments can follow it, ``increment`` exports what was
+    written since, however many runs ago that was, and ``merge`` merges it. Where not (the first run, the table was made
+    again, recovery was off for a while), ``wait``, ``export`` and ``convert`` begin a new chain with a full export.
+    ``crawl`` and ``check`` follow either. ``chain``'s XCom says why. Runs have to come one after the other
+    (``max_active_runs=1``), at least 15 minutes apart. Repeating a run neither bills again nor publishes twice.
+
+    :param table_name: the DynamoDB table's name.
+    :param bucket: where the exports go.
+    :param lake: where the Parquet goes, ``s3://``.
+    :param database: database of the Glue Catalog.
+    :param table: name of the snapshot's table.
+    :param group_id: of the task group.
+    :param prefix: of the exports in *bucket*.
+    :param to_time: the instant; the run's logical date by default, or its ``run_after`` where it has none.
+    :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`; with them a crawler registers the snapshot.
+    :param check: arguments of :class:`.AthenaSnapshotCheckOperator`; without them nothing is checked.
+    :param wait: further arguments of :class:`.DynamoDBRestorableTimeSensor`.
+    :param export: further arguments of :class:`.DynamoDBPointInTimeExportOperator`.
+    :param convert: further arguments of :class:`.DynamoDBExportToParquetOperator`; merged snapshots keep its options.
+    :param increment: further arguments of :class:`.DynamoDBIncrementalExportOperator`.
+    :param merge: further arguments of :class:`.DynamoDBMergeIncrementsOperator`.
+    :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
+    """
+    check_aws_arguments(aws)
+    ids = f"{group_id}."
+    source = {"table_name": table_name, "s3_bucket_name": bucket, "s3_prefix": prefix, **aws}
+    to_lake = {"lake": lake, "table": table, "database": None if crawler else database, **aws}
+    with TaskGroup(group_id) as group:
+        chain = DynamoDBChainBranchOperator(
+            task_id="chain",
+            table_name=table_name,
+            lake=lake,
+            table=table,
+            to_time=to_time,
+            increment=f"{ids}increment",
+            full=f"{ids}wait",
+            **aws,
+        )
+        inlets = source_assets(table_name, aws)
+        since = f"{{{{ ti.xcom_pull(task_ids='{chain.task_id}', key='chain')['from_time'] }}}}"
+        changes = DynamoDBIncrementalExportOperator(
+            **{
+                "task_id": "increment",
+                "from_time": since,
+                "to_time": to_time,
+                "inlets": inlets,
+                **source,
+                **(increment or {}),
+            }
+        )
+        exported: Any = changes.output
+        merged = DynamoDBMergeIncrementsOperator(
+            **{"task_id": "merge", "increments": exported["exports"], **to_lake, **(merge or {})}
+        )
+        waiting = DynamoDBRestorableTimeSensor(
+            **{"task_id": "wait", "table_name": table_name, "export_time": to_time, **aws, **(wait or {})}
+        )
+        full = DynamoDBPointInTimeExportOperator(
+            **{"task_id": "export", "export_time": to_time, "inlets": inlets, **source, **(export or {})}
+        )
+        converted = DynamoDBExportToParquetOperator(
+            **{"task_id": "convert", "source": pulled(full, "source"), **to_lake, **(convert or {})}
+        )
+        chain >> [changes, waiting]
+        waiting >> full >> converted
+        last: list[BaseOperator] = [merged, converted]
+        record = " or ".join(f"ti.xcom_pull(task_ids='{task.task_id}')" for task in last)
+        following = {
+            "database": database,
+            "record": f"{{{{ ({record})['record'] }}}}",
+            # One of the two ways was skipped.
+            "trigger_rule": "none_failed_min_one_success",
+            **aws,
+        }
+        if crawler:
+            crawled = GlueSnapshotCrawlerOperator(**{"task_id": "crawl", **following, **crawler})
+            last >> crawled
+            last = [crawled]
+        if check is not None:
+            checked = AthenaSnapshotCheckOperator(**{"task_id": "check", **following, **check})
+            last >> checked
+            last = [checked]
+        if "{" not in lake + table:
+            for task in last:
+                task.add_outlets([snapshot_asset(lake, table)])
     return group
 
 

@@ -11,7 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_ddbexport.assets import snapshot_asset
-from airflow_provider_ddbexport.pipelines import point_in_time_snapshot, scan_snapshot
+from airflow_provider_ddbexport.pipelines import incremental_snapshot, point_in_time_snapshot, scan_snapshot
 
 DAGS = Path(__file__).parents[2] / "dags"
 PLACES: dict[str, Any] = {"table_name": "Reviews", "bucket": "b", "lake": "s3://b/lake", "database": "d"}
@@ -50,6 +50,33 @@ def test_a_point_in_time_snapshot_is_a_chain_of_five(dag: DAG) -> None:
     assert convert.source == "{{ ti.xcom_pull(task_ids='snapshot.export')['source'] }}"
     assert crawl.record == check.record == "{{ ti.xcom_pull(task_ids='snapshot.convert')['record'] }}"
     assert (crawl.database, check.database, check.max_growth) == ("d", "d", 0.1)
+
+
+def test_an_incremental_snapshot_goes_one_of_two_ways(dag: DAG) -> None:
+    """By an increment, or by a full export; what follows takes the snapshot of whichever it was."""
+    with dag:
+        incremental_snapshot(**PLACES, table="reviews", crawler={"crawler_name": "c"}, check={}, **AWS)
+    chain_task, increment, merge, convert, crawl = (
+        dag.get_task(f"snapshot.{task}") for task in ("chain", "increment", "merge", "convert", "crawl")
+    )
+    assert chain_task.downstream_task_ids == {chain_task.increment, chain_task.full}
+    assert {chain_task.increment, chain_task.full} == {"snapshot.increment", "snapshot.wait"}
+    assert increment.downstream_task_ids == {"snapshot.merge"}
+    assert merge.downstream_task_ids == convert.downstream_task_ids == {"snapshot.crawl"}
+    assert crawl.downstream_task_ids == {"snapshot.check"}
+    assert crawl.trigger_rule == "none_failed_min_one_success"
+    assert merge.database is convert.database is None
+    assert dag.get_task("snapshot.check").outlets == [snapshot_asset("s3://b/lake", "reviews")]
+    assert all(task.aws_conn_id == "other" for task in dag.tasks)
+
+
+def test_an_incremental_snapshot_alone_tells_of_itself_either_way(dag: DAG) -> None:
+    """Without crawler and check, both ways register and have the snapshot's asset as outlet."""
+    with dag:
+        incremental_snapshot(**PLACES, table="reviews")
+    for task in ("merge", "convert"):
+        assert dag.get_task(f"snapshot.{task}").outlets == [snapshot_asset("s3://b/lake", "reviews")]
+        assert dag.get_task(f"snapshot.{task}").database == "d"
 
 
 def test_without_crawler_and_check_the_conversion_registers(dag: DAG) -> None:
@@ -141,6 +168,7 @@ def test_every_example_dag_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(bag.dags) == {
         "reviews_daily_snapshot",
         "reviews_daily_increment",
+        "reviews_daily_merge",
         "reviews_daily_scan",
         "reviews_hourly_scan",
         "reviews_weekly_backup",

@@ -1,0 +1,113 @@
+"""Increments merged into the snapshot before them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
+
+from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
+from airflow_provider_ddbexport.core.merge import merge_increments, read_increment
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.times import parse_time
+from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
+from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
+    """Merges incremental exports into the snapshot published before them, and publishes and registers the next one.
+
+    The last write of each key wins, deletes are applied, and what the increments say was there before is compared with
+    the snapshot. Its columns and options stay; columns are added where new attributes ask for them. Every byte is
+    verified before anything is published. The increments have to follow the snapshot without a gap, in any order of
+    delivery: else the task fails with the times and the way out, and publishes nothing. Trying again is safe at any
+    instruction.
+
+    XCom: as :class:`.DynamoDBExportToParquetOperator`'s, with ``MERGE`` as ``export_type``. The commit record names the
+    full export and every increment that the snapshot is made of.
+
+    :param increments: addresses of the exports' folders, or what :class:`.DynamoDBIncrementalExportOperator` has in
+        XCom under ``exports``. (templated)
+    :param lake: folder of the lake, ``s3://`` or a path. (templated)
+    :param table: folder and catalog name of the table. (templated)
+    :param base: the instant of the snapshot to begin with, ISO 8601 text with an offset, or an aware datetime; by
+        default the newest before the increments. (templated)
+    :param max_gap: time before and between the increments that nothing was written in, as the author knows.
+    :param database: database of the Glue Catalog to register the snapshot in; None to leave it to a crawler.
+        (templated)
+    :param catalog_id: account of the Glue Catalog, if it is not the caller's. (templated)
+    :param workers: parts gone through side by side.
+    :param replace: put another snapshot in the place of one that is published for the same time.
+    :param accept_edited_summary: take exports whose manifest-summary.json differs from its md5, because somebody
+        edited it on purpose; the commit record says so.
+    :param s3_bucket_owner: account id that must own the buckets of exports and lake; not checked if None. (templated)
+    :param aws_conn_id: The Airflow connection used for AWS credentials. (templated)
+    :param region_name: AWS region of the catalog. (templated)
+    :param verify: Whether or not to verify SSL certificates, or the path of a CA bundle. (templated)
+    :param botocore_config: Configuration dictionary for the botocore clients.
+    """
+
+    template_fields: Sequence[str] = aws_template_fields(
+        "increments", "lake", "table", "base", "database", "catalog_id", "s3_bucket_owner"
+    )
+
+    def __init__(
+        self,
+        *,
+        increments: Sequence[str | Mapping[str, Any]] | str,
+        lake: str,
+        table: str,
+        base: str | datetime | None = None,
+        max_gap: timedelta = timedelta(0),
+        **kwargs: Any,
+    ) -> None:
+        if columns := sorted(_OF_THE_BASE & kwargs.keys()):
+            raise TypeError(
+                f"unexpected keyword argument {columns[0]!r}: a merged snapshot has the options of its base"
+            )
+        super().__init__(source="", lake=lake, table=table, **kwargs)
+        self.increments = increments
+        self.base = base
+        self.max_gap = max_gap
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the published snapshot's figures."""
+        with permanent_errors_fail():
+            lake = self._store(self.lake)
+            record = merge_increments(
+                [
+                    read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
+                    for source in self._sources()
+                ],
+                lake,
+                table=layout.check_table(str(self.table)),
+                base=parse_time(self.base, what="base") if self.base else None,
+                max_gap=self.max_gap,
+                workers=self.workers,
+                replace=self.replace,
+                before_replace=self._unregister if self.database else None,
+            )
+            table_store = lake.child(record.table)
+            figures = {
+                **snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of))),
+                **self._register(record, table_store),
+            }
+        self.log.info(
+            "Snapshot of %s as of %s, merged: %s rows in %s parts, %s values rescued; %s",
+            *(figures[name] for name in ("table", "as_of", "rows", "parts", "rescued", "record")),
+        )
+        tell_outlets(context, self.outlets or (), figures)
+        return figures
+
+    def _sources(self) -> list[str]:
+        given = [self.increments] if isinstance(self.increments, str) else self.increments
+        return [one if isinstance(one, str) else str(one["source"]) for one in given]
+
+
+_OF_THE_BASE = {"source", "numbers", "nested", "partition_by", "column_names", "rows_per_part", "part_bytes"}
+"""Arguments of the conversion that are decided already."""

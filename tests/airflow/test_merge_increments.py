@@ -1,0 +1,172 @@
+"""Increments merged by tasks, against the embedded AWS."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from emulated_lake import DATABASE, LAKE, EmulatedLake, task_context
+
+from airflow_provider_ddbexport.core.snapshot import snapshot_items
+from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
+from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
+
+
+@pytest.fixture
+def lake(aws: Any) -> EmulatedLake:
+    """A table and an empty lake."""
+    return EmulatedLake(aws).create()
+
+
+def put(lake: EmulatedLake, number: int, **attributes: Any) -> None:
+    lake.put({"Id": {"S": str(number)}, **attributes})
+
+
+def now(lake: EmulatedLake) -> datetime:
+    return lake.aws.clock.now().replace(microsecond=0)
+
+
+def later(lake: EmulatedLake, **step: float) -> datetime:
+    lake.aws.clock.advance(timedelta(**step))
+    return now(lake)
+
+
+def merge(increments: Any, **arguments: Any) -> dict[str, Any]:
+    operator = DynamoDBMergeIncrementsOperator(
+        task_id="merge", increments=increments, lake=LAKE, **{"table": "reviews", "database": DATABASE, **arguments}
+    )
+    figures: dict[str, Any] = operator.execute(task_context())
+    return figures
+
+
+def choose(lake: EmulatedLake, to_time: datetime) -> tuple[Any, dict[str, Any]]:
+    """Return what follows and why."""
+    operator = DynamoDBChainBranchOperator(
+        task_id="chain",
+        table_name=lake.table,
+        lake=LAKE,
+        table="reviews",
+        to_time=to_time,
+        increment="merge_it",
+        full=["wait", "export"],
+        region_name="us-east-1",
+    )
+    context = task_context()
+    return operator.choose_branch(context), context["ti"].xcoms["chain"]
+
+
+def held(lake: EmulatedLake, table: str, at: datetime) -> list[str]:
+    items = map(json.loads, snapshot_items(open_store(LAKE, s3=lake.s3), table, at))
+    return sorted(json.dumps(item, sort_keys=True) for item in items)
+
+
+def test_a_days_changes_become_the_next_snapshot(lake: EmulatedLake) -> None:
+    """Published, registered and answered by Athena; the operator takes what the increment operator returned."""
+    for number in range(4):
+        put(lake, number, Rating={"N": str(number)})
+    begin = later(lake, minutes=20)
+    lake.publish(lake.export_at(begin))
+    assert choose(lake, later(lake, hours=1))[0] == "merge_it"
+    put(lake, 2, Rating={"N": "5"})
+    put(lake, 9, Rating={"N": "4"}, Late={"S": "new"})
+    lake.delete({"Id": {"S": "0"}})
+    end = later(lake, minutes=20)
+    source = lake.export_at(end, since=begin)
+
+    figures = merge([{"source": source, "item_count": 3}])
+    assert (figures["rows"], figures["export_type"], figures["new_columns"]) == (4, "MERGE", ["late"])
+    assert merge(source) == {**figures, "new_columns": []}
+    partition = f"ddb_export_timestamp = '{end:%Y%m%dT%H%M%SZ}'"
+    assert lake.query(f"SELECT sum(rating), count(late) FROM reviews WHERE {partition}") == [["13", "1"]]
+    assert len(lake.partitions()) == 2
+
+
+def test_increments_that_do_not_follow_fail_for_good(lake: EmulatedLake) -> None:
+    """Another try would meet the same gap."""
+    put(lake, 1)
+    begin = later(lake, minutes=20)
+    lake.publish(lake.export_at(begin))
+    middle, end = later(lake, minutes=20), later(lake, minutes=20)
+    source = lake.export_at(end, since=middle)
+    with pytest.raises(AirflowFailException, match="nothing tells what was written"):
+        merge([source])
+    assert merge([source], max_gap=timedelta(minutes=21))["rows"] == 1
+
+
+def test_columns_are_the_bases_to_decide() -> None:
+    """An option of the conversion is an error when the DAG is read."""
+    with pytest.raises(TypeError, match="'nested': a merged snapshot has the options of its base"):
+        DynamoDBMergeIncrementsOperator(task_id="merge", increments=[], lake=LAKE, table="t", nested="json")
+
+
+def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
+    """Where nothing is published, the table was made again, or what was written since is gone; and says which."""
+    put(lake, 1)
+    begin = later(lake, minutes=20)
+    chosen, chain = choose(lake, begin)
+    assert chosen == ["wait", "export"]
+    assert (chain["state"], chain["from_time"], chain["record"]) == ("NO_FULL_EXPORT", None, None)
+
+    published = lake.publish(lake.export_at(begin))
+    assert choose(lake, begin)[1]["state"] == "NO_FULL_EXPORT"
+    chosen, chain = choose(lake, later(lake, hours=1))
+    assert (chosen, chain["state"], chain["reason"]) == ("merge_it", "WHOLE", None)
+    assert (chain["from_time"], chain["record"]) == (f"{begin:%Y-%m-%dT%H:%M:%SZ}", published["record"])
+
+    chosen, chain = choose(lake, later(lake, days=40))
+    assert (chosen, chain["state"]) == (["wait", "export"], "HISTORY_GONE")
+    assert "begin a new chain with a full export" in chain["reason"]
+
+    lake.dynamodb.delete_table(TableName=lake.table)
+    lake.dynamodb.create_table(
+        TableName=lake.table,
+        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    lake.dynamodb.update_continuous_backups(
+        TableName=lake.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+    assert choose(lake, later(lake, hours=1))[1]["state"] == "TABLE_RECREATED"
+
+
+def test_thirty_five_days_are_the_same_by_full_export_by_chain_and_by_previous_and_increment(
+    lake: EmulatedLake,
+) -> None:
+    """Random writes and deletes; on 20 random days the three ways hold the same items."""
+    dice = random.Random(35)
+    begin = later(lake, hours=1)
+    for number in range(30):
+        put(lake, number, v={"N": "0"})
+    start = later(lake, minutes=20)
+    for table in ("daily", "chain"):
+        lake.publish(lake.export_at(start), table=table, database=None)
+    sources, looked_at = [], sorted(dice.sample(range(35), 20))
+    before = start
+    for day in range(35):
+        for _ in range(6):
+            number = dice.randrange(45)
+            if dice.random() < 0.4:
+                lake.delete({"Id": {"S": str(number)}})
+            else:
+                put(
+                    lake, number, v={"N": str(day)}, **({f"on{day % 3}": {"BOOL": True}} if dice.random() < 0.3 else {})
+                )
+            later(lake, minutes=40)
+        end = before + timedelta(days=1)
+        lake.aws.clock.set(end + timedelta(minutes=10))
+        sources.append(lake.export_at(end, since=before))
+        merge([sources[-1]], table="daily", database=None)
+        if day in looked_at:
+            lake.publish(lake.export_at(end), table="full", database=None)
+            if day in looked_at[-3:]:
+                merge(sources, table="chain", base=start, database=None)
+                assert held(lake, "chain", end) == held(lake, "full", end)
+            assert held(lake, "daily", end) == held(lake, "full", end)
+        before = end
+    assert begin < start
