@@ -15,11 +15,9 @@ from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Counts, Take
 from airflow_provider_ddbexport.core.equality import is_same_item
 from airflow_provider_ddbexport.core.export.chain import chain_increments
-from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.model import DataFile, ExportType
-from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.keys import key_bytes
-from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment, compact
+from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment, compact, read_increment
 from airflow_provider_ddbexport.core.merge.plan import chain_base
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.local import LocalStore
@@ -31,13 +29,6 @@ _BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
 _OTHERWISE = "compare the snapshots themselves with increments=() (--compare)"
 
 _Keyed = tuple[bytes, Item]
-
-
-def read_increment(source: str, open_store: Callable[[str], ObjectStore]) -> Increment:
-    """Return the incremental export whose folder is *source*, its manifests checked; *open_store* opens its root."""
-    root_uri, export_id = split_source(source)
-    root = open_store(root_uri)
-    return Increment(root, read_export(root, export_id))
 
 
 def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[[str], ObjectStore]) -> list[Increment]:
