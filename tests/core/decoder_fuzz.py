@@ -136,7 +136,10 @@ class Outcome:
 
 
 def compiled_outcome(lines: bytes, schema: Schema) -> Outcome:
-    """Return what the compiled decoder makes of *lines*; it must be there."""
+    """Return what the compiled decoder makes of *lines*, alone and in one go, taken back and built again.
+
+    It must be there.
+    """
     observer, alone, builder = (
         line_observer(decode_line),
         line_observer(decode_line),
@@ -147,6 +150,8 @@ def compiled_outcome(lines: bytes, schema: Schema) -> Outcome:
         alone.take(lines)
         check_lines(decode_line)(lines)
         builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40, observer=observer)
+        builder.take_back()
+        builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40)
     except RefusedLineError as refused:
         return Outcome((refused.offset, refused.reason))
     assert observer.observation() == alone.observation()
