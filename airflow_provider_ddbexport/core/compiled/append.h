@@ -1,0 +1,56 @@
+/* Values behind values: what all that builds columns does. */
+#ifndef DDBEXPORT_APPEND_H
+#define DDBEXPORT_APPEND_H
+
+#include "kernel.h"
+
+static inline int64_t fail(builder *b, enum status status) {
+    b->failed = status;
+    return -1;
+}
+
+/* The first null before a value, or a value behind nulls. */
+static inline int mark_behind_nulls(column *c, int64_t row) {
+    if (!c->has_nulls) {
+        if (row < c->count || !buffer_room(&c->rows, (size_t)c->count * sizeof(int32_t))) return 0;
+        for (int32_t i = 0; i < c->count; i++) buffer_add_int32(&c->rows, i);
+        c->has_nulls = 1;
+    }
+    c->count++;
+    return row <= INT32_MAX && buffer_add_int32(&c->rows, (int32_t)row);
+}
+
+/* A value that is there: `row` is the first behind all rows so far, or behind some nulls. */
+static inline int mark(column *c, int64_t row) {
+    if (c->has_nulls || row != c->count) return mark_behind_nulls(c, row);
+    c->count++;
+    return 1;
+}
+
+/* Where the next value begins. */
+static inline int32_t end_of(const column *c) {
+    int32_t end = 0;
+    if (c->ends.size) memcpy(&end, c->ends.at + c->ends.size - sizeof end, sizeof end);
+    return end;
+}
+
+static inline int end_at(column *c, size_t end) {
+    if (c->ends.size == 0 && !buffer_add_int32(&c->ends, 0)) return 0;
+    return buffer_add_int32(&c->ends, (int32_t)end);
+}
+
+static inline int64_t put_text(builder *b, column *c, int64_t row, const uint8_t *text, size_t size) {
+    if (size > INT32_MAX - c->contents.size) return fail(b, TOO_LARGE);
+    if (!mark(c, row) || !buffer_add(&c->contents, text, size) || !end_at(c, c->contents.size))
+        return fail(b, NO_MEMORY);
+    return 8;
+}
+
+/* Misfits: values that have no column, or not one that holds them. */
+/* Rescues the value at `at`. It is counted under `label` and the names among the steps from `base` on. Returns 0, for
+ * its bytes are counted with those of the row. */
+int64_t rescue(builder *b, const node *nodes, uint32_t at, const column *label, uint32_t base);
+/* Enters the row's misfits into _rescued. Returns their size. */
+int64_t keep_misfits(builder *b);
+
+#endif
