@@ -10,7 +10,16 @@ import pytest
 from fake_time import FakeTime
 from page_table import MortalStore, PageTable
 
-from airflow_provider_ddbexport.core.scan import GroupLimits, ScanProgress, scan_backup
+from airflow_provider_ddbexport.core.scan import (
+    GroupLimits,
+    ReadBudgetOptions,
+    ScanProgress,
+    ScanRequest,
+    ScanSettings,
+    plan_scan,
+    scan_backup,
+    scan_shard,
+)
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
 from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page
 from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
@@ -289,3 +298,49 @@ def test_a_scan_keeps_its_budget_with_many_threads() -> None:
     assert sum(units for _, units in charged) >= 2_000
     for start, _ in charged:
         assert sum(units for at, units in charged if start <= at < start + 10.0) <= 1.05 * 500.0
+
+
+def test_shards_in_several_processes_share_one_budget() -> None:
+    """Each has its part of it; one that is through leaves its part to the other, which has it within a minute. By a
+    clock that both live by, no 10 s contain more than 105 % of the whole."""
+    whole = 100.0
+    ends_at = 95.0
+    charged: list[tuple[float, float]] = []
+    for until, rate in (
+        (ends_at, lambda _: whole / 2),
+        (300.0, lambda now: whole / 2 if now < ends_at else whole),
+    ):
+        time = FakeTime()
+        source = Source(time)
+        paced = pacer(source, lambda time=time, rate=rate: rate(time.now))
+        while time.now < until:
+            paced.page(REQUEST, None)
+        charged += source.charged
+    for start, _ in charged:
+        assert sum(units for at, units in charged if start <= at < start + 10.0) <= 1.05 * whole * 10.0
+    assert sum(units for at, units in charged if at < ends_at) >= 0.9 * whole * ends_at
+    late = ends_at + 60.0
+    assert sum(units for at, units in charged if late <= at < 300.0) >= 0.9 * whole * (300.0 - late)
+
+
+def test_a_shard_has_the_budget_divided_by_those_that_are_not_through() -> None:
+    """Two shards: the first, while the other is still to come, has half; the other, alone, has all of it."""
+    table = PageTable(2_000, page_items=1_000)
+    scan = table.scan
+
+    def charging(**request: Any) -> dict[str, Any]:
+        answer = scan(**request)
+        answer["ConsumedCapacity"]["CapacityUnits"] = float(len(answer["Items"])) or 0.5
+        return answer
+
+    table.scan = charging  # type: ignore[method-assign]
+    store, request = MortalStore({}), ScanRequest("Reviews")
+    budget = ReadBudgetOptions(read_units=50.0)
+    plan = plan_scan(table, store, request, bucket="b", segments=2, shards=2, budget=budget)
+    rates = []
+    for shard in (0, 1):
+        time = FakeTime()
+        settings = ScanSettings(budget=budget, workers=1, retries=time.policy())
+        done = scan_shard(table, store, plan, request, shard=shard, settings=settings)
+        rates.append(done.units / time.now)
+    assert rates == [pytest.approx(25.0, rel=0.1), pytest.approx(50.0, rel=0.1)]
