@@ -17,11 +17,13 @@ from typing import Any
 from page import PAGE, machine, write_section
 from scan import against_local, report
 from scan.cases import Case, main_of_case, median, run
-from scan.clients import CLIENTS, OURS_BACKUP
+from scan.clients import CLIENTS, OURS_BACKUP, OURS_PARQUET
 
 SEGMENTS = (1, 4, 16)
 LATENCIES_MS = (0, 10, 50)
 MEMORY_PAGES = (240, 960, 1_920)
+COMPARED = [client for client in CLIENTS if client != OURS_PARQUET]
+"""Straight to Parquet is measured with the memory it takes; no peer does that."""
 PLOT = PAGE.parent / "benchmarks-scan.svg"
 
 
@@ -36,8 +38,12 @@ def measure_clients(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def measure_memory(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Back larger and larger tables up with 16 segments."""
-    cases = [Case(OURS_BACKUP, 16, 0, round(pages * arguments.scale) // 16 * 16) for pages in MEMORY_PAGES]
+    """Scan larger and larger tables with 16 segments."""
+    cases = [
+        Case(client, 16, 0, round(pages * arguments.scale) // 16 * 16)
+        for client in (OURS_BACKUP, OURS_PARQUET)
+        for pages in MEMORY_PAGES
+    ]
     return [median(case, [_run(case, arguments)]) for case in cases]
 
 
@@ -71,7 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--only", choices=("clients", "memory", "local"), help="a part; by default all of it")
-    parser.add_argument("--clients", nargs="*", default=list(CLIENTS), choices=list(CLIENTS))
+    parser.add_argument("--clients", nargs="*", default=COMPARED, choices=list(CLIENTS))
     parser.add_argument("--segments", nargs="*", type=int, default=list(SEGMENTS))
     parser.add_argument("--latencies-ms", nargs="*", type=int, default=list(LATENCIES_MS))
     parser.add_argument("--scale", type=float, default=1.0, help="times the usual number of pages")

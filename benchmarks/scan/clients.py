@@ -87,6 +87,24 @@ def ours_backup(url: str, segments: int) -> Scan:
     return scan
 
 
+def ours_to_parquet(url: str, segments: int) -> Scan:
+    """Our scan straight to Parquet, published in a lake in a local folder."""
+    from airflow_provider_ddbexport.core.scan import ScanRequest, ScanSettings
+    from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS, scan_to_parquet
+    from airflow_provider_ddbexport.core.store import LocalStore
+
+    client = _client(url)
+    client.scan(**_request(0, segments, None))
+
+    def scan() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = ScanSettings(workers=segments, limits=GROUPS)
+            lake = LocalStore(Path(folder))
+            return scan_to_parquet(client, lake, ScanRequest("Canned"), segments=segments, settings=settings).rows
+
+    return scan
+
+
 def boto3_client(url: str, segments: int) -> Scan:
     """boto3.client, one for all threads."""
     client = _client(url)
@@ -167,15 +185,17 @@ def awswrangler(url: str, segments: int) -> Scan:
 
 OURS = "ours"
 OURS_BACKUP = "ours, gzip backup"
+OURS_PARQUET = "ours, to Parquet"
 REFERENCE = "boto3 client"
 
 CLIENTS: dict[str, Callable[[str, int], Scan]] = {
     OURS: ours_raw,
     OURS_BACKUP: ours_backup,
+    OURS_PARQUET: ours_to_parquet,
     REFERENCE: boto3_client,
     "boto3 resource": boto3_resource,
     "aiobotocore": aiobotocore,
     "awswrangler": awswrangler,
 }
 
-FAST = {OURS, OURS_BACKUP}
+FAST = {OURS, OURS_BACKUP, OURS_PARQUET}

@@ -20,6 +20,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Sequence, Set
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ GROUPS = GroupLimits(file_bytes=64 << 20)
 
 CHECKED = ("checksum of each response", "item count of each response")
 
-_CONVERSIONS = 2
-"""Groups converted at once; each takes memory for a row group and the one before it."""
+_CONVERSIONS = 1
+"""Groups converted at once: each takes memory for two row groups, and one keeps up with 10,000 units a second."""
 _RACES = 5
 
 
@@ -165,8 +166,9 @@ class ParquetScan:
         if self._ledger.get(plan.started_at) is not None:
             return None
         settings = settings or ScanSettings(limits=GROUPS)
-        convert = _Conversions(self._lake, self._target, plan, self._ledger.table_schema())
-        return read_shard(dynamodb, self._root, plan, request, convert, shard=shard, settings=settings)
+        with ThreadPoolExecutor(_CONVERSIONS, thread_name_prefix="ddbexport-convert") as pool:
+            convert = _Conversions(pool, self._lake, self._target, plan, self._ledger.table_schema())
+            return read_shard(dynamodb, self._root, plan, request, convert, shard=shard, settings=settings)
 
     def publish(self, plan: ScanPlan) -> CommitRecord:
         """Return the record of the published snapshot, once every shard is through. Repeating it is safe.
@@ -259,21 +261,25 @@ class ParquetScan:
 
 
 class _Conversions:
-    """Delivers groups of pages as parts. Safe to share between threads."""
+    """Delivers groups of pages as parts. Safe to share between threads.
 
-    def __init__(self, lake: ObjectStore, target: Target, plan: ScanPlan, table_schema: Schema | None) -> None:
+    It converts in the few threads of *pool*: each thread that ever did keeps some of the memory it took.
+    """
+
+    def __init__(
+        self, pool: Executor, lake: ObjectStore, target: Target, plan: ScanPlan, table_schema: Schema | None
+    ) -> None:
+        self._pool = pool
         self._lake = lake
         self._target = target
         self._plan = plan
         self._table_schema = table_schema
         self._seen = Observation()
         self._lock = threading.Lock()
-        self._turn = threading.BoundedSemaphore(_CONVERSIONS)
 
     def __call__(self, group: PageGroup) -> FileEntry:
         file = FileEntry(key=f"{data_file_name()}.json.gz", item_count=group.items, md5=group.md5)
-        with self._turn:
-            record = self._converted(file, group.path)
+        record = self._pool.submit(self._converted, file, group.path).result()
         with self._lock:
             if record.observation is not None:
                 self._seen.merge(record.observation)
