@@ -37,6 +37,7 @@ from airflow_provider_ddbexport.operators.scan_shards import (
     DynamoDBScanPlanOperator,
     DynamoDBScanShardOperator,
 )
+from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
 
@@ -119,7 +120,7 @@ def point_in_time_snapshot(
 def scan_snapshot(
     *,
     table_name: str,
-    bucket: str,
+    bucket: str | None,
     lake: str,
     database: str,
     group_id: str = "snapshot",
@@ -138,7 +139,8 @@ def scan_snapshot(
     or may not be in it. The snapshot is named by the time the scan began, so each run makes another one.
 
     :param table_name: the DynamoDB table's name.
-    :param bucket: where the backup goes.
+    :param bucket: where the backup goes; with None none is kept: ``convert`` is the one task that scans the table and
+        publishes the snapshot, with the arguments of both *backup* and *convert*.
     :param lake: where the Parquet goes, ``s3://``.
     :param database: database of the Glue Catalog.
     :param group_id: of the task group.
@@ -153,15 +155,33 @@ def scan_snapshot(
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
+    if bucket is None and shards > 1:
+        raise ValueError("shards: a scan that keeps no backup is one task; give a bucket to spread it over more")
     with TaskGroup(group_id) as group:
-        arguments: dict[str, Any] = {
-            "table_name": table_name,
-            "s3_bucket_name": bucket,
-            "s3_prefix": prefix,
-            **aws,
-            **(backup or {}),
-        }
+        arguments: dict[str, Any] = {"table_name": table_name, **aws, **(backup or {})}
         inlets = arguments.pop("inlets", source_assets(table_name, aws))
+        if bucket is None:
+            published: dict[str, Any] = {
+                "task_id": "convert",
+                "lake": lake,
+                "table": table,
+                "database": None if crawler else database,
+                "inlets": inlets,
+                **arguments,
+                **(convert or {}),
+            }
+            checked(
+                DynamoDBScanToParquetOperator,
+                published,
+                lake=lake,
+                database=database,
+                table=table,
+                crawler=crawler,
+                check=check,
+                aws=aws,
+            )
+            return group
+        arguments = {"s3_bucket_name": bucket, "s3_prefix": prefix, **arguments}
         source: BaseOperator
         if shards == 1:
             source = DynamoDBScanBackupOperator(**{"task_id": "backup", "inlets": inlets, **arguments})
@@ -308,8 +328,6 @@ def to_checked_snapshot(
     """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export.
 
     With *shards* above 1, ``convert`` comes after a plan and so many mapped tasks that convert.
-
-    The last of them has the snapshot's asset as its outlet: what it tells of has passed all of them.
     """
     conversion: dict[str, Any] = {
         "task_id": "convert",
@@ -320,27 +338,54 @@ def to_checked_snapshot(
         **aws,
         **(convert or {}),
     }
-    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [(DynamoDBExportToParquetOperator, conversion)]
-    after_conversion = {"database": database, **aws}
-    if crawler:
-        arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
-    if check is not None:
-        arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
     before: Any = source
     if shards > 1:
         shared = {name: value for name, value in conversion.items() if name not in ("task_id", "outlets")}
         plan = DynamoDBConversionPlanOperator(task_id="plan_shards", shards=shards, **shared)
         source >> plan
         before = DynamoDBConversionShardOperator.partial(task_id="convert_shards", **shared).expand(shard=plan.output)
+    before >> checked(
+        DynamoDBExportToParquetOperator,
+        conversion,
+        lake=lake,
+        database=database,
+        table=table,
+        crawler=crawler,
+        check=check,
+        aws=aws,
+    )
+
+
+def checked(
+    publisher: type[BaseOperator],
+    published: dict[str, Any],
+    *,
+    lake: str,
+    database: str,
+    table: str | None,
+    crawler: Mapping[str, Any] | None,
+    check: Mapping[str, Any] | None,
+    aws: Mapping[str, Any],
+) -> BaseOperator:
+    """Return the task of *publisher* with the arguments *published*, chained to ``crawl`` and ``check``.
+
+    The last of them has the snapshot's asset as its outlet: what it tells of has passed all of them.
+    """
+    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [(publisher, published)]
+    after_conversion = {"database": database, **aws}
+    if crawler:
+        arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
+    if check is not None:
+        arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
     if table and "{" not in lake + table:
         arguments[-1][1].setdefault("outlets", [snapshot_asset(lake, table)])
     (first, given), *others = arguments
     converted = last = first(**given)
-    before >> converted
     for operator, given in others:
         following = operator(**{"record": pulled(converted, "record"), **given})
         last >> following
         last = following
+    return converted
 
 
 def pulled(task: BaseOperator, key: str) -> str:

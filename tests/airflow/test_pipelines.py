@@ -11,6 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_ddbexport.assets import snapshot_asset
+from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
 from airflow_provider_ddbexport.pipelines import incremental_snapshot, point_in_time_snapshot, scan_snapshot
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -93,6 +94,20 @@ def test_a_scan_snapshot_begins_with_a_backup(dag: DAG) -> None:
         scan_snapshot(**PLACES, check={}, backup={"segments": 3})
     assert chain(dag) == ["snapshot.backup", "snapshot.convert", "snapshot.check"]
     assert dag.get_task("snapshot.backup").segments == 3
+
+
+def test_a_scan_snapshot_without_a_bucket_keeps_no_backup(dag: DAG) -> None:
+    """One task scans and publishes; what it cannot do is said when the DAG is read."""
+    with dag:
+        scan_snapshot(
+            **{**PLACES, "bucket": None}, check={}, backup={"read_units": 100}, convert={"nested": "flatten"}, **AWS
+        )
+    assert chain(dag) == ["snapshot.convert", "snapshot.check"]
+    converting = dag.get_task("snapshot.convert")
+    assert isinstance(converting, DynamoDBScanToParquetOperator)
+    assert (converting.read_units, converting.nested, converting.region_name) == (100, "flatten", AWS["region_name"])
+    with dag, pytest.raises(ValueError, match="keeps no backup is one task"):
+        scan_snapshot(**{**PLACES, "bucket": None}, shards=2, group_id="other")
 
 
 def test_a_scan_snapshot_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
