@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KERNEL := airflow_provider_ddbexport/core/compiled
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 
-.PHONY: .venv demo test lint fuzz asan bench bench-identity airflow bench-scan wheel wheels pins clean
+.PHONY: .venv demo test lint fuzz asan bench bench-identity bench-merge airflow bench-scan wheel wheels pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml $(filter-out $(KERNEL)/_%.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
@@ -73,6 +73,9 @@ bench: $(BENCH) ## conversion and its peers, into docs/benchmarks.md; about 12 m
 
 bench-identity: $(STAMP) ## every corpus converted with every option and compared with what comes back
 	@$(BIN)/python benchmarks/bench_identity.py --scale $(or $(SCALE),0.1)
+
+bench-merge: $(STAMP) ## a day's increment merged, against converting again; ITEMS=5000000 take about 6 minutes
+	@$(BIN)/python benchmarks/bench_merge.py --items $(or $(ITEMS),5000000) --json build/bench-merge.json
 
 airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 	@$(BIN)/python scripts/run_airflow.py

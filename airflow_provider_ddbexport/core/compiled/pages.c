@@ -43,14 +43,19 @@ static int decode_hybrid(input *in, int width, uint32_t *numbers, size_t count) 
                 if (here != left || (size_t)(in->end - in->at) < (here * (size_t)width + 7) / 8) return 0;
                 size = (size_t)(in->end - in->at);
             }
-            const uint8_t *at = in->at;
-            uint64_t bits = 0;
-            int have = 0;
-            for (size_t i = 0; i < here; i++) {
-                for (; have < width; have += 8) bits |= (uint64_t)*at++ << have;
-                numbers[done++] = (uint32_t)bits & mask;
-                bits >>= width;
-                have -= width;
+            size_t i = 0, bit = 0, bytes = (size_t)(in->end - in->at);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            for (; i < here && bit / 8 + 8 <= bytes; i++, bit += (size_t)width) {
+                uint64_t word;
+                memcpy(&word, in->at + bit / 8, 8);
+                numbers[done++] = (uint32_t)(word >> bit % 8) & mask;
+            }
+#endif
+            for (; i < here; i++, bit += (size_t)width) {
+                uint64_t word = 0;
+                for (size_t byte = bit / 8; byte * 8 < bit + (size_t)width; byte++)
+                    word |= (uint64_t)in->at[byte] << (byte - bit / 8) * 8;
+                numbers[done++] = (uint32_t)(word >> bit % 8) & mask;
             }
             in->at += size;
         } else {
@@ -125,11 +130,18 @@ static uint8_t *encode_levels(uint8_t *out, int most, const uint32_t *levels, si
     return end;
 }
 
-static size_t pick(const uint32_t *numbers, const uint8_t *is_in, uint8_t wanted, size_t count, uint32_t *picked) {
+/* Picks the numbers whose mark is `wanted`. Few are marked, so what lies between them is copied at once. */
+static size_t pick(const uint32_t *numbers, const uint8_t *marks, uint8_t wanted, size_t count, uint32_t *picked) {
     size_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        picked[found] = numbers[i];
-        found += is_in[i] == wanted;
+    for (size_t i = 0; i < count;) {
+        const uint8_t *marked = memchr(marks + i, 1, count - i);
+        size_t end = marked == NULL ? count : (size_t)(marked - marks);
+        if (!wanted) {
+            memcpy(picked + found, numbers + i, (end - i) * sizeof *numbers);
+            found += end - i;
+        } else if (end < count)
+            picked[found++] = numbers[end];
+        i = end + 1;
     }
     return found;
 }
@@ -146,11 +158,20 @@ static enum page_status read_page(const page *p, const uint8_t *gone, int64_t ro
     input in = {p->at, p->at + p->size};
     if (p->max_rep && !decode_levels(&in, p->max_rep, t->rep, p->entries)) return PAGE_MALFORMED;
     if (p->max_def && !decode_levels(&in, p->max_def, t->def, p->entries)) return PAGE_MALFORMED;
+    if (!p->max_rep) {
+        if (*row < 0 || (int64_t)p->entries > rows - *row) return PAGE_MALFORMED;
+        memcpy(t->entry_gone, gone + *row, p->entries);
+        *row += p->entries;
+    } else {
+        for (uint32_t i = 0; i < p->entries; i++) {
+            *row += t->rep[i] == 0;
+            if (*row < 1 || *row > rows) return PAGE_MALFORMED;
+            t->entry_gone[i] = gone[*row - 1];
+        }
+    }
     for (uint32_t i = 0; i < p->entries; i++) {
-        if (!p->max_rep || t->rep[i] == 0) ++*row;
-        if (*row < 1 || *row > rows) return PAGE_MALFORMED;
-        t->entry_gone[i] = gone[*row - 1];
-        if (!p->max_def || t->def[i] == (uint32_t)p->max_def) t->value_gone[t->values++] = t->entry_gone[i];
+        t->value_gone[t->values] = t->entry_gone[i];
+        t->values += !p->max_def || t->def[i] == (uint32_t)p->max_def;
     }
     if (p->values == PAGE_INDEXES) {
         if (in.at == in.end) {
@@ -239,7 +260,7 @@ static enum page_status write_half(const page *p, const parts *t, uint8_t wanted
 }
 
 enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row) {
-    /* One more than entries, because pick() writes one beyond what it found. */
+    /* One more than entries, because marks are written one beyond the last value. */
     size_t count = (size_t)p->entries + 1;
     if (count > room->entries) {
         free(room->numbers);
