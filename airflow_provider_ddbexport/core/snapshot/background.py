@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -51,7 +50,7 @@ class Stages:
     """Seconds by stage. Different stages may be timed by different threads."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -60,4 +59,4 @@ class Stages:
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - started  # type: ignore[assignment] # a Counter of floats
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started

@@ -83,16 +83,22 @@ class Conversion:
 
     def find(self, shard: int) -> ShardRecord | None:
         """Return what is recorded of *shard* under this plan, if its parts are still there."""
+        record = self.recorded(shard)
+        if record is None or (record.parts and missing_parts(self._store, self._plan.as_of, record.parts)):
+            return None
+        return record
+
+    def recorded(self, shard: int) -> ShardRecord | None:
+        """Return what is recorded of *shard* under this plan, whether or not its parts are still there."""
         key = self._key(shard)
         try:
             body = self._store.read(key)
         except ObjectNotFoundError:
             return None
         try:
-            record = _shard_from_json(json.loads(body))
+            return _shard_from_json(json.loads(body))
         except _DAMAGE as error:
             raise _damaged(self._store, key, error) from None
-        return None if record.parts and missing_parts(self._store, self._plan.as_of, record.parts) else record
 
     def keep(self, record: ShardRecord) -> None:
         """Record what became of a shard. Repeating it is safe: it has the same parts whoever converts it."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow as pa
 
@@ -31,7 +30,7 @@ from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 24 << 20
 """Bytes of values in memory at which a row group is written, over all partitions of one shard together."""
 
 ROW_GROUP_ROWS = 1 << 17
@@ -41,9 +40,6 @@ ROW_GROUP_VALUES = 8 << 20
 
 OPEN_PARTS = 200
 """Partitions with a file open at once; well below the 1024 file handles a process usually has."""
-
-Filter = Callable[[pa.RecordBatch], pa.RecordBatch]
-"""Leaves rows out of a batch, on the encoding thread."""
 
 _Partition = tuple[str | None, ...]
 
@@ -73,7 +69,7 @@ class _OpenPart:
     builder: BlockBuilder
     file: _File | None = None
     rows: int = 0
-    """Handed over to that file; with a filter, not all of them stay."""
+    """Handed over to that file."""
     rescued: Counter[str] = field(default_factory=Counter)
     """By the builder, in all rows that were handed over."""
 
@@ -83,7 +79,7 @@ class PartsWriter:
 
     At most two row groups' values are in memory, one of them being encoded; the folder holds the parts under way, one
     for each partition. A shard with more than :data:`OPEN_PARTS` partitions gets more and smaller parts instead of more
-    open files. A context manager.
+    open files. End with :meth:`finish`, or, after an error, with :meth:`discard`.
 
     Attributes:
         schema: what rows are built under now.
@@ -96,16 +92,13 @@ class PartsWriter:
         number: int,
         store: ObjectStore,
         folder: Path,
-        *,
-        keep: Filter | None = None,
-        stages: Stages | None = None,
+        stages: Stages,
     ) -> None:
         self._plan = plan
         self._number = number
         self._store = store
         self._folder = folder
-        self._keep = keep
-        self._stages = stages or Stages()
+        self._stages = stages
         self._decode = item_decoder(plan.export.summary.output_format)
         self._open: dict[_Partition, _OpenPart] = {}
         self._closed: Counter[_Partition] = Counter()
@@ -125,15 +118,6 @@ class PartsWriter:
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
         self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(self._arrow)))
-
-    def __enter__(self) -> PartsWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close what is open; after an error the local files go with their folder."""
-        self.discard()
 
     @property
     def waited_s(self) -> float:
@@ -233,7 +217,7 @@ class PartsWriter:
         return [(part, schema) for _, part, schema in self._parts]
 
     def discard(self) -> None:
-        """Forget the parts under way; those that are in the store stay there, known to nobody."""
+        """Close and forget the parts under way; those that are in the store stay there, known to nobody."""
         with self._background:
             pass
         for part in self._open.values():
@@ -289,10 +273,7 @@ class PartsWriter:
 
     def _encode(self, file: _File, batch: pa.RecordBatch) -> None:
         with self._stages.timed("encode"):
-            if self._keep is not None:
-                batch = self._keep(batch)
-            if batch.num_rows:
-                file.write(batch)
+            file.write(batch)
 
     def _finish(self, partition: _Partition) -> None:
         """Write what waits for the partition, and end its part."""

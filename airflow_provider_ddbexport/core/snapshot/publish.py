@@ -93,7 +93,8 @@ def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgr
 
 def _recorded(plan: ConversionPlan, store: ObjectStore) -> list[ShardRecord]:
     conversion = Conversion(store, plan)
-    found = [conversion.find(shard.number) for shard in plan.shards]
+    # That their parts are there is looked for once, before the commit.
+    found = [conversion.recorded(shard.number) for shard in plan.shards]
     records = [record for record in found if record is not None]
     if len(records) < len(found):
         raise PublishRaceError(

@@ -24,7 +24,7 @@ from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lin
 from airflow_provider_ddbexport.core.line_blocks import Lines, decoded
 from airflow_provider_ddbexport.core.snapshot.background import Stages
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
-from airflow_provider_ddbexport.core.snapshot.parts import Filter, PartsWriter
+from airflow_provider_ddbexport.core.snapshot.parts import PartsWriter
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -87,13 +87,11 @@ class ShardWriter:
     Where the schema cannot be widened, or has been :data:`MOST_CUTS` times, it stops building and goes on observing.
     """
 
-    def __init__(
-        self, plan: ConversionPlan, number: int, store: ObjectStore, folder: Path, *, keep: Filter | None = None
-    ) -> None:
+    def __init__(self, plan: ConversionPlan, number: int, store: ObjectStore, folder: Path) -> None:
         self._plan = plan
         self._number = number
         self._stages = Stages()
-        self._parts = PartsWriter(plan, number, store, folder, keep=keep, stages=self._stages)
+        self._parts = PartsWriter(plan, number, store, folder, self._stages)
         self._decode = item_decoder(plan.export.summary.output_format)
         # Where the schema is final there is nothing to be learned.
         self._observer = line_observer(self._decode) if plan.may_grow else None
@@ -114,14 +112,14 @@ class ShardWriter:
     def take(self, lines: Lines) -> int:
         """Take in whole *lines* and return how many they are. Raises RefusedLineError."""
         started = time.perf_counter()
-        if self._is_building and not self._parts.is_partitioned:
-            items = self._build(lines)
-        else:
-            if self._is_building:
-                self._observe_then_route(lines)
-            else:
-                self._only_observe(lines)
+        if not self._is_building:
+            self._only_observe(lines)
             items = _count(lines)
+        elif self._parts.is_partitioned:
+            self._observe_then_route(lines)
+            items = _count(lines)
+        else:
+            items = self._build(lines)
         self._items += items
         self._json_bytes += len(lines)
         self.taking_s += time.perf_counter() - started
