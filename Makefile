@@ -47,8 +47,7 @@ demo: $(STAMP) ## a table exported, verified, converted, published, crawled and 
 	@$(BIN)/python scripts/demo.py
 
 test: lint ## lint, types and every test
-	@# The scheduler's tests first: they wait more than they work.
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/e2e tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

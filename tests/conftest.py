@@ -36,6 +36,12 @@ os.environ.update(
 )
 
 REAL_EXPORTS = Path(__file__).parents[2] / "shared" / "exports"
+_END_TO_END = Path(__file__).parent / "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of a running Airflow first: they wait more than they work, and the others fill the time."""
+    items.sort(key=lambda item: not item.path.is_relative_to(_END_TO_END))
 
 
 @pytest.fixture(scope="session")

@@ -111,6 +111,23 @@ def test_scans_and_increments_run(airflow: Running) -> None:
     assert len(increments) == 1
 
 
+def test_a_day_is_merged_into_the_snapshot_of_the_day_before(airflow: Running) -> None:
+    """The first run exports the whole table, the second a day's changes; both show it as it was at their midnight."""
+    *_, before, day = sorted(airflow.truth)
+    first = {"logical_date": before.isoformat(), "run_after": before.isoformat()}
+    airflow.api.post("/api/v2/dags/reviews_daily_merge/dagRuns", first)
+    airflow.start("reviews_daily_merge")
+
+    runs = {datetime.fromisoformat(run["logical_date"]): run for run in airflow.succeeded("reviews_daily_merge", 2)}
+
+    tasks = {at: airflow.tasks("reviews_daily_merge", run["dag_run_id"]) for at, run in runs.items()}
+    assert {at: states["snapshot.merge"] for at, states in tasks.items()} == {before: "skipped", day: "success"}
+    assert {at: states["snapshot.convert"] for at, states in tasks.items()} == {before: "success", day: "skipped"}
+    assert {at: states["snapshot.check"] for at, states in tasks.items()} == {before: "success", day: "success"}
+    for at in (before, day):
+        assert airflow.items("lake", "reviews_merged", at) == airflow.truth[at]
+
+
 def test_interrupting_it_leaves_no_process_behind(airflow: Running) -> None:
     """Ctrl-C ends everything that was started, and the exit status is 0. The last test: nothing runs after it."""
     family = psutil.Process(airflow.process.pid).children(recursive=True)
