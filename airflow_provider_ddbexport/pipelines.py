@@ -275,9 +275,8 @@ def incremental_snapshot(
                 **(increment or {}),
             }
         )
-        exported: Any = changes.output
         merged = DynamoDBMergeIncrementsOperator(
-            **{"task_id": "merge", "increments": exported["exports"], **to_lake, **(merge or {})}
+            **{"task_id": "merge", "increments": changes.output, **to_lake, **(merge or {})}
         )
         waiting = DynamoDBRestorableTimeSensor(
             **{"task_id": "wait", "table_name": table_name, "export_time": to_time, **aws, **(wait or {})}

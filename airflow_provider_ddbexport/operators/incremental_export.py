@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -87,6 +87,17 @@ class DynamoDBIncrementalExportOperator(ExportingOperator):
             "item_count": _sum(d.item_count for d in descriptions),
             "billed_bytes": _sum(d.billed_bytes for d in descriptions),
         }
+
+
+Increments = Sequence[str] | Mapping[str, Any] | str
+"""Addresses of incremental exports' folders, or what :class:`DynamoDBIncrementalExportOperator` returned."""
+
+
+def sources_of(increments: Increments) -> list[str]:
+    """Return the addresses of the exports' folders."""
+    if isinstance(increments, Mapping):
+        return [str(export["source"]) for export in increments["exports"]]
+    return [increments] if isinstance(increments, str) else list(increments)
 
 
 def _sum(values: Any) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.merge import merge_increments, read_increment
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.times import parse_time
+from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
@@ -31,8 +32,8 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     XCom: as :class:`.DynamoDBExportToParquetOperator`'s, with ``MERGE`` as ``export_type``. The commit record names the
     full export and every increment that the snapshot is made of.
 
-    :param increments: addresses of the exports' folders, or what :class:`.DynamoDBIncrementalExportOperator` has in
-        XCom under ``exports``. (templated)
+    :param increments: addresses of the exports' folders, or what :class:`.DynamoDBIncrementalExportOperator` returned.
+        (templated)
     :param lake: folder of the lake, ``s3://`` or a path. (templated)
     :param table: folder and catalog name of the table. (templated)
     :param base: the instant of the snapshot to begin with, ISO 8601 text with an offset, or an aware datetime; by
@@ -59,7 +60,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     def __init__(
         self,
         *,
-        increments: Sequence[str | Mapping[str, Any]] | str,
+        increments: Increments,
         lake: str,
         table: str,
         base: str | datetime | None = None,
@@ -82,7 +83,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             record = merge_increments(
                 [
                     read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
-                    for source in self._sources()
+                    for source in sources_of(self.increments)
                 ],
                 lake,
                 table=layout.check_table(str(self.table)),
@@ -103,10 +104,6 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         )
         tell_outlets(context, self.outlets or (), figures)
         return figures
-
-    def _sources(self) -> list[str]:
-        given = [self.increments] if isinstance(self.increments, str) else self.increments
-        return [one if isinstance(one, str) else str(one["source"]) for one in given]
 
 
 _OF_THE_BASE = {"source", "numbers", "nested", "partition_by", "column_names", "rows_per_part", "part_bytes"}

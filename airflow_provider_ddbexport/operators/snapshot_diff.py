@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
+from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         the snapshot before is taken. (templated)
     :param destination: folder for the changes, ``s3://`` or a path; may be the lake. None only counts them. (templated)
     :param increments: the incremental exports that lead from the earlier snapshot to the later exactly, with old
-        images: addresses, or what :class:`.DynamoDBIncrementalExportOperator` has in XCom under ``exports``. Their
-        changes are told then, and neither snapshot is read. By default those that were merged to make the one of the
-        other, where they can tell; with () both snapshots are compared. (templated)
+        images: addresses, or what :class:`.DynamoDBIncrementalExportOperator` returned. Their changes are told then,
+        and neither snapshot is read. By default those that were merged to make the one of the other, where they can
+        tell; with () both snapshots are compared. (templated)
     :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable). (templated)
     :param replace: take the place of a diff between the same times that has other contents.
     :param s3_bucket_owner: account id that must own both buckets; not checked if None. (templated)
@@ -73,7 +74,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         record: str,
         since: str | datetime | None = None,
         destination: str | None = None,
-        increments: Sequence[str | Mapping[str, Any]] | None = None,
+        increments: Increments | None = None,
         keys: Sequence[str] | None = None,
         replace: bool = False,
         s3_bucket_owner: str | None = None,
@@ -120,9 +121,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
     def _increments(self, pair: Pair) -> list[Increment]:
         if self.increments is None:
             return known_increments(pair.old, pair.new, self._store)
-        given = [self.increments] if isinstance(self.increments, str) else self.increments
-        sources = [one if isinstance(one, str) else str(one["source"]) for one in given]
-        return [read_increment(source, self._store) for source in sources]
+        return [read_increment(source, self._store) for source in sources_of(self.increments)]
 
     def _key(self, published: Published) -> Sequence[str]:
         if self.keys is not None:

@@ -78,7 +78,7 @@ def test_a_days_changes_become_the_next_snapshot(lake: EmulatedLake) -> None:
     end = later(lake, minutes=20)
     source = lake.export_at(end, since=begin)
 
-    figures = merge([{"source": source, "item_count": 3}])
+    figures = merge({"exports": [{"source": source, "item_count": 3}], "item_count": 3})
     assert (figures["rows"], figures["export_type"], figures["new_columns"]) == (4, "MERGE", ["late"])
     assert merge(source) == {**figures, "new_columns": []}
     partition = f"ddb_export_timestamp = '{end:%Y%m%dT%H%M%SZ}'"

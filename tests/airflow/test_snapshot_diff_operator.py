@@ -101,7 +101,7 @@ def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake) -> N
         lake.dynamodb.describe_export(ExportArn=made["ExportArn"])["ExportDescription"]["ExportStatus"] != "COMPLETED"
     ):
         pass
-    for increments in (source, [source], [{"source": source, "from_time": first["as_of"]}]):
+    for increments in (source, [source], {"exports": [{"source": source, "from_time": first["as_of"]}]}):
         assert diff(second["record"], keys="Id", increments=increments) == {**joined, "method": "increments"}
     assert (joined["added"], joined["changed"], joined["method"]) == (1, 1, "key join")
 
