@@ -5,7 +5,6 @@ The range has 7 days, or as many as ``DDBEXPORT_BACKFILL_DAYS`` says; 30 take so
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -33,7 +32,9 @@ DAG = "reviews_history"
 DAYS = int(os.environ.get("DDBEXPORT_BACKFILL_DAYS", "7"))
 GONE = 2
 PUBLISHED = 1 if DAYS < 30 else 5
+AT_ONCE = 3
 DAY = timedelta(days=1)
+ENDLESS_S = 86_400.0
 
 pytestmark = pytest.mark.airflow
 
@@ -42,7 +43,8 @@ pytestmark = pytest.mark.airflow
 def airflow(tmp_path: Path) -> Iterator[tuple[ScheduledDags, AirflowStack]]:
     """An Airflow with the backfill DAG alone that soon notices what has died, and a table with a history.
 
-    Point-in-time recovery was off for the first two days, and some of the others are published.
+    Point-in-time recovery was off for the first two days, and some of the others are published. Tasks wait in workers,
+    so that a worker can be killed that waits.
     """
     dags, home, port = tmp_path / "dags", tmp_path / "home", free_port()
     dags.mkdir()
@@ -55,6 +57,7 @@ def airflow(tmp_path: Path) -> Iterator[tuple[ScheduledDags, AirflowStack]]:
         environment = airflow_environment(home, aws.environment(), dags=dags, port=port, database=database) | {
             "DDBEXPORT_TABLE": TABLE,
             "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
+            "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "False",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
@@ -110,26 +113,48 @@ def most_at_once(aws: LocalAws) -> int:
     )
 
 
-def kill_a_worker_and_the_scheduler(stack: AirflowStack) -> None:
-    """SIGKILL a worker that runs a task, and then the scheduler; start another scheduler."""
+def in_progress(aws: LocalAws) -> set[datetime]:
+    """Return the times of the exports in progress."""
+    return {parse_time(export["export_time"]) for export in aws.exports_billed() if export["status"] == "IN_PROGRESS"}
+
+
+def start_exports(aws: LocalAws, count: int) -> None:
+    """Return when *count* exports were billed, of which some are in progress and stay so until they are let end.
+
+    As long as there are fewer, those in progress end where they leave no room for others.
+    """
+
+    def look() -> bool:
+        if len(billed(aws)) >= count:
+            return True
+        if len(in_progress(aws)) == AT_ONCE:
+            aws.configure(export_seconds=0)
+            aws.configure(export_seconds=ENDLESS_S)
+        return False
+
+    wait_for(look, f"{count} exports", 60 + 20 * DAYS)
+
+
+def running_exports(dags: ScheduledDags) -> dict[datetime, dict[str, Any]]:
+    """Return the task instances whose exports are in progress, by day."""
+    exporting = in_progress(dags.aws)
+    runs = {parse_time(run["logical_date"]): run["dag_run_id"] for run in dags.runs(DAG)}
+    return {
+        day: task
+        for day in sorted(exporting & runs.keys())
+        for task in dags.instances(DAG, runs[day])
+        if (task["task_id"], task["state"]) == ("export", "running")
+    }
+
+
+def kill_worker_and_scheduler(stack: AirflowStack, task: dict[str, Any]) -> None:
+    """SIGKILL the worker that runs *task*, and then the scheduler."""
     scheduler = stack.processes["scheduler"]
-
-    def busy_workers() -> list[psutil.Process]:
-        return [child for child in psutil.Process(scheduler.pid).children() if is_busy(child)]
-
-    worker = wait_for(busy_workers, "worker with a task", 60)[0]
+    worker = psutil.Process(psutil.Process(task["pid"]).ppid())
+    assert worker.ppid() == scheduler.pid
     os.kill(worker.pid, signal.SIGKILL)
     os.kill(scheduler.pid, signal.SIGKILL)
     assert scheduler.wait(timeout=30) == -signal.SIGKILL
-    stack.launch("scheduler")
-
-
-def is_busy(process: psutil.Process) -> bool:
-    """Whether it is a worker of the executor that runs a task."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        title = " ".join(process.cmdline())
-        return "LocalExecutor:" in title and "<idle>" not in title
-    return False
 
 
 def test_a_backfill_killed_half_way_does_what_was_planned(
@@ -150,19 +175,22 @@ def test_a_backfill_killed_half_way_does_what_was_planned(
     to_export = [day for day, state in states.items() if state == "RESTORABLE"]
     assert [day for day, state in states.items() if state == "OUT_OF_WINDOW"] == days[:GONE]
     assert len(to_export) == plan["ways"]["FULL_EXPORTS"]["exports"] == DAYS - GONE - PUBLISHED
-    dags.aws.configure(export_seconds=3)
+    dags.aws.configure(export_seconds=ENDLESS_S)
 
     dags.start(DAG)  # which starts the run of the last midnight
     body = {"dag_id": DAG, "from_date": f"{days[0]:%FT%TZ}", "to_date": f"{days[-2]:%FT%TZ}", "max_active_runs": 4}
     dags.api.post("/api/v2/backfills", body)
-    wait_for(lambda: len(billed(dags.aws)) - PUBLISHED >= len(to_export) // 2, "half of the exports", 60 + 20 * DAYS)
-    kill_a_worker_and_the_scheduler(stack)
+    start_exports(dags.aws, PUBLISHED + len(to_export) // 2)
+    killed, task = next(iter(running_exports(dags).items()))
+    kill_worker_and_scheduler(stack, task)
     assert len(billed(dags.aws)) - PUBLISHED < len(to_export), "killed too late to be half-way"
+    dags.aws.configure(export_seconds=1)
+    stack.launch("scheduler")
 
     runs = ended_runs(dags)
     assert sorted(runs) == days
-    tries = [task["try_number"] for run in runs.values() for task in dags.instances(DAG, run["dag_run_id"])]
-    assert max(tries) > 1, "nothing was running when it was killed"
+    tries = {task["task_id"]: task["try_number"] for task in dags.instances(DAG, runs[killed]["dag_run_id"])}
+    assert tries["export"] > 1, "nothing was running when it was killed"
     for day, run in runs.items():
         assert (run["state"], set(dags.tasks(DAG, run["dag_run_id"]).values())) == {
             "PUBLISHED": ("success", {"skipped"}),
@@ -171,7 +199,7 @@ def test_a_backfill_killed_half_way_does_what_was_planned(
         }[states[day]], day
     assert dags.logs(DAG).count("is outside the restorable window (") >= GONE
     assert billed(dags.aws) == sorted([*to_export, *published])
-    assert most_at_once(dags.aws) <= 3
+    assert most_at_once(dags.aws) <= AT_ONCE
     for day in [*to_export, *published]:
         assert dags.items("history", "reviews_history", day) == dags.truth[day]
     assert published_before.items() < published_at(dags).items()
