@@ -58,7 +58,7 @@ def observed(items: list[Any]) -> Observation:
     return observation
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(tables, tables, tables, st.sampled_from(OPTIONS))
 def test_a_schema_holds_what_it_has_and_makes_room_for_the_rest(
     earlier: list[Any], some: list[Any], others: list[Any], options: ColumnOptions
@@ -78,7 +78,7 @@ def test_a_schema_holds_what_it_has_and_makes_room_for_the_rest(
     assert grow(final, observed(others), options, table) == final
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(tables)
 def test_observations_survive_json(items: list[Any]) -> None:
     """What shards saw is merged from records, so nothing of it may get lost there."""

@@ -22,7 +22,7 @@ from airflow_provider_ddbexport.core.columns.numbers import canonical
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.keys import batch_keys, key_bytes, key_hashes
 
-some = settings(max_examples=60, database=None)
+some = settings(max_examples=30, database=None)
 
 
 def schema_of(items: list[Item], options: ColumnOptions | None = None) -> Schema:
