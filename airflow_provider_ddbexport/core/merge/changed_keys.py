@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
 from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_contents
+
+_KEYS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,31 +78,34 @@ class _Table:
     def __init__(self, keys: pa.BinaryArray, attributes: Sequence[str]) -> None:
         self.keys = keys
         self._attributes = attributes
-        self._values: dict[tuple[str, pa.DataType], pa.Array] = {}
+        self._telling: dict[tuple[tuple[str, pa.DataType], ...], tuple[str, pa.Array]] = {}
+        self._lock = threading.Lock()
 
     def candidates(self, batch: pa.RecordBatch, columns: dict[str, Column]) -> pa.BooleanArray:
         """Return a mask with all rows that can have one of the keys, by the attribute that tells most keys apart."""
-        contents = self._contents
-        telling = sorted(columns, key=lambda attribute: -len(contents[attribute]))
-        if not telling:
+        if not columns:
             return pa.repeat(pa.scalar(value=True), batch.num_rows)
-        column = columns[telling[0]]
-        values = batch.column(column.name)
-        hits = pc.is_in(values, self._looked_for(column, values.type))
+        types = tuple((column.name, batch.column(column.name).type) for column in columns.values())
+        with self._lock:
+            if types not in self._telling:
+                self._telling[types] = self._find_telling(columns, dict(types))
+            name, looked_for = self._telling[types]
+        values = batch.column(name)
+        hits = pc.is_in(values, looked_for)
         # A null may be a rescued value.
         return pc.or_(hits, values.is_null()) if values.null_count else hits
 
-    @cached_property
-    def _contents(self) -> dict[str, list[tuple[str, bytes]]]:
-        by_place = zip(*map(key_contents, self.keys.to_pylist()), strict=True)
-        return {attribute: sorted(set(place)) for attribute, place in zip(self._attributes, by_place, strict=True)}
-
-    def _looked_for(self, column: Column, arrow: pa.DataType) -> pa.Array:
-        found = self._values.get((column.attribute, arrow))
-        if found is None:
-            same_kind = [text for kind, text in self._contents[column.attribute] if kind == column.kind.value]
-            found = self._values[column.attribute, arrow] = _array(same_kind, column.kind, arrow)
-        return found
+    def _find_telling(self, columns: dict[str, Column], types: dict[str, pa.DataType]) -> tuple[str, pa.Array]:
+        """Return the name of that attribute's column, and its values in the keys; nothing else of them is kept."""
+        contents: dict[str, set[bytes]] = {attribute: set() for attribute in columns}
+        for start in range(0, len(self.keys), _KEYS_AT_ONCE):
+            for key in self.keys.slice(start, _KEYS_AT_ONCE).to_pylist():
+                for attribute, (kind, content) in zip(self._attributes, key_contents(key), strict=True):
+                    if attribute in columns and kind == columns[attribute].kind.value:
+                        contents[attribute].add(content)
+        telling = max(columns, key=lambda attribute: len(contents[attribute]))
+        column = columns[telling]
+        return column.name, _array(sorted(contents[telling]), column.kind, types[column.name])
 
 
 def _array(contents: list[bytes], kind: Kind, arrow: pa.DataType) -> pa.Array:

@@ -41,7 +41,7 @@ from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ItemError
 
 KEYS_PER_BUCKET = 500_000
-"""Changes that are in memory at once, about 200 bytes each; their items are not."""
+"""Changes that are in memory at once, about 500 bytes each; their items are not."""
 
 MAX_BUCKETS = 256
 """Files open at once."""
@@ -81,7 +81,7 @@ class Compacted:
     """What all increments came to.
 
     Attributes:
-        key_attributes: of the table, the one with the most different values first; none without changes.
+        key_attributes: of the table, by name; none without changes.
         changes: lines read.
         buckets: none without changes.
     """

@@ -25,6 +25,9 @@ Find = Callable[[pa.RecordBatch], Found | None]
 _ROWS_AT_ONCE = 1 << 20
 """Rows whose keys are looked up in one go: each look-up costs as much as a hundred thousand rows before it begins."""
 
+_BYTES_AT_ONCE = 64 << 20
+"""Of their keys and rescued values in the file, uncompressed: a row group more, at most."""
+
 _GROUP_ROWS = 3
 """num_rows of a RowGroup."""
 
@@ -46,8 +49,8 @@ def split_part(source: Path, find: Find, columns: list[str], kept: Path, gone: P
     """Make *kept* a part of the rows of *source* that stay and *gone* one of those that *find* finds; order is kept.
 
     *find* is given *columns* of it. None where it finds nothing; then nothing is written. Row groups that lose nothing
-    are copied as bytes. At most one row group's worth of the file is in memory, besides the keys. Raises
-    pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole Parquet file.
+    are copied as bytes. At most one row group is in memory, and *columns* of a million rows, or of fewer large ones.
+    Raises pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole Parquet file.
     """
     with pq.ParquetFile(source, pre_buffer=False) as parquet:
         found = list(_found(parquet, find, columns))
@@ -75,17 +78,25 @@ def _found(parquet: pq.ParquetFile, find: Find, columns: list[str]) -> Iterator[
     """Yield row groups, how many rows each has, and what is found in them, where anything is."""
     numbers: list[int] = []
     rows: list[int] = []
+    size = 0
     groups = parquet.metadata.num_row_groups
     for number in range(groups):
         numbers.append(number)
         rows.append(parquet.metadata.row_group(number).num_rows)
-        if sum(rows) >= _ROWS_AT_ONCE or number == groups - 1:
+        size += _bytes_of(parquet.metadata.row_group(number), columns)
+        if sum(rows) >= _ROWS_AT_ONCE or size >= _BYTES_AT_ONCE or number == groups - 1:
             table = parquet.read_row_groups(numbers, columns, use_threads=False)
             (batch,) = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
             one = find(batch)
             if one is not None:
                 yield numbers, rows, one
-            numbers, rows = [], []
+            numbers, rows, size = [], [], 0
+
+
+def _bytes_of(group: pq.RowGroupMetaData, columns: list[str]) -> int:
+    """Return the size of *columns* in *group*, uncompressed."""
+    leaves = map(group.column, range(group.num_columns))
+    return sum(leaf.total_uncompressed_size for leaf in leaves if leaf.path_in_schema.split(".")[0] in columns)
 
 
 def _by_group(numbers: list[int], rows: list[int], mask: pa.BooleanArray) -> Iterator[tuple[int, pa.BooleanArray]]:

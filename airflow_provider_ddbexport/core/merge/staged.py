@@ -40,12 +40,13 @@ class StagedChanges:
     def compare(self, gone: Path, keys: pa.BinaryArray, schema: Schema, partition: Sequence[str | None]) -> Comparison:
         """Compare the rows of *gone*, a part of *schema*, with what the increments say of their *keys*, in order."""
         comparison = Comparison()
+        # Once for all rows: each look-up goes through the whole bucket before it begins.
+        places = [bucket.places(keys) for bucket in self._buckets]
         with pq.ParquetFile(gone, pre_buffer=False) as parquet:
             start = 0
             for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                here = keys.slice(start, batch.num_rows)
-                for bucket in self._buckets:
-                    bucket.compare(batch, here, schema, partition, comparison)
+                for bucket, all_places in zip(self._buckets, places, strict=True):
+                    bucket.compare(batch, all_places.slice(start, batch.num_rows), schema, partition, comparison)
                 start += batch.num_rows
         return comparison
 
@@ -75,16 +76,19 @@ class _Bucket:
         self._place = array("Q", accumulate(self.was_there.fill_null(False).cast(pa.uint8()).to_pylist(), initial=0))
         self._lines, self._offsets = _unzipped(staging, bucket, folder)
 
+    def places(self, keys: pa.BinaryArray) -> pa.Int32Array:
+        """Return where each of *keys* is in this bucket; null for those that are not."""
+        return pc.index_in(keys, self.keys)
+
     def compare(
         self,
         batch: pa.RecordBatch,
-        keys: pa.BinaryArray,
+        places: pa.Int32Array,
         schema: Schema,
         partition: Sequence[str | None],
         comparison: Comparison,
     ) -> None:
-        """Add to *comparison* those rows of *batch* whose *keys* are in this bucket."""
-        places = pc.index_in(keys, self.keys)
+        """Add to *comparison* those rows of *batch* that have *places* in this bucket."""
         was_there = self.was_there.take(places)
         comparison.unlike += was_there.false_count
         rows = pc.indices_nonzero(was_there.fill_null(False))
