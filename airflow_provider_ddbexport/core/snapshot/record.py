@@ -121,9 +121,11 @@ class CommitRecord:
         table: name of the folder and of the catalog's table.
         as_of: the instant the snapshot shows.
         published_at: when this record was made.
-        parts: in order; rows keep the order of the export's files within them.
+        parts: in order; rows keep the order of the export's files within them; in merged snapshots, those of the
+            base's parts.
         rows: sum over the parts; equals source.item_count.
-        digest: of source and options; two conversions with the same digest have the same parts.
+        digest: of source and options; two conversions with the same digest have the same parts; two merges with the
+            same digest have the same items.
         options: what convert was given, as JSON values.
         rescued: number of rescued values by path of the attribute.
         schema: the snapshot's own.
