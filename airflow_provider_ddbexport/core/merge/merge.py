@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment, compact
-from airflow_provider_ddbexport.core.merge.parts import MergedPart, conflict, merge_part
+from airflow_provider_ddbexport.core.merge.parts import MergedPart, check_part, conflict, merge_part
 from airflow_provider_ddbexport.core.merge.plan import (
     MergeInput,
     MergePlan,
@@ -26,6 +26,7 @@ from airflow_provider_ddbexport.core.merge.plan import (
     keep_compacted,
     survivors_export,
 )
+from airflow_provider_ddbexport.core.merge.report import merge_report
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot.commit import (
     BeforeReplace,
@@ -41,7 +42,7 @@ from airflow_provider_ddbexport.core.snapshot.publish import Agreed, agree
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import PublishRaceError
+from airflow_provider_ddbexport.errors import BadDataError, ObjectNotFoundError, PublishRaceError
 
 _RACES = 5
 """Lost to other runs before giving up; each means that another run published, or added columns, meanwhile."""
@@ -67,12 +68,15 @@ def merge_increments(
 
     Every byte of the increments is verified before anything is published, and every part of the base against its
     record. Where the increments have old images they are compared with the rows that are dropped; not with *max_gap*
-    used, nor where the base's time is no whole second.
+    used, nor where the base's time is no whole second. With *replace* all of that is done once before the snapshot
+    that is there is withdrawn, and again while merging.
 
-    Repeating it is safe and, once published, cheap; a run that was killed is gone on with. Memory grows neither with
-    the snapshot nor with the increments; temporary files take about the size of the increments, unzipped, and of a
-    part or two for each worker. Raises what find_input raises, MergeConflictError, DataFileError and ItemError for
-    damage, SnapshotExistsError, SnapshotDamagedError, StorageError and OutcomeUnknownError.
+    Repeating it is safe and, once published, cheap; a run that was killed is gone on with. Memory does not grow with
+    the table; of the increments it holds the keys that changed, some hundred bytes each, and never their items.
+    Temporary files take about the size of the increments, unzipped, and of a part or two for each worker.
+
+    Raises what find_input raises, MergeConflictError, DataFileError and ItemError for damage, SnapshotExistsError,
+    SnapshotDamagedError, StorageError and OutcomeUnknownError.
     """
     store = lake.child(table)
     merging = find_input(store, table, increments, base=base, max_gap=max_gap)
@@ -84,15 +88,19 @@ def merge_increments(
         may_replace = replace and existing == replaces
         if existing is not None and is_settled(lake, existing, publication, replace=may_replace):
             return existing
-        compacted = stage(merging, store.child(publication.conversion))
         try:
-            if existing is not None:
-                withdraw(lake, existing, before_replace)
-            return _merge(merging, compacted, lake, workers, now)
+            compacted = stage(merging, store.child(publication.conversion))
+            return _merge(merging, compacted, lake, workers, now, replaces=existing, before_replace=before_replace)
         except PublishRaceError:
             if not races_left:
                 raise
-        existing = ledger.get(publication.as_of)
+            found = ledger.get(publication.as_of)
+        except (ObjectNotFoundError, BadDataError):
+            # A run that publishes sweeps away what is staged, under the hands of others too.
+            found = ledger.get(publication.as_of)
+            if not races_left or found is None or found == existing:
+                raise
+        existing = found
     raise AssertionError
 
 
@@ -105,26 +113,62 @@ def stage(merging: MergeInput, staging: ObjectStore) -> Compacted:
     return compacted
 
 
-def _merge(merging: MergeInput, compacted: Compacted, lake: ObjectStore, workers: int, now: Now) -> CommitRecord:
-    staging = lake.child(merging.base.table).child(merging.publication.conversion)
+def _merge(
+    merging: MergeInput,
+    compacted: Compacted,
+    lake: ObjectStore,
+    workers: int,
+    now: Now,
+    *,
+    replaces: CommitRecord | None,
+    before_replace: BeforeReplace | None,
+) -> CommitRecord:
+    store = lake.child(merging.base.table)
+    publication = merging.publication
+    staging = store.child(publication.conversion)
     export = survivors_export(merging, compacted, staging)
-    survivors = make_plan(staging, export, lake, merging.target, None)
-    plan = MergePlan(merging.base, merging.publication, survivors, merging.tells_before)
-    with Crew(Stores(staging, lake), workers, releases_gil=True) as crew:
+    # Below the merge's own folder, so that one sweep removes both.
+    target = dataclasses.replace(merging.target, conversion=f"{publication.conversion}/survivors")
+    survivors = make_plan(staging, export, lake, target, None)
+    plan = MergePlan(merging.base, publication, survivors, merging.tells_before)
+    numbers = range(len(plan.base.parts))
+    with (
+        Crew(Stores(staging, lake), workers, releases_gil=True) as crew,
+        tempfile.TemporaryDirectory(prefix="ddbexport-") as folder,
+    ):
+        changes = StagedChanges(staging, compacted, Path(folder))
+        if replaces is not None:
+            _require_all(plan, changes, [one for _, one in crew.run(_CheckPart(plan, changes), numbers)])
+            withdraw(lake, replaces, before_replace)
         convert_shards(survivors, crew)
         agreed = agree(survivors, lake, crew)
-        with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
-            changes = StagedChanges(staging, compacted, Path(folder))
-            found = dict(crew.run(_MergePart(plan, agreed, changes), range(len(plan.base.parts))))
-        merged = [found[number] for number in sorted(found)]
-    if plan.tells_before and (missing := changes.there - sum(one.there for one in merged)):
-        raise conflict(plan, missing, "items are missing in it that")
+        found = dict(crew.run(_MergePart(plan, agreed, changes), numbers))
+        merged = [found[number] for number in numbers]
+    _require_all(plan, changes, merged)
     rows = plan.base.rows - sum(one.gone for one in merged) + export.summary.item_count
-    parts = [*(one.part for one in merged if one.part is not None), *(part for part in agreed.parts if part.rows)]
-    publication = plan.publication
+    kept = [one.part for one in merged if one.part is not None]
+    parts = [*kept, *(part for part in agreed.parts if part.rows)] or agreed.parts
     source = dataclasses.replace(publication.source, item_count=rows)
     publication = dataclasses.replace(publication, rows=rows, source=source)
-    return commit(publication, agreed.schema, agreed.schema_number, parts or agreed.parts, lake, now=now)
+    report = merge_report(plan.base, agreed, merged, parts, Ledger(store).previous(publication.as_of))
+    return commit(publication, agreed.schema, agreed.schema_number, parts, lake, report=report, now=now)
+
+
+def _require_all(plan: MergePlan, changes: StagedChanges, merged: Iterable[MergedPart]) -> None:
+    """Raise MergeConflictError unless all items that the increments say were there are in the base's parts."""
+    if plan.tells_before and (missing := changes.there - sum(one.there for one in merged)):
+        raise conflict(plan, missing, "items are missing in it that")
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckPart:
+    """Work on one part of the base, whose result is not kept."""
+
+    plan: MergePlan
+    changes: StagedChanges
+
+    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedPart:
+        return check_part(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, restore
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Schema
+from airflow_provider_ddbexport.core.columns.widen import can_widen
+from airflow_provider_ddbexport.core.merge.built_anew import build_anew
 from airflow_provider_ddbexport.core.merge.plan import MergePlan
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
@@ -25,7 +30,12 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import MergeConflictError, ObjectNotFoundError, SnapshotDamagedError
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    MergeConflictError,
+    ObjectNotFoundError,
+    SnapshotDamagedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +46,13 @@ class MergedPart:
         part: of the merged snapshot; None where no row stays.
         gone: rows that the increments changed.
         there: how many of those the increments say were there.
+        values: how many more values that are not null it has than the base's, by column; less than 0 are fewer.
     """
 
     part: Part | None
     gone: int
     there: int
+    values: dict[str, int] = field(default_factory=dict, hash=False)
 
 
 def merge_part(
@@ -62,15 +74,22 @@ def merge_part(
         folder = Path(name)
         base = fetch_part(table_store, plan.base, number, folder / "base")
         merged, path = _without_changed(plan, base, changes, folder)
-        if schema != plan.base.schema:
-            widen_part(path, folder / "wide", part_schema(schema))
-            path = folder / "wide"
+        merged, path = _under(plan, merged, schema, path)
         if merged.part is not None:
             part = _described(plan, number, merged.part, path, names)
             put_part(table_store, plan.survivors, part, path)
             merged = replace(merged, part=part)
     table_store.write(key, json.dumps(_to_json(merged), ensure_ascii=False).encode())
     return merged
+
+
+def check_part(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedPart:
+    """Return what would become of part *number* of the base, and write nothing. Raises what :func:`merge_part` does."""
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+        folder = Path(name)
+        base = fetch_part(table_store, plan.base, number, folder / "base")
+        merged, _ = _without_changed(plan, base, changes, folder)
+        return merged
 
 
 def _without_changed(plan: MergePlan, base: Part, changes: StagedChanges, folder: Path) -> tuple[MergedPart, Path]:
@@ -97,13 +116,34 @@ def _without_changed(plan: MergePlan, base: Part, changes: StagedChanges, folder
         if comparison.unlike:
             raise conflict(plan, comparison.unlike, f"items of {layout.shown(base.key)} are not what")
         there = comparison.there
+    fewer = {name: -count for name, count in _values(folder / "gone").items()}
     if not split.rows:
-        return MergedPart(None, gone, there), folder / "kept"
-    left = dict(base.rescued)
-    for path, count in _rescued(folder / "gone", schema, base).items():
-        left[path] -= count
-    rescued = {path: count for path, count in left.items() if count}
-    return MergedPart(replace(base, rows=split.rows, rescued=rescued), gone, there), folder / "kept"
+        return MergedPart(None, gone, there, fewer), folder / "kept"
+    part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base))
+    return MergedPart(part, gone, there, fewer), folder / "kept"
+
+
+def _under(plan: MergePlan, merged: MergedPart, schema: Schema, path: Path) -> tuple[MergedPart, Path]:
+    """Return *merged*, whose rows are in *path*, with them under *schema*, and the file they are in then.
+
+    They are built anew where *schema* has places for what was rescued.
+    """
+    part, wide = merged.part, path.with_name("wide")
+    if part is None or schema == plan.base.schema:
+        return merged, path
+    if can_widen(plan.base.schema, schema, part.rescued):
+        try:
+            widen_part(path, wide, part_schema(schema))
+        except (BadCallError, pa.ArrowInvalid):
+            # Decimals that turn out not to fit.
+            pass
+        else:
+            return merged, wide
+    rescued = build_anew(path, plan.base.schema, wide, schema, partition=part.partition, target=plan.survivors.target)
+    more = Counter(merged.values)
+    more.update(_values(wide))
+    more.subtract(_values(path))
+    return replace(merged, part=replace(part, rescued=rescued), values=dict(more)), wide
 
 
 def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:
@@ -116,17 +156,35 @@ def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:
     )
 
 
-def _rescued(gone: Path, schema: Schema, base: Part) -> dict[str, int]:
-    """Return the counts of the rescued values of the rows in *gone*, by path, as the builder counts them."""
+def _still_rescued(folder: Path, schema: Schema, base: Part) -> dict[str, int]:
+    """Return the counts of the rescued values of the rows that are kept of *base*, by path."""
     if not base.rescued:
         return {}
+    before, gone = Counter(base.rescued), _rescued(folder / "gone", schema, base)
+    # Beyond some number of paths all are counted under one, so that there is nothing to subtract from.
+    left = _rescued(folder / "kept", schema, base) if "*" in before or not gone <= before else before - gone
+    return dict(sorted(left.items()))
+
+
+def _rescued(path: Path, schema: Schema, base: Part) -> Counter[str]:
+    """Return the counts of the rescued values of the rows in *path*, as the builder counts them."""
     builder = RowBuilder(schema)
-    with pq.ParquetFile(gone, pre_buffer=False) as parquet:
+    with pq.ParquetFile(path, pre_buffer=False) as parquet:
         for batch in parquet.iter_batches(1024, use_threads=False):
             for item in restore(batch.filter(batch.column(RESCUED_COLUMN).is_valid()), schema, base.partition):
                 builder.add(item)
             builder.finish()
-    return dict(builder.rescued)
+    return builder.rescued
+
+
+def _values(path: Path) -> Mapping[str, int]:
+    """Return how many values that are not null the rows in *path* have, by column."""
+    values: Counter[str] = Counter()
+    with pq.ParquetFile(path, pre_buffer=False) as parquet:
+        for batch in parquet.iter_batches(1024, use_threads=False):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                values[name] += len(column) - column.null_count
+    return values
 
 
 def _described(plan: MergePlan, number: int, part: Part, path: Path, names: str) -> Part:
@@ -145,7 +203,7 @@ def _recorded(table_store: ObjectStore, plan: MergePlan, key: str) -> MergedPart
     try:
         fields = json.loads(body)
         part = None if fields["part"] is None else part_from_fields(fields["part"])
-        merged = MergedPart(part, fields["gone"], fields["there"])
+        merged = MergedPart(part, fields["gone"], fields["there"], dict(fields["values"]))
     except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
         raise SnapshotDamagedError(
             f"{table_store.uri_of(key)}: expected a record of a merge under way, found something else "
@@ -159,4 +217,4 @@ def _recorded(table_store: ObjectStore, plan: MergePlan, key: str) -> MergedPart
 
 def _to_json(merged: MergedPart) -> dict[str, object]:
     part = None if merged.part is None else part_fields(merged.part)
-    return {"part": part, "gone": merged.gone, "there": merged.there}
+    return {"part": part, "gone": merged.gone, "there": merged.there, "values": merged.values}

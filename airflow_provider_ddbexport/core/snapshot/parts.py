@@ -117,7 +117,7 @@ class PartsWriter:
         self._router = line_router(self._decode, schema) if self._keys else None
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
-        self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(self._arrow)))
+        self._row_group_rows = row_group_rows(self._arrow)
 
     @property
     def waited_s(self) -> float:
@@ -313,6 +313,11 @@ def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -
         store.write_file(made.key, path)
     elif made not in published.parts:
         raise published_meanwhile(published)
+
+
+def row_group_rows(schema: pa.Schema) -> int:
+    """Return how many rows a row group of *schema* has at most."""
+    return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(schema)))
 
 
 def _width(fields: Iterable[pa.Field]) -> int:

@@ -43,6 +43,7 @@ class Target:
         rows_per_part: rows of a part, at most.
         part_bytes: size at which a part ends, give or take one row group.
         sort_by: attributes by which the rows of each part are sorted; one may be given as text.
+        conversion: folder of the records of the conversion, in the table's folder; "" for one of its own.
     """
 
     table: str
@@ -50,6 +51,7 @@ class Target:
     rows_per_part: int = 1_000_000
     part_bytes: int = 256 << 20
     sort_by: tuple[str, ...] = ()
+    conversion: str = ""
 
     def __post_init__(self) -> None:
         given: object = self.sort_by
@@ -122,7 +124,8 @@ class Target:
             source=source,
             rows=summary.item_count,
             # Another writer makes other parts, and another copy of the same data files may be the only one left.
-            conversion=layout.conversion_folder(
+            conversion=self.conversion
+            or layout.conversion_folder(
                 summary.as_of, digest_of({"contents": digest, "source": export.source, "writer": WRITER})
             ),
         )
@@ -200,6 +203,7 @@ class ConversionPlan:
         return {
             "table": self.table,
             "options": self.target.options_json(),
+            "conversion": self.target.conversion,
             "export": msgspec.to_builtins(self.export),
             "shards": [[places[file] for file in shard.files] for shard in self.shards],
             "schema": schema_to_json(self.schema),
@@ -214,7 +218,9 @@ class ConversionPlan:
         table_schema = fields["table_schema"]
         return cls(
             export=export,
-            target=Target.from_json(fields["table"], fields["options"]),
+            target=replace(
+                Target.from_json(fields["table"], fields["options"]), conversion=fields.get("conversion", "")
+            ),
             shards=tuple(
                 Shard(number, tuple(export.files[place] for place in places))
                 for number, places in enumerate(fields["shards"])
@@ -268,6 +274,7 @@ def refuse_increment(export: Export) -> None:
         raise BadCallError(
             f"{export.source}: expected a full export or a scan backup, found an incremental export, which holds "
             f"the changes since {iso(export.summary.from_time or export.summary.as_of)} and not the table; "
-            f"convert a full export as of {iso(export.summary.as_of)} instead",
+            "merge it into the snapshot before it (ddbexport merge, DynamoDBMergeIncrementsOperator), or convert a "
+            f"full export as of {iso(export.summary.as_of)} instead",
             source=export.source,
         )

@@ -30,7 +30,8 @@ def conversion_report(
 
     ``seconds`` are summed over shards, and stages overlap. ``nulls`` are rows whose item lacks the attribute, or whose
     value was rescued. ``why`` counts rescued values by their type in DynamoDB (``M{}`` is an empty map) and
-    :data:`MISFIT`; it is empty where types do not tell. *previous* is the newest snapshot before this one.
+    :data:`MISFIT`; it is empty where types do not tell, as where not all items of *parts* were *seen*. *previous* is
+    the newest snapshot before this one.
     """
     taken = list(figures)
     rows = sum(part.rows for part in parts)
@@ -58,7 +59,7 @@ def conversion_report(
         "seconds": {stage: round(took, 3) for stage, took in sorted(seconds.items())},
         "columns": columns,
         "rescued": [
-            {"path": path, "count": count, "why": _why(path, count, schema, seen)}
+            {"path": path, "count": count, "why": _why(path, count, schema, seen) if seen.items == rows else {}}
             for path, count in sorted(rescued.items())
         ],
         "drift": None if previous is None else _drift(previous, columns, rows, rescued),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from increments import HOUR, START, change, write_increment
 from snapshot_exports import in_order, items_of, parts_below, resealed, write_export
 
-from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.columns import RESCUED_COLUMN, ColumnOptions
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export import Export, read_changes, read_export, read_items
 from airflow_provider_ddbexport.core.merge import Increment, merge_increments
@@ -98,7 +100,10 @@ def test_a_merged_snapshot_holds_what_the_table_held(options: dict[str, Any], tm
             assert in_order(items_of(daily)) == story.expected(window + 1)
             assert record.rows == len(story.table) == record.source.item_count
             assert record.as_of == START + (window + 1) * HOUR
-            assert record.rescued == _rescued(record)
+            assert {c["column"]: c["nulls"] for c in record.report["columns"]}.items() >= nulls_of(
+                daily, record
+            ).items()
+            assert record.report["drift"]["rows"] == len(story.table) - len(story.states[window])
         assert in_order(items_of(daily, at=START)) == story.expected(0)
         merged = story.merge(at_once, 2, 0, 1, 0, workers=2)
         assert in_order(items_of(at_once)) == story.expected(3)
@@ -108,12 +113,85 @@ def test_a_merged_snapshot_holds_what_the_table_held(options: dict[str, Any], tm
         assert [one.export_type for one in merged.source.ancestry] == ["FULL_EXPORT", *["INCREMENTAL_EXPORT"] * 3]
 
 
-def _rescued(record: CommitRecord) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for part in record.parts:
-        for path, count in part.rescued.items():
-            found[path] = found.get(path, 0) + count
-    return found
+def nulls_of(lake: LocalStore, record: CommitRecord) -> dict[str, int]:
+    """Return how many nulls the parts of *record* have, by column."""
+    tables = [pq.read_table(lake.root / "reviews" / part.key, partitioning=None) for part in record.parts]
+    names = [name for name in tables[0].column_names if name != RESCUED_COLUMN]
+    return {name: sum(table.column(name).null_count for table in tables) for name in names}
+
+
+class Told:
+    """A table whose windows are told by hand: by number, the new item, or None for a delete."""
+
+    def __init__(self, folder: Path, table: dict[int, Item], *windows: dict[int, Item | None]) -> None:
+        self.folder = folder
+        self.root, self.full = write_export(folder, list(table.values()), as_of=START, in_order=True)
+        self.increments = []
+        for number, window in enumerate(windows):
+            lines = [change(number * 10**6 + place, key(place), table.get(place), new) for place, new in window.items()]
+            self.increments.append(write_increment(folder, lines, window=number))
+            table = {place: item for place, item in {**table, **window}.items() if item is not None}
+        self.table = table
+
+    def merge(self, lake: LocalStore, *windows: int) -> CommitRecord:
+        increments = [Increment(self.root, self.increments[window]) for window in windows]
+        return merge_increments(increments, lake, table="reviews")
+
+    def converted(self, lake: LocalStore) -> CommitRecord:
+        """Return the record of a conversion of the table as it is at the end."""
+        root, full = write_export(self.folder / "full", list(self.table.values()), as_of=START)
+        return convert_export(root, full, lake, table="reviews")
+
+
+@pytest.mark.parametrize("partition_by", [(), ("User",)])
+@pytest.mark.parametrize(
+    "value",
+    [{"M": {"a": {"NULL": True}}}, {"L": [{"NULL": True}, {"NULL": True}]}, {"L": []}],
+    ids=["map", "two", "none"],
+)
+def test_what_said_too_little_for_a_column_goes_into_the_one_that_an_increment_brings(
+    value: Item, partition_by: tuple[str, ...], tmp_path: Path
+) -> None:
+    """So rows, columns and counts of rescued values are those of a conversion of the same items."""
+    wide = {"M": {"a": {"S": "v"}}} if "M" in value else {"L": [{"S": "v"}]}
+    story = Told(
+        tmp_path / "exports",
+        {number: {**key(number), "x": value} for number in range(12)},
+        {20: {**key(20), "x": wide}},
+        {3: {**key(3), "x": {"N": "1"}}, 4: None},
+    )
+    lake, other = LocalStore(tmp_path / "lake"), LocalStore(tmp_path / "other")
+    options = ColumnOptions(partition_by=partition_by)
+    convert_export(story.root, story.full, lake, options=options)
+    story.merge(lake, 0)
+    record = story.merge(lake, 1)
+    root, full = write_export(tmp_path / "full", list(story.table.values()), as_of=START)
+    converted = convert_export(root, full, other, options=options)
+    assert (record.schema, record.rescued) == (converted.schema, converted.rescued)
+    assert record.report["columns"] == converted.report["columns"]
+    assert rows_of(lake, record) == rows_of(other, converted)
+    assert in_order(items_of(lake)) == in_order(story.table.values())
+
+
+def test_more_paths_than_are_counted_one_by_one(tmp_path: Path) -> None:
+    """What a part has rescued is counted again where it is not told path by path."""
+    story = Told(
+        tmp_path / "exports",
+        {number: {**key(number), **{f"x{number}-{at}": {"M": {}} for at in range(300)}} for number in range(5)},
+        {4: None},
+    )
+    lake, other = LocalStore(tmp_path / "lake"), LocalStore(tmp_path / "other")
+    base = convert_export(story.root, story.full, lake)
+    assert base.rescued["*"] == 500
+    record = story.merge(lake, 0)
+    assert sum(record.rescued.values()) == 1200
+    assert record.rescued["*"] == story.converted(other).rescued["*"] == 200
+
+
+def rows_of(lake: LocalStore, record: CommitRecord) -> list[Any]:
+    """Return all rows of the parts of *record*, by key."""
+    tables = [pq.read_table(lake.root / "reviews" / part.key, partitioning=None) for part in record.parts]
+    return sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["book"])
 
 
 def test_merging_again_does_nothing(tmp_path: Path) -> None:
@@ -244,12 +322,63 @@ def test_a_damaged_base_is_found(tmp_path: Path) -> None:
         story.merge(lake, 0)
 
 
+@pytest.mark.parametrize("damage", ["a part", "an old image", "a missing item"])
+def test_nothing_is_withdrawn_for_a_merge_that_fails(damage: str, tmp_path: Path) -> None:
+    """The base and the old images are looked at before the snapshot that is to be replaced is gone."""
+    table: dict[int, Item] = {number: {**key(number), "v": {"N": "1"}} for number in range(6)}
+    story, lake = Told(tmp_path / "exports", table), LocalStore(tmp_path / "lake")
+    base = convert_export(story.root, story.full, lake)
+    right = write_increment(story.folder, [change(1, key(1), table[1], None)])
+    published = merge_increments([Increment(story.root, right)], lake, table="reviews")
+    old, number = (table[2], 2) if damage == "a part" else ({**table[2], "v": {"N": "7"}}, 2)
+    if damage == "a missing item":
+        old, number = key(99), 99
+    wrong = write_increment(tmp_path / "wrong", [change(1, key(number), old, {**key(number), "v": {"N": "2"}})])
+    if damage == "a part":
+        path = lake.root / "reviews" / base.parts[0].key
+        path.write_bytes(path.read_bytes()[:-9] + b"damaged!!")
+    withdrawn: list[CommitRecord] = []
+    with pytest.raises(SnapshotDamagedError if damage == "a part" else MergeConflictError):
+        merge_increments(
+            [Increment(LocalStore(tmp_path / "wrong/AWSDynamoDB"), wrong)],
+            lake,
+            table="reviews",
+            base=START,
+            replace=True,
+            before_replace=withdrawn.append,
+        )
+    assert not withdrawn
+    assert Ledger(lake.child("reviews")).get(published.as_of) == published
+    assert published.parts[0].key in parts_below(lake)
+
+
+def test_a_merged_snapshot_is_replaced(tmp_path: Path) -> None:
+    """By a merge of other increments, once all of that was looked at."""
+    table: dict[int, Item] = {number: {**key(number), "v": {"N": "1"}} for number in range(6)}
+    story, lake = Told(tmp_path / "exports", table, {1: None}), LocalStore(tmp_path / "lake")
+    convert_export(story.root, story.full, lake)
+    first = story.merge(lake, 0)
+    other = write_increment(tmp_path / "other", [change(1, key(2), table[2], None)])
+    withdrawn: list[CommitRecord] = []
+    second = merge_increments(
+        [Increment(LocalStore(tmp_path / "other/AWSDynamoDB"), other)],
+        lake,
+        table="reviews",
+        replace=True,
+        before_replace=withdrawn.append,
+    )
+    assert withdrawn == [first]
+    assert second.rows == first.rows == 5
+    assert in_order(items_of(lake)) == in_order(item for number, item in table.items() if number != 2)
+    assert not list(lake.child("reviews").list("_conversions"))
+
+
 class _DiesError(Exception):
     pass
 
 
 class _Dying(LocalStore):
-    """Dies at one of its writes: before it, or after."""
+    """Dies at one of its writes and deletes: before it, or after."""
 
     left = 0
     after = False
@@ -285,10 +414,18 @@ class _Dying(LocalStore):
         if dies:
             raise _DiesError
 
+    def delete(self, key: str) -> None:
+        dies = self._count()
+        if dies and not self.after:
+            raise _DiesError
+        super().delete(key)
+        if dies:
+            raise _DiesError
 
-@pytest.mark.parametrize("after", [False, True], ids=["before a write", "after a write"])
+
+@pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
 def test_a_merge_killed_anywhere_is_gone_on_with(after: bool, tmp_path: Path) -> None:
-    """At every write: then nothing is published or all of it, and the next run ends with the very same snapshot."""
+    """At every write and delete: nothing is published or all of it; the next run ends with the very same snapshot."""
     story = History(tmp_path / "exports", rows=25)
     for _ in range(2):
         story.go_on(New={"S": "n"})
@@ -308,10 +445,79 @@ def test_a_merge_killed_anywhere_is_gone_on_with(after: bool, tmp_path: Path) ->
         assert in_order(items_of(lake)) == story.expected(2)
         assert expected in (None, (record.digest, record.parts))
         expected = record.digest, record.parts
+        assert not list(lake.child("reviews").list("_conversions"))
         assert parts_below(lake) == {part.key for at in Ledger(lake.child("reviews")).records() for part in at.parts}
         if not died:
             break
-    assert moment > 8
+    assert moment > 16
+
+
+class _Overtaken(LocalStore):
+    """Before one of its operations another run does the whole merge."""
+
+    left = 0
+    overtake: Callable[[], object]
+
+    def child(self, folder: str) -> LocalStore:
+        return _Overtaken(super().child(folder).root)
+
+    def _count(self) -> None:
+        _Overtaken.left -= 1
+        if _Overtaken.left == 0:
+            _Overtaken.overtake()
+
+    def read(self, key: str) -> bytes:
+        self._count()
+        return super().read(key)
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        self._count()
+        return super().stream(key, chunk_bytes=chunk_bytes)
+
+    def write(self, key: str, body: bytes) -> None:
+        self._count()
+        super().write(key, body)
+
+    def write_file(self, key: str, path: Path) -> None:
+        self._count()
+        super().write_file(key, path)
+
+    def create(self, key: str, body: bytes) -> None:
+        self._count()
+        super().create(key, body)
+
+
+def test_a_merge_that_is_overtaken_anywhere_takes_what_the_other_published(tmp_path: Path) -> None:
+    """Though that sweeps what both have staged away; and nothing is left over."""
+    story = History(tmp_path / "exports", rows=25)
+    story.go_on(New={"S": "n"})
+    for moment in itertools.count(1):
+        lake = LocalStore(tmp_path / f"lake-{moment}")
+        story.convert(lake, rows_per_part=20)
+        others: list[CommitRecord] = []
+        _Overtaken.left = moment
+        _Overtaken.overtake = lambda lake=lake, others=others: others.append(story.merge(lake, 0))
+        record = story.merge(_Overtaken(lake.root), 0)
+        if not others:
+            break
+        assert [record] == others
+        assert in_order(items_of(lake)) == story.expected(1)
+        assert not list(lake.child("reviews").list("_conversions"))
+        assert parts_below(lake) == {part.key for at in Ledger(lake.child("reviews")).records() for part in at.parts}
+    assert moment > 16
+
+
+def test_the_later_of_two_writes_stays_though_its_window_is_the_earlier(tmp_path: Path) -> None:
+    """Two windows that hold the same key out of order; what is published has the last write by its time."""
+    before, late, early = ({**key(1), "v": {"S": text}} for text in ("before", "late", "early"))
+    story, lake = Told(tmp_path / "exports", {1: before}), LocalStore(tmp_path / "lake")
+    convert_export(story.root, story.full, lake)
+    windows = [
+        write_increment(story.folder, [change(2_000, key(1), before, late)], window=0),
+        write_increment(story.folder, [change(1_000, key(1), late, early)], window=1),
+    ]
+    merge_increments([Increment(story.root, window) for window in reversed(windows)], lake, table="reviews")
+    assert items_of(lake) == [late]
 
 
 def test_the_real_chain_merges_to_what_its_files_say(real_exports: Path, tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Rows built anew from their items, under a schema that they cannot be widened to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, restore
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
+from airflow_provider_ddbexport.core.snapshot.parts import ROW_GROUP_BYTES, row_group_rows
+from airflow_provider_ddbexport.core.snapshot.plan import Target
+
+_BATCH_ROWS = 1024
+"""An item has at most 400 KB; most have a thousandth of that."""
+
+
+def build_anew(
+    source: Path, narrow: Schema, path: Path, schema: Schema, *, partition: Sequence[str | None], target: Target
+) -> dict[str, int]:
+    """Make *path* a part of *schema* with the items in *source*, a part of *narrow*; return what was rescued, by path.
+
+    *partition* are the values of their ``partition_by`` columns.
+    """
+    builder = RowBuilder(schema)
+    arrow = part_schema(schema)
+    most_rows = row_group_rows(arrow)
+    part = open_part(path, arrow, target.sort_columns(schema))
+    try:
+        with pq.ParquetFile(source, pre_buffer=False) as parquet:
+            for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+                for item in restore(batch, narrow, partition):
+                    builder.add(item)
+                    if builder.rows >= most_rows or builder.bytes >= ROW_GROUP_BYTES:
+                        part.write(builder.finish())
+        if builder.rows:
+            part.write(builder.finish())
+        part.finish()
+    except BaseException:
+        part.abandon()
+        raise
+    return dict(sorted(builder.rescued.items()))

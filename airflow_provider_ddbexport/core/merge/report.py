@@ -1,0 +1,42 @@
+"""What a merge did, for the commit record."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from airflow_provider_ddbexport.core.columns.arrow_types import leaves
+from airflow_provider_ddbexport.core.merge.parts import MergedPart
+from airflow_provider_ddbexport.core.snapshot.conversion import ShardFigures
+from airflow_provider_ddbexport.core.snapshot.publish import Agreed
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.report import conversion_report
+
+
+def merge_report(
+    base: CommitRecord,
+    agreed: Agreed,
+    merged: Iterable[MergedPart],
+    parts: Sequence[Part],
+    previous: CommitRecord | None,
+) -> dict[str, Any]:
+    """Return the report as :func:`.conversion_report` does; an empty one where *base* has none.
+
+    Items, what was read, and seconds are those of the items that the increments left; columns, rescued values and drift
+    those of the whole snapshot, whose *parts* are *merged* of the base's and *agreed* for the others.
+    """
+    if not base.report:
+        return {}
+    values = _values(base)
+    for one in merged:
+        values.update(one.values)
+    figures = [*agreed.figures, ShardFigures(values=dict(values))]
+    return conversion_report(agreed.seen, agreed.schema, parts, figures, previous)
+
+
+def _values(base: CommitRecord) -> Counter[str]:
+    """Return how many values that are not null the parts of *base* have, by column."""
+    nulls = {column["column"]: column["nulls"] for column in base.report["columns"]}
+    names = [column.name for _, column in leaves(base.schema.columns)]
+    return Counter({name: base.rows - nulls[name] for name in names if name not in base.schema.partition_by})
