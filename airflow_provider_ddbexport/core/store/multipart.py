@@ -13,8 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from airflow_provider_ddbexport.core.store.s3_errors import code_of, status_of
 from airflow_provider_ddbexport.errors import DdbExportError, StorageError
 
-MULTIPART_BYTES = 64 << 20
-"""Files larger than this go up in parts."""
+MULTIPART_BYTES = 1 << 30
+"""Files larger than this go up in parts. One request leaves nothing behind when its process is killed; parts do."""
 _PART_BYTES = 16 << 20
 _MOST_PARTS = 10_000
 _MARK = "ddbexport-upload"

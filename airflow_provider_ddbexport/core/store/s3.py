@@ -140,7 +140,7 @@ class S3Store:
     def write_file(self, key: str, path: Path) -> None:
         """Make *key* hold the bytes of *path*; in parts, which are removed if one fails, where it is large."""
         if path.stat().st_size <= MULTIPART_BYTES:
-            self.write(key, path.read_bytes())
+            self._call(lambda: self._put_file(key, path), "writing", key, writing=True)
             return
         upload_parts(
             self._s3,
@@ -149,6 +149,10 @@ class S3Store:
             lambda request, what: self._call(request, what, key, writing=True),
             options=self._write_options,
         )
+
+    def _put_file(self, key: str, path: Path) -> None:
+        with path.open("rb") as body:
+            self._s3.put_object(**self._where, Key=self._key(key), Body=body, **self._write_options)
 
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* if there is no such object; an object that holds exactly *body* is as good."""

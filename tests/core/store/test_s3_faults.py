@@ -315,6 +315,18 @@ class TestCreate:
         assert refused.happened >= 1
 
 
+def test_a_part_of_usual_size_goes_up_in_one_request(store: S3Store, road: FaultyRoad, tmp_path: Path) -> None:
+    """A process that is killed on the way leaves no upload behind; the second try sends all of the file again."""
+    path = tmp_path / "part.parquet"
+    path.write_bytes(os.urandom(1 << 20) * 65)
+    failed = road.add(Fault("status", "PUT"))
+    store.write_file("part", path)
+
+    assert failed.happened == 1
+    assert [request.method for request in road.requests] == ["PUT", "PUT"]
+    assert store.read("part") == path.read_bytes()
+
+
 class TestMultipart:
     """Files too large for one request."""
 
