@@ -27,18 +27,20 @@ def fetch_part(table_store: ObjectStore, record: CommitRecord, number: int, path
                 size += len(chunk)
                 file.write(chunk)
     except ObjectNotFoundError:
-        raise _damaged(table_store, record, number, "it is missing") from None
+        raise _damaged(table_store, record, number, "it is missing;") from None
     if size != part.size:
-        raise _damaged(table_store, record, number, f"expected {part.size} bytes, found {size}")
+        raise _damaged(table_store, record, number, f"expected {part.size} bytes, found {size};")
     if sha256.hexdigest() != part.sha256:
-        raise _damaged(table_store, record, number, f"sha256 expected {part.sha256}, found {sha256.hexdigest()}")
+        # By its size alone the part would be taken for whole and not be written again.
+        found = f"sha256 expected {part.sha256}, found {sha256.hexdigest()}; delete that object, then"
+        raise _damaged(table_store, record, number, found)
     return part
 
 
 def _damaged(store: ObjectStore, record: CommitRecord, number: int, problem: str) -> SnapshotDamagedError:
     part = record.parts[number]
     return SnapshotDamagedError(
-        f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(part.key)}: {problem}; convert "
+        f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(part.key)}: {problem} convert "
         f"{record.source.uri} again with replace (--replace)",
         part=number,
         as_of=iso(record.as_of),

@@ -50,7 +50,9 @@ def test_a_flipped_bit_in_a_part_is_found_before_any_of_its_items_is_given(lake:
     body[len(body) // 2] ^= 1
     path.write_bytes(body)
     given = snapshot_items(lake, "reviews")
-    with pytest.raises(SnapshotDamagedError, match=r"part 1 of 1 .*sha256 expected .* again with replace"):
+    with pytest.raises(
+        SnapshotDamagedError, match=r"part 1 of 1 .*sha256 expected .*; delete that object, then convert .* again"
+    ):
         next(given)
 
 
