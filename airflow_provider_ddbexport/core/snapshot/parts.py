@@ -277,10 +277,12 @@ class PartsWriter:
 
     def _finish(self, partition: _Partition) -> None:
         """Write what waits for the partition, and end its part."""
-        part = self._open.pop(partition)
+        part = self._open[partition]
         self._flush(partition, part)
         if part.file is not None:
             self._end(partition, part.file)
+        # Not before: what was written until now may fail here, and the file is then for discard to close.
+        del self._open[partition]
 
     def _end(self, partition: _Partition, file: _File) -> None:
         """Close *file*, which has all its rows, and put it into the store, both in the background."""
@@ -307,11 +309,19 @@ class PartsWriter:
 
 
 def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -> None:
-    """Write *made*, unless a snapshot is published in its folder, whose readers would read it as well."""
-    published = Ledger(store).get(plan.as_of)
+    """Write *made*, unless a snapshot is published in its folder, whose readers would read it as well.
+
+    Raises PublishRaceError if one is, and *made* is not of it.
+    """
+    ledger = Ledger(store)
+    published = ledger.get(plan.as_of)
     if published is None:
         store.write_file(made.key, path)
-    elif made not in published.parts:
+        # That took a while. Whoever published meanwhile has removed what was there, and this was not yet.
+        published = ledger.get(plan.as_of)
+        if published is not None and made.key not in {part.key for part in published.parts}:
+            store.delete(made.key)
+    if published is not None and made not in published.parts:
         raise published_meanwhile(published)
 
 

@@ -14,7 +14,14 @@ from snapshot_exports import AS_OF, in_order, items_of, parts_below, reviews, wr
 from watched_store import Steps, WatchedStore
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
+from airflow_provider_ddbexport.core.snapshot import (
+    CommitRecord,
+    ConversionPlan,
+    Ledger,
+    convert_export,
+    convert_shard,
+    plan_conversion,
+)
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import PublishRaceError, SchemaConflictError, SnapshotExistsError
 
@@ -162,6 +169,25 @@ def test_columns_that_change_all_the_time_end_in_an_error_and_not_in_a_loop(tmp_
     ledger = Ledger(lake.child("reviews"))
     assert ledger.get(AS_OF) is None
     assert len(ledger.records()) == 5
+
+
+def test_a_part_that_arrives_after_another_run_has_published_is_taken_away_again(tmp_path: Path) -> None:
+    """A shard whose task was given up, and which still works, leaves nothing in a folder that engines read."""
+    root, export = write_export(tmp_path / "1", ONE, number=1)
+    other = write_export(tmp_path / "2", OTHER, number=2)
+    lake = LocalStore(tmp_path / "lake")
+    plan = plan_conversion(root, export, lake)
+    assert isinstance(plan, ConversionPlan)
+    counted = Steps()
+    convert_shard(plan, plan.shards[0], root=root, lake=WatchedStore(LocalStore(tmp_path / "counted"), counted))
+    moment = [text.startswith("before write_file") for text in counted.log].index(True)
+    steps = Steps(moment, lambda: convert_export(*other, lake))
+    with pytest.raises(PublishRaceError, match="published by another run meanwhile"):
+        convert_shard(plan, plan.shards[0], root=root, lake=WatchedStore(lake, steps))
+    assert steps.acted
+    record = Ledger(lake.child("reviews")).get(AS_OF)
+    assert record is not None
+    assert in_folder(lake) == {part.key for part in record.parts}
 
 
 def test_a_second_run_reads_nothing_and_returns_the_first_record(tmp_path: Path) -> None:
