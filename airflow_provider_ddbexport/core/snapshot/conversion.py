@@ -7,7 +7,8 @@ killed, goes on where this one was. They are gone when the snapshot is published
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -87,6 +88,18 @@ class Conversion:
         if record is None or (record.parts and missing_parts(self._store, self._plan.as_of, record.parts)):
             return None
         return record
+
+    def done(self, shards: Iterable[int]) -> list[ShardRecord]:
+        """Return what is recorded of those of *shards* whose parts are all there, without what was observed.
+
+        Lists what is there once, whatever the number of shards.
+        """
+        keys = {info.key for info in self._store.list(self._plan.publication.conversion)}
+        found = [self.recorded(shard) for shard in shards if self._key(shard) in keys]
+        records = [replace(record, observation=None) for record in found if record is not None]
+        parts = [part for record in records for part in record.parts]
+        missing = set(missing_parts(self._store, self._plan.as_of, parts))
+        return [record for record in records if missing.isdisjoint(record.parts)]
 
     def recorded(self, shard: int) -> ShardRecord | None:
         """Return what is recorded of *shard* under this plan, whether or not its parts are still there."""

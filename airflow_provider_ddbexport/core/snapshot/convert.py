@@ -20,7 +20,7 @@ from airflow_provider_ddbexport.core.snapshot.commit import (
     utc_now,
     withdraw,
 )
-from airflow_provider_ddbexport.core.snapshot.conversion import ShardRecord, begin, find_plan
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord, begin, find_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import (
     ConversionPlan,
@@ -187,8 +187,11 @@ def convert_shards(
     """Convert those of *shards*, all of the plan's by default, that are not recorded yet, and return their records."""
     chosen = plan.shards if shards is None else shards
     counter = ProgressCounter("convert", sum(file.item_count for shard in chosen for file in shard.files), progress)
-    records = []
-    for _, record in crew.run(_Convert(plan), chosen, counter.tick):
+    records = Conversion(crew.stores.lake.child(plan.table), plan).done(shard.number for shard in chosen)
+    done = {record.shard for record in records}
+    for record in records:
+        counter.finish(record.items, record.figures.read_bytes)
+    for _, record in crew.run(_Convert(plan), [shard for shard in chosen if shard.number not in done], counter.tick):
         # Publishing reads what was observed from the record in the lake.
         records.append(replaced(record, observation=None))
         counter.finish(record.items, record.figures.read_bytes)

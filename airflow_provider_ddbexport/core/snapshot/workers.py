@@ -51,6 +51,9 @@ class Crew:
     given, and threads where not, or where this process may have no children (a daemon): they overlap waiting for the
     network but not decoding. Processes are spawned, so a script that asks for them needs
     ``if __name__ == "__main__":``; they stay for all calls of :meth:`run`.
+
+    Attributes:
+        stores: what they work with, as this process has them.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Crew:
     ) -> None:
         if workers < 1:
             raise BadCallError(f"workers: expected at least 1, found {workers}", workers=workers)
-        self._stores = stores
+        self.stores = stores
         self._workers = workers
         self._opener = reopen or _Keep(stores)
         may_cross = not releases_gil and not multiprocessing.current_process().daemon
@@ -84,7 +87,7 @@ class Crew:
         """
         if min(self._workers, len(tasks)) <= 1:
             for task in tasks:
-                yield task, work(self._stores, task, tick)
+                yield task, work(self.stores, task, tick)
             return
         executor = self._executor or self._hire()
         with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
@@ -94,7 +97,7 @@ class Crew:
                 path.write_bytes(pickle.dumps(work))
                 futures = {executor.submit(_work_in_process, path, task): task for task in tasks}
             else:
-                futures = {executor.submit(work, self._stores, task, _locked(tick)): task for task in tasks}
+                futures = {executor.submit(work, self.stores, task, _locked(tick)): task for task in tasks}
             try:
                 for future in as_completed(futures):
                     yield futures[future], future.result()

@@ -299,7 +299,10 @@ def test_shards_that_were_recorded_are_not_read_again(tmp_path: Path) -> None:
     with pytest.raises(Killed):
         convert(WatchedStore(lake, Steps(recorded[2], die)))
     steps.log.clear()
-    convert(lake)
+    resumed = Steps()
+    convert(WatchedStore(lake, resumed))
+    listed = [moment for moment in resumed.log if moment.startswith("before list ddb_export_timestamp")]
+    assert len(listed) == 3, "once to resume, once to commit, once to tidy up, however many shards are done"
     assert [moment for moment in steps.log if "stream" in moment] == [
         f"before stream {by_contents(export.files)[3].key}"
     ]
