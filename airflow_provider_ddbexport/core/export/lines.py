@@ -179,20 +179,23 @@ class BlockReader(_VerifyingReader[int]):
 
 
 def first_lines(root: ObjectStore, file: DataFile, most_bytes: int) -> bytes:
-    """Return whole lines from the beginning of *file*, about *most_bytes* of them; fewer where it ends or is broken.
+    """Return whole lines from the beginning of *file*, about *most_bytes* of them, or the first one if that is longer.
 
+    They are fewer where the file ends or is broken.
     Nothing of it is verified: what is wrong with the file is found when it is read whole.
     """
     with contextlib.closing(root.stream(file.key, chunk_bytes=_BLOCK_BYTES)) as chunks:  # type: ignore[type-var]
-        found = b""
+        found = bytearray()
+        end = 0
         try:
             for block in _unzipped(chunks):
                 found += block
-                if len(found) >= most_bytes:
+                end = max(end, found.rfind(b"\n", len(found) - len(block)) + 1)
+                if len(found) >= most_bytes and (end or len(found) > MAX_LINE_BYTES):
                     break
         except (ObjectNotFoundError, *_GZIP_ERRORS):
             pass
-    return found[: found.rfind(b"\n") + 1]
+    return bytes(found[:end])
 
 
 class _MissingError(Exception):

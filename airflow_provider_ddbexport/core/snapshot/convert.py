@@ -177,7 +177,7 @@ def make_plan(
     is_sample = seen.items < export.summary.item_count
     schema = resolve(seen, target.options, table_schema, is_sample=is_sample)
     if export.summary.item_count:
-        target.refuse_unsortable(schema)
+        target.refuse_unsortable(schema, is_sample=is_sample)
     return begin(store, ConversionPlan(export, target, shards, schema, table_schema))
 
 

@@ -83,11 +83,14 @@ class Target:
         columns = [by_attribute[attribute].name for attribute in self.sort_by if attribute in by_attribute]
         return [name for name in columns if name not in schema.partition_by]
 
-    def refuse_unsortable(self, schema: Schema) -> None:
-        """Raise BadCallError unless every attribute of ``sort_by`` has a column in *schema* that can be sorted by."""
-        sortable = {column.attribute for column in schema.columns if column.kind in SORTED_KINDS}
+    def refuse_unsortable(self, schema: Schema, *, is_sample: bool = False) -> None:
+        """Raise BadCallError unless every attribute of ``sort_by`` has a column in *schema* that can be sorted by.
+
+        With *is_sample* an attribute without a column is let pass: items that were not looked at may have it.
+        """
+        kinds = {column.attribute: column.kind for column in schema.columns}
         for attribute in self.sort_by:
-            if attribute not in sortable:
+            if kinds.get(attribute) not in SORTED_KINDS and not (is_sample and attribute not in kinds):
                 raise BadCallError(
                     "sort_by: expected attributes that are text, numbers, binaries or booleans, as keys are; "
                     f"{attribute!r} is in no item, or is something else; check its spelling, upper and lower case too",

@@ -70,7 +70,7 @@ class Agreed:
 def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgress | None = None) -> Agreed:
     """Return the parts of all shards of *plan* under the schema that their items, and the table, ask for.
 
-    Raises PublishRaceError when a shard is not recorded as converted.
+    Raises PublishRaceError when a shard is not recorded as converted, BadCallError when rows cannot be sorted as asked.
     """
     store = lake.child(plan.table)
     records = _recorded(plan, store)
@@ -80,6 +80,8 @@ def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgr
             seen.merge(record.observation)
     number, newest = Ledger(store).newest_schema()
     schema = resolve(seen, plan.target.options, newest)
+    if seen.items:
+        plan.target.refuse_unsortable(schema)
     adapted = _adapted(plan, records, schema, crew, progress)
     figures = [record.figures for record in adapted]
     # What was adapted took the first conversion as well, but has only the values of the parts that it has now.

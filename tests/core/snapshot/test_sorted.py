@@ -10,10 +10,11 @@ import pytest
 from snapshot_exports import in_order, items_of, reviews, write_export
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.snapshot import convert_export
+from airflow_provider_ddbexport.core.export import lines
+from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export, sample
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
 from airflow_provider_ddbexport.core.store import LocalStore
-from airflow_provider_ddbexport.errors import BadCallError, SnapshotExistsError
+from airflow_provider_ddbexport.errors import BadCallError, DataFileError, SnapshotExistsError
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,54 @@ def test_what_cannot_be_sorted_by_is_refused_before_anything_is_written(tmp_path
     with pytest.raises(BadCallError, match=f"sort_by: .* '{attribute}' is in no item, or is something else"):
         convert_export(root, export, LocalStore(tmp_path / "lake"), sort_by=[attribute])
     assert not (tmp_path / "lake").exists()
+
+
+@pytest.fixture
+def short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make samples a few items of each file."""
+    monkeypatch.setattr(sample, "FILE_BYTES", 1)
+    monkeypatch.setattr(lines, "_BLOCK_BYTES", 2_000)
+
+
+@pytest.mark.usefixtures("short_sample")
+def test_an_attribute_that_only_later_items_have_can_be_sorted_by(tmp_path: Path) -> None:
+    """The sample does not show it; the parts with it are sorted by it all the same."""
+    items = [*reviews(300), *reversed([{**item, "Place": {"N": str(n)}} for n, item in enumerate(reviews(50))])]
+    root, export = write_export(tmp_path, items, files=2, in_order=True)
+    assert "Place" not in sample.sample_export(root, export).attributes
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(root, export, lake, sort_by=("Place", "User"))
+    assert in_order(items_of(lake)) == in_order(items)
+    for part in record.parts:
+        rows = pq.read_table(tmp_path / "lake/reviews" / part.key, columns=["place", "user"]).to_pylist()
+        # Nulls come last.
+        keys = [(row["place"] is None, row["place"] or 0, row["user"]) for row in rows]
+        assert keys == sorted(keys)
+
+
+@pytest.mark.usefixtures("short_sample")
+def test_what_no_item_has_is_found_at_the_end_where_the_sample_is_not_all(tmp_path: Path) -> None:
+    """Nothing is published."""
+    root, export = write_export(tmp_path, reviews(300))
+    lake = LocalStore(tmp_path / "lake")
+    with pytest.raises(BadCallError, match="'Nowhere' is in no item"):
+        convert_export(root, export, lake, sort_by="Nowhere")
+    assert Ledger(lake.child("reviews")).latest() is None
+
+
+def test_a_first_item_that_is_longer_than_the_sample_can_be_sorted_by(tmp_path: Path) -> None:
+    """The sample has at least one whole item of each file."""
+    items = reviews(3, Long={"S": "x" * 350_000})
+    root, export = write_export(tmp_path, items, files=1)
+    assert sample.sample_export(root, export).items == 1
+    lake = LocalStore(tmp_path / "lake")
+    convert_export(root, export, lake, sort_by="User")
+    assert in_order(items_of(lake)) == in_order(items)
+
+
+def test_damage_is_told_as_damage_and_not_as_a_misspelt_attribute(tmp_path: Path) -> None:
+    """A sample that cannot be read says nothing about what items have."""
+    root, export = write_export(tmp_path, reviews(3), files=1)
+    (root.root / export.files[0].key).write_bytes(b"no gzip")
+    with pytest.raises(DataFileError, match="md5 expected"):
+        convert_export(root, export, LocalStore(tmp_path / "lake"), sort_by="User")
