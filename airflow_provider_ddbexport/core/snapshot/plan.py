@@ -140,7 +140,7 @@ class Shard:
 
     Attributes:
         number: from 0.
-        files: none for the one shard of an empty table.
+        files: those that say they have no items are all in the first shard, to be verified as the others are.
     """
 
     number: int
@@ -253,19 +253,20 @@ def make_shards(
     but the files' contents, so any number of workers makes the same parts. *sizes* are the files' compressed bytes by
     key; Parquet with zstd comes out near them.
     """
-    ordered = by_contents(files)
+    ordered = sorted(files, key=lambda file: (file.item_count > 0, file.md5, file.key))
     total = sum(sizes.get(file.key, 0) for file in ordered)
     shard_bytes = min(part_bytes, max(SMALL_SHARD_BYTES, -(-total // FEW_SHARDS)))
     shards: list[Shard] = []
     members: list[DataFile] = []
     rows = size = 0
     for file in ordered:
+        # A file more than fits would be a small part of its own.
+        if rows and (rows + file.item_count > rows_per_part or size >= shard_bytes):
+            shards.append(Shard(len(shards), tuple(members)))
+            members, rows, size = [], 0, 0
         members.append(file)
         rows += file.item_count
         size += sizes.get(file.key, 0)
-        if rows >= rows_per_part or size >= shard_bytes:
-            shards.append(Shard(len(shards), tuple(members)))
-            members, rows, size = [], 0, 0
     if members or not shards:
         shards.append(Shard(len(shards), tuple(members)))
     return tuple(shards)

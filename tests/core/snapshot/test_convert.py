@@ -12,12 +12,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from export_folder import EXPORT_ID, ExportFolder, line
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from snapshot_exports import AS_OF, in_order, items_of, parts_below, reviews, write_export
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
+from airflow_provider_ddbexport.core.export import read_export
 from airflow_provider_ddbexport.core.snapshot import (
     ConversionPlan,
     Ledger,
@@ -236,15 +238,19 @@ def test_row_groups_of_wide_tables_have_fewer_rows(
 
 
 def test_small_files_become_one_part_and_large_ones_several() -> None:
-    """Shards hold about a part's items, empty files are in none, and their order does not depend on the manifest's."""
+    """Shards hold at most a part's items, and their order does not depend on the manifest's; the first has all the
+    empty files, which are verified like the others.
+    """
     from airflow_provider_ddbexport.core.export import DataFile
 
     files = [DataFile(f"x/data/{n}.json.gz", n % 3, f"md5 {n:02d}") for n in range(30)]
     shards = make_shards(files, {}, rows_per_part=10, part_bytes=1 << 30)
-    assert [shard.number for shard in shards] == [0, 1, 2]
-    assert all(file.item_count for shard in shards for file in shard.files)
-    assert sum(file.item_count for shard in shards for file in shard.files) == 30
+    assert [shard.number for shard in shards] == [0, 1, 2, 3]
+    assert [sum(file.item_count for file in shard.files) for shard in shards] == [10, 9, 9, 2]
+    assert [sum(not file.item_count for file in shard.files) for shard in shards] == [10, 0, 0, 0]
+    assert sorted(file.key for shard in shards for file in shard.files) == sorted(file.key for file in files)
     assert make_shards(files[::-1], {}, rows_per_part=10, part_bytes=1 << 30) == shards
+    files = [file for file in files if file.item_count]
     by_size = make_shards(files, {file.key: 6 for file in files}, rows_per_part=1000, part_bytes=12)
     assert {len(shard.files) for shard in by_size} == {2}
 
@@ -313,6 +319,24 @@ def test_damage_is_found_before_anything_is_published(tmp_path: Path) -> None:
         convert_export(root, export, lake)
     assert Ledger(lake.child("reviews")).latest() is None
     assert Ledger(lake.child("reviews")).table_schema() is None
+
+
+@pytest.mark.parametrize(("lines", "found"), [(None, "it is missing"), (reviews(1), "item count expected 0, found 1")])
+@pytest.mark.parametrize("items", [reviews(30), []], ids=["some items", "no items"])
+def test_a_file_that_is_said_to_be_empty_is_verified_as_well(
+    tmp_path: Path, items: list[Any], lines: list[Any] | None, found: str
+) -> None:
+    """DynamoDB writes data files without items; one that is missing, or has an item, is damage like any other."""
+    folder = ExportFolder(tmp_path)
+    folder.add(*(line(**item) for item in items))
+    empty = folder.add(*(line(**item) for item in lines or ()), count=0)
+    folder.seal()
+    if lines is None:
+        empty.unlink()
+    root, lake = LocalStore(folder.root), LocalStore(tmp_path / "lake")
+    with pytest.raises(DataFileError, match=found):
+        convert_export(root, read_export(root, EXPORT_ID), lake)
+    assert Ledger(lake.child("reviews")).latest() is None
 
 
 @pytest.mark.parametrize(("decoder", "workers"), [("compiled", 1), ("compiled", 2), ("reference", 2)])
