@@ -162,6 +162,9 @@ def test_a_chain_goes_on_while_its_end_can_be_restored() -> None:
         "from_time": "2026-01-15T00:00:00Z",
         "to_time": "2026-01-15T01:00:00Z",
     }
+    with pytest.raises(ExportChainError, match="nothing yet") as caught:
+        check_continuation(chain, table_id="one", window=RestorableWindow(None, None, 35))
+    assert caught.value.context["state"] == "HISTORY_GONE"
     with pytest.raises(ExportChainError, match="deleted and made again") as caught:
         check_continuation(chain, table_id="two", window=RestorableWindow(T, now, 35))
     assert caught.value.context["state"] == ChainState.TABLE_RECREATED

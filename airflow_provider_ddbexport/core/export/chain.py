@@ -137,7 +137,7 @@ def check_continuation(chain: ExportChain | ChainBase, *, table_id: str, window:
             state=ChainState.TABLE_RECREATED.value,
             from_time=iso(chain.as_of),
         )
-    if window.is_past(chain.as_of.replace(microsecond=0)):
+    if window.earliest is None or window.is_past(chain.as_of.replace(microsecond=0)):
         raise ExportChainError(
             f"table {table}: the chain ends at {iso(chain.as_of)}, but the restorable window is {window} now: recovery "
             f"was off for a while, or the next increment waited longer than the recovery period; {_ANEW}",
