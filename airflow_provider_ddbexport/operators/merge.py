@@ -106,5 +106,15 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         return figures
 
 
-_OF_THE_BASE = {"source", "numbers", "nested", "partition_by", "column_names", "rows_per_part", "part_bytes"}
+_OF_THE_BASE = {
+    "source",
+    "numbers",
+    "nested",
+    "partition_by",
+    "column_names",
+    "rows_per_part",
+    "part_bytes",
+    "sort_by",
+    "other_table",
+}
 """Arguments of the conversion that are decided already."""
