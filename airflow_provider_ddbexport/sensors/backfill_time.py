@@ -36,9 +36,9 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
     (*out_of_window*), where the time's history is gone; the message has the restorable window. The window is read now:
     what could be restored when the backfill was created may be gone. Nothing is billed for asking.
 
-    XCom: ``export_time``, ``state`` (``RESTORABLE``, or ``REACHABLE`` by exports that are there), ``earliest`` and
-    ``latest`` (the window), ``sources`` (where REACHABLE: the addresses of those exports, oldest first; without a full
-    one they follow a published snapshot).
+    XCom: ``export_time``, ``state`` (``RESTORABLE``, ``REACHABLE`` by exports that are there, ``PUBLISHED`` where only
+    the registration is missing), ``earliest`` and ``latest`` (the window), ``sources`` (where REACHABLE: the addresses
+    of those exports, oldest first; without a full one they follow a published snapshot).
 
     :param table_name: the DynamoDB table's name or ARN. (templated)
     :param lake: where snapshots are published, ``s3://`` or a path. (templated)
