@@ -216,6 +216,7 @@ def incremental_snapshot(
     to_time: str | datetime = RUN_INSTANT,
     crawler: Mapping[str, Any] | None = None,
     check: Mapping[str, Any] | None = None,
+    chain: Mapping[str, Any] | None = None,
     wait: Mapping[str, Any] | None = None,
     export: Mapping[str, Any] | None = None,
     convert: Mapping[str, Any] | None = None,
@@ -228,8 +229,10 @@ def incremental_snapshot(
     ``chain`` looks at the newest snapshot before. Where increments can follow it, ``increment`` exports what was
     written since, however many runs ago that was, and ``merge`` merges it. Where not (the first run, the table was made
     again, recovery was off for a while), ``wait``, ``export`` and ``convert`` begin a new chain with a full export.
-    ``crawl`` and ``check`` follow either. ``chain``'s XCom says why. Runs have to come one after the other
-    (``max_active_runs=1``), at least 15 minutes apart. Repeating a run neither bills again nor publishes twice.
+    ``crawl`` and ``check`` follow either. ``chain``'s XCom says why. Their times have to be 15 minutes apart at least.
+    Runs should come one after the other (``max_active_runs=1``): side by side they export the same windows, each once,
+    and merge more than a day. Repeating a run neither bills again nor publishes twice; one whose snapshot is published,
+    but cannot be made again, is skipped behind ``chain``.
 
     :param table_name: the DynamoDB table's name.
     :param bucket: where the exports go.
@@ -241,6 +244,7 @@ def incremental_snapshot(
     :param to_time: the instant; the run's logical date by default, or its ``run_after`` where it has none.
     :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`; with them a crawler registers the snapshot.
     :param check: arguments of :class:`.AthenaSnapshotCheckOperator`; without them nothing is checked.
+    :param chain: further arguments of :class:`.DynamoDBChainBranchOperator`.
     :param wait: further arguments of :class:`.DynamoDBRestorableTimeSensor`.
     :param export: further arguments of :class:`.DynamoDBPointInTimeExportOperator`.
     :param convert: further arguments of :class:`.DynamoDBExportToParquetOperator`; merged snapshots keep its options.
@@ -253,18 +257,21 @@ def incremental_snapshot(
     source = {"table_name": table_name, "s3_bucket_name": bucket, "s3_prefix": prefix, **aws}
     to_lake = {"lake": lake, "table": table, "database": None if crawler else database, **aws}
     with TaskGroup(group_id) as group:
-        chain = DynamoDBChainBranchOperator(
-            task_id="chain",
-            table_name=table_name,
-            lake=lake,
-            table=table,
-            to_time=to_time,
-            increment=f"{ids}increment",
-            full=f"{ids}wait",
-            **aws,
+        branch = DynamoDBChainBranchOperator(
+            **{
+                "task_id": "chain",
+                "table_name": table_name,
+                "lake": lake,
+                "table": table,
+                "to_time": to_time,
+                "increment": f"{ids}increment",
+                "full": f"{ids}wait",
+                **aws,
+                **(chain or {}),
+            }
         )
         inlets = source_assets(table_name, aws)
-        since = f"{{{{ ti.xcom_pull(task_ids='{chain.task_id}', key='chain')['from_time'] }}}}"
+        since = f"{{{{ ti.xcom_pull(task_ids='{branch.task_id}', key='chain')['from_time'] }}}}"
         changes = DynamoDBIncrementalExportOperator(
             **{
                 "task_id": "increment",
@@ -287,7 +294,7 @@ def incremental_snapshot(
         converted = DynamoDBExportToParquetOperator(
             **{"task_id": "convert", "source": pulled(full, "source"), **to_lake, **(convert or {})}
         )
-        chain >> [changes, waiting]
+        branch >> [changes, waiting]
         waiting >> full >> converted
         last: list[BaseOperator] = [merged, converted]
         record = " or ".join(f"ti.xcom_pull(task_ids='{task.task_id}')" for task in last)

@@ -98,10 +98,11 @@ def test_increments_that_do_not_follow_fail_for_good(lake: EmulatedLake) -> None
     assert merge([source], max_gap=timedelta(minutes=21))["rows"] == 1
 
 
-def test_columns_are_the_bases_to_decide() -> None:
+@pytest.mark.parametrize("option", [{"nested": "json"}, {"sort_by": "Id"}, {"other_table": True}])
+def test_columns_are_the_bases_to_decide(option: dict[str, Any]) -> None:
     """An option of the conversion is an error when the DAG is read."""
-    with pytest.raises(TypeError, match="'nested': a merged snapshot has the options of its base"):
-        DynamoDBMergeIncrementsOperator(task_id="merge", increments=[], lake=LAKE, table="t", nested="json")
+    with pytest.raises(TypeError, match=f"'{next(iter(option))}': a merged snapshot has the options of its base"):
+        DynamoDBMergeIncrementsOperator(task_id="merge", increments=[], lake=LAKE, table="t", **option)
 
 
 def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
@@ -113,7 +114,8 @@ def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
     assert (chain["state"], chain["from_time"], chain["record"]) == ("NO_FULL_EXPORT", None, None)
 
     published = lake.publish(lake.export_at(begin))
-    assert choose(lake, begin)[1]["state"] == "NO_FULL_EXPORT"
+    assert choose(lake, begin)[1]["state"] == "PUBLISHED"
+    assert choose(lake, begin - timedelta(minutes=1))[1]["state"] == "NO_FULL_EXPORT"
     chosen, chain = choose(lake, later(lake, hours=1))
     assert (chosen, chain["state"], chain["reason"]) == ("merge_it", "WHOLE", None)
     assert (chain["from_time"], chain["record"]) == (f"{begin:%Y-%m-%dT%H:%M:%SZ}", published["record"])

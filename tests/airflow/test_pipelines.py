@@ -56,10 +56,13 @@ def test_a_point_in_time_snapshot_is_a_chain_of_five(dag: DAG) -> None:
 def test_an_incremental_snapshot_goes_one_of_two_ways(dag: DAG) -> None:
     """By an increment, or by a full export; what follows takes the snapshot of whichever it was."""
     with dag:
-        incremental_snapshot(**PLACES, table="reviews", crawler={"crawler_name": "c"}, check={}, **AWS)
+        incremental_snapshot(
+            **PLACES, table="reviews", crawler={"crawler_name": "c"}, check={}, chain={"retries": 7}, **AWS
+        )
     chain_task, increment, merge, convert, crawl = (
         dag.get_task(f"snapshot.{task}") for task in ("chain", "increment", "merge", "convert", "crawl")
     )
+    assert chain_task.retries == 7
     assert chain_task.downstream_task_ids == {chain_task.increment, chain_task.full}
     assert {chain_task.increment, chain_task.full} == {"snapshot.increment", "snapshot.wait"}
     assert increment.downstream_task_ids == {"snapshot.merge"}

@@ -171,6 +171,22 @@ def chain_base(record: CommitRecord) -> ChainBase:
     return ChainBase(label, name, source.table_arn, source.table_id, record.as_of, source.export_arn)
 
 
+def merged_into(record: CommitRecord, ledger: Ledger) -> CommitRecord | None:
+    """Return the newest snapshot that the increments of *record*, a merged one, can have been merged into.
+
+    That is the one before it made of the first of the exports that it is made of. None where none is published any
+    more.
+    """
+    made_of = [ancestor.export_arn for ancestor in record.source.ancestry]
+    earlier = ledger.previous(record.as_of)
+    while earlier is not None:
+        first = [ancestor.export_arn for ancestor in _ancestry(earlier)]
+        if len(first) < len(made_of) and first == made_of[: len(first)]:
+            return earlier
+        earlier = ledger.previous(earlier.as_of)
+    return None
+
+
 def survivors_export(merging: MergeInput, compacted: Compacted, staging: ObjectStore) -> Export:
     """Return the items that *compacted* left, staged in *staging*, as a full export of the merged snapshot's time."""
     last = merging.increments[-1].export
