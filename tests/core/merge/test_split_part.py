@@ -151,6 +151,25 @@ def test_the_compiled_way_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         check(tmp_path, table, {1, 5, 20}, 30, {})
 
 
+@pytest.mark.parametrize(("most", "calls"), [(1 << 30, 1), (1, 6)])
+def test_large_keys_are_looked_up_in_smaller_lots(
+    most: int, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in memory at once is bounded by its size, and not by its rows alone."""
+    monkeypatch.setattr(splitting, "_BYTES_AT_ONCE", most)
+    pq.write_table(pa.table({"row": pa.array(range(60), pa.int64())}), tmp_path / "source", row_group_size=10)
+    lots: list[int] = []
+
+    def find(batch: pa.RecordBatch) -> Found | None:
+        lots.append(batch.num_rows)
+        return those_at({5, 41})(batch)
+
+    split = split_part(tmp_path / "source", find, ["row"], tmp_path / "kept", tmp_path / "gone")
+    assert split is not None
+    assert split.keys.to_pylist() == [b"5", b"41"]
+    assert lots == [60 // calls] * calls
+
+
 def test_a_damaged_page_is_no_crash(tmp_path: Path) -> None:
     """Bytes that are not what the footer says end in an error or in rows, never beyond the page."""
     table = pa.table({"row": pa.array(range(500), pa.int64()), "s": [["a", str(n)] * (n % 3) for n in range(500)]})
