@@ -140,7 +140,7 @@ def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
 def test_thirty_five_days_are_the_same_by_full_export_by_chain_and_by_previous_and_increment(
     lake: EmulatedLake,
 ) -> None:
-    """Random writes and deletes; on 20 random days the three ways hold the same items."""
+    """Random writes and deletes; on 20 random days two ways hold the same items, and on 5 of them all three."""
     dice = random.Random(35)
     begin = later(lake, hours=1)
     for number in range(30):
@@ -166,7 +166,7 @@ def test_thirty_five_days_are_the_same_by_full_export_by_chain_and_by_previous_a
         merge([sources[-1]], table="daily", database=None)
         if day in looked_at:
             lake.publish(lake.export_at(end), table="full", database=None)
-            if day in looked_at[-3:]:
+            if day in looked_at[::-4]:
                 merge(sources, table="chain", base=start, database=None)
                 assert held(lake, "chain", end) == held(lake, "full", end)
             assert held(lake, "daily", end) == held(lake, "full", end)
