@@ -160,6 +160,14 @@ def scan_snapshot(
     with TaskGroup(group_id) as group:
         arguments: dict[str, Any] = {"table_name": table_name, **aws, **(backup or {})}
         inlets = arguments.pop("inlets", source_assets(table_name, aws))
+        shared: dict[str, Any] = {
+            "lake": lake,
+            "database": database,
+            "table": table,
+            "crawler": crawler,
+            "check": check,
+            "aws": aws,
+        }
         if bucket is None:
             published: dict[str, Any] = {
                 "task_id": "convert",
@@ -170,16 +178,7 @@ def scan_snapshot(
                 **arguments,
                 **(convert or {}),
             }
-            checked(
-                DynamoDBScanToParquetOperator,
-                published,
-                lake=lake,
-                database=database,
-                table=table,
-                crawler=crawler,
-                check=check,
-                aws=aws,
-            )
+            checked(DynamoDBScanToParquetOperator, published, **shared)
             return group
         arguments = {"s3_bucket_name": bucket, "s3_prefix": prefix, **arguments}
         source: BaseOperator
@@ -190,17 +189,7 @@ def scan_snapshot(
             scanned = DynamoDBScanShardOperator.partial(task_id="scan", **arguments).expand(shard=plan.output)
             source = DynamoDBScanFinishOperator(task_id="backup", shards=plan.output, **arguments)
             scanned >> source
-        to_checked_snapshot(
-            source,
-            lake=lake,
-            database=database,
-            table=table,
-            shards=shards,
-            crawler=crawler,
-            check=check,
-            convert=convert,
-            aws=aws,
-        )
+        to_checked_snapshot(source, shards=shards, convert=convert, **shared)
     return group
 
 
