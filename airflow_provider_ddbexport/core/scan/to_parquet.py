@@ -48,11 +48,12 @@ from airflow_provider_ddbexport.core.scan.settings import ScanSettings
 from airflow_provider_ddbexport.core.scan.shard import GroupLimits
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
-from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit, refuse_other_table
-from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit, missing_parts, refuse_other_table
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.report import conversion_report
 from airflow_provider_ddbexport.core.snapshot.sample import sample_export
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
 from airflow_provider_ddbexport.core.store.local import LocalStore
@@ -208,19 +209,16 @@ class ParquetScan:
         for races_left in reversed(range(_RACES)):
             number, newest = self._ledger.newest_schema()
             groups = [_group(plan, self._target, file) for file in files] or [_group(plan, self._target, None)]
-            records = [self._recorded(group) for group in groups]
-            seen = Observation()
-            for record in records:
-                if record.observation is not None:
-                    seen.merge(record.observation)
-            schema = resolve(seen, self._target.options, newest)
-            parts = [
-                part
-                for group, record in zip(groups, records, strict=True)
-                for part in self._under(schema, group, record).parts
+            gathered = self._recorded(plan, groups)
+            schema = resolve(gathered.seen, self._target.options, newest)
+            records = [
+                self._under(schema, group, record) for group, record in zip(groups, gathered.records, strict=True)
             ]
+            parts = [part for record in records for part in record.parts]
+            previous = self._ledger.previous(plan.started_at)
+            report = conversion_report(gathered.seen, schema, parts, gathered.figures(records), previous)
             try:
-                return commit(publication, schema, number, parts, self._lake)
+                return commit(publication, schema, number, parts, self._lake, report=report)
             except PublishRaceError:
                 existing = self._ledger.get(plan.started_at)
                 if existing is not None:
@@ -236,18 +234,26 @@ class ParquetScan:
             raise BadCallError(f"scan {plan.export_id}: shards {', '.join(missing)} are not through; scan them first")
         return [done for done in found if done is not None]
 
-    def _recorded(self, group: ConversionPlan) -> ShardRecord:
-        (shard,) = group.shards
-        record = Conversion(self._store, group).find(shard.number)
-        if record is None and not shard.files:
-            # An empty table has one part without rows, so that its columns can be read.
-            record = convert_shard(group, shard, root=self._root, lake=self._lake)
-        if record is None:
-            raise PublishRaceError(
-                f"{self._store.uri}: parts of the scan {group.export.summary.export_id} are gone; nothing was "
-                "published, start a new scan"
-            )
-        return record
+    def _recorded(self, plan: ScanPlan, groups: Sequence[ConversionPlan]) -> Gathered:
+        gathered = Gathered()
+        for group in groups:
+            (shard,) = group.shards
+            record = Conversion(self._store, group).recorded(shard.number)
+            if record is None and not shard.files:
+                # An empty table has one part without rows, so that its columns can be read.
+                record = convert_shard(group, shard, root=self._root, lake=self._lake)
+            if record is None:
+                raise self._gone(plan)
+            gathered.add(record)
+        parts = [part for record in gathered.records for part in record.parts]
+        if missing_parts(self._store, plan.started_at, parts):
+            raise self._gone(plan)
+        return gathered
+
+    def _gone(self, plan: ScanPlan) -> PublishRaceError:
+        return PublishRaceError(
+            f"{self._store.uri}: parts of the scan {plan.export_id} are gone; nothing was published, start a new scan"
+        )
 
     def _under(self, schema: Schema, group: ConversionPlan, record: ShardRecord) -> ShardRecord:
         """Return *record* with its parts under *schema*: as they are, widened, or built again from their own items."""

@@ -7,7 +7,7 @@ killed, goes on where this one was. They are gone when the snapshot is published
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,6 +73,38 @@ class ShardRecord:
     def is_under(self, schema: Schema) -> bool:
         """Return whether all its items are in parts of *schema*."""
         return self.is_built and all(own == schema for own in self.schemas)
+
+
+class Gathered:
+    """The records of many shards in little memory: what was observed is merged, and equal schemas are one.
+
+    Attributes:
+        records: as they were added, without what was observed.
+        seen: what all their items hold.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[ShardRecord] = []
+        self.seen = Observation()
+        self._schemas: dict[Schema, Schema] = {}
+
+    def add(self, record: ShardRecord) -> None:
+        """Take in *record*."""
+        if record.observation is not None:
+            self.seen.merge(record.observation)
+        schemas = tuple(self._schemas.setdefault(schema, schema) for schema in record.schemas)
+        self.records.append(replace(record, schemas=schemas, observation=None))
+
+    def figures(self, adapted: Sequence[ShardRecord]) -> tuple[ShardFigures, ...]:
+        """Return the figures of all that was done to the shards, whose records are now *adapted*, in the same order."""
+        figures = [record.figures for record in adapted]
+        # What was adapted took the first conversion as well, but has only the values of the parts that it has now.
+        figures += [
+            replace(before.figures, values={})
+            for before, after in zip(self.records, adapted, strict=True)
+            if before is not after
+        ]
+        return tuple(figures)
 
 
 class Conversion:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from airflow_provider_ddbexport.core.columns import Observation, resolve
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot.adapt import adapt_shard
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
-from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardFigures, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
@@ -70,41 +70,39 @@ class Agreed:
 def agree(plan: ConversionPlan, lake: ObjectStore, crew: Crew, progress: OnProgress | None = None) -> Agreed:
     """Return the parts of all shards of *plan* under the schema that their items, and the table, ask for.
 
+    That parts which need no change are there is looked for by :func:`.commit`.
     Raises PublishRaceError when a shard is not recorded as converted, BadCallError when rows cannot be sorted as asked.
     """
     store = lake.child(plan.table)
-    records = _recorded(plan, store)
-    seen = Observation()
-    for record in records:
-        if record.observation is not None:
-            seen.merge(record.observation)
+    gathered = _recorded(plan, store)
+    seen = gathered.seen
     number, newest = Ledger(store).newest_schema()
     schema = resolve(seen, plan.target.options, newest)
     if seen.items:
         plan.target.refuse_unsortable(schema)
-    adapted = _adapted(plan, records, schema, crew, progress)
-    figures = [record.figures for record in adapted]
-    # What was adapted took the first conversion as well, but has only the values of the parts that it has now.
-    figures += [
-        replace(before.figures, values={})
-        for before, after in zip(records, adapted, strict=True)
-        if before is not after
-    ]
-    return Agreed(schema, number, tuple(part for record in adapted for part in record.parts), seen, tuple(figures))
+    adapted = _adapted(plan, gathered.records, schema, crew, progress)
+    parts = tuple(part for record in adapted for part in record.parts)
+    return Agreed(schema, number, parts, seen, gathered.figures(adapted))
 
 
-def _recorded(plan: ConversionPlan, store: ObjectStore) -> list[ShardRecord]:
+def _recorded(plan: ConversionPlan, store: ObjectStore) -> Gathered:
     conversion = Conversion(store, plan)
-    # That their parts are there is looked for once, before the commit.
-    found = [conversion.recorded(shard.number) for shard in plan.shards]
-    records = [record for record in found if record is not None]
-    if len(records) < len(found):
+    gathered = Gathered()
+    missing = []
+    for shard in plan.shards:
+        # That its parts are there is looked for once, before the commit.
+        record = conversion.recorded(shard.number)
+        if record is None:
+            missing.append(shard.number)
+        else:
+            gathered.add(record)
+    if missing:
         raise PublishRaceError(
-            f"{store.uri}: {len(found) - len(records)} of {len(found)} shards of the snapshot as of {iso(plan.as_of)} "
-            f"are not recorded as converted, the first is {found.index(None)}; nothing was published, convert them",
+            f"{store.uri}: {len(missing)} of {len(plan.shards)} shards of the snapshot as of {iso(plan.as_of)} are not "
+            f"recorded as converted, the first is {missing[0]}; nothing was published, convert them",
             as_of=iso(plan.as_of),
         )
-    return records
+    return gathered
 
 
 def _adapted(
@@ -116,7 +114,7 @@ def _adapted(
 ) -> list[ShardRecord]:
     """Return the *records* of all shards, in order, under *schema*."""
     by_shard = {record.shard: record for record in records}
-    others = [replace(record, observation=None) for record in records if not record.is_under(schema)]
+    others = [record for record in records if not record.is_under(schema)]
     counter = ProgressCounter("adapt", sum(record.items for record in others), progress)
     for before, after in crew.run(_Adapt(plan, schema), others, counter.tick):
         by_shard[after.shard] = after

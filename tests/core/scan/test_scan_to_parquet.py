@@ -116,6 +116,9 @@ def test_a_snapshot_is_what_a_backup_of_the_same_items_would_be_converted_to(
     converted = convert_export(other.child("AWSDynamoDB"), backup, other, table="reviews", options=options)
     assert record.schema == converted.schema
     assert record.rescued == converted.rescued
+    for told in ("items", "columns", "rescued", "drift"):
+        assert record.report[told] == converted.report[told], told
+    assert record.report["written_bytes"] == sum(part.size for part in record.parts)
 
 
 def test_parts_are_widened_where_that_can_be_done_and_built_again_from_their_items_where_not(
