@@ -38,7 +38,11 @@ def settings(corpus: Corpus) -> dict[str, dict[str, Any]]:
         f"{number} renamed": {"column_names": {number: "another_name"}},
     }
     arguments = {words: {"options": ColumnOptions(**options)} for words, options in columns.items()}
-    return arguments | {"small parts, 2 workers": {"rows_per_part": corpus.items // 10, "workers": 2}}
+    return arguments | {
+        "small parts, 2 workers": {"rows_per_part": corpus.items // 10, "workers": 2},
+        "parts of 64 KB": {"part_bytes": 1 << 16},
+        f"sorted by {number}": {"sort_by": (number,)},
+    }
 
 
 def exported(corpus: Corpus) -> Fingerprint:
