@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
+from watched_store import Killed
 
-from airflow_provider_ddbexport.core.snapshot import Ledger
-from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.snapshot import Ledger, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion
+from airflow_provider_ddbexport.core.store import S3Store, open_store
 from airflow_provider_ddbexport.operators.convert_shards import (
     DynamoDBConversionPlanOperator,
     DynamoDBConversionShardOperator,
@@ -75,6 +78,40 @@ def test_shards_are_converted_by_tasks_and_published_by_the_last(lake: EmulatedL
     (other,) = Ledger(open_store(f"{LAKE}-alone/reviews", s3=lake.s3)).records()
     assert other.parts == record.parts
     assert alone["rows"] == 40
+
+
+def test_a_task_that_is_killed_goes_on_at_its_next_try(lake: EmulatedLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed right after its first shard is recorded: the other try reads the data files of the rest only."""
+    source = lake.export()
+    (task,) = plan(source, shards=1)
+    assert len(task["shards"]) > 2
+    read: list[str] = []
+    stream, keep = S3Store.stream, Conversion.keep
+
+    def noted(store: S3Store, key: str, **options: Any) -> Iterator[bytes]:
+        if "/data/" in key:
+            read.append(key)
+        return stream(store, key, **options)
+
+    def last_words(conversion: Conversion, record: ShardRecord) -> None:
+        keep(conversion, record)
+        raise Killed
+
+    monkeypatch.setattr(S3Store, "stream", noted)
+    with monkeypatch.context() as dying:
+        dying.setattr(Conversion, "keep", last_words)
+        with pytest.raises(Killed):
+            convert(source, task)
+    first = list(read)
+    done = convert(source, task)
+    assert done["items"] == 40
+    assert 0 < len(first) < len(read)
+    assert sorted(set(read)) == sorted(read), "a file was read twice"
+    assert len(read) == 9
+    read.clear()
+    assert convert(source, task) == done
+    assert publish(source)["rows"] == 40
+    assert read == []
 
 
 def test_what_is_published_already_leaves_nothing_to_do(lake: EmulatedLake) -> None:

@@ -14,11 +14,14 @@ from typing import Any
 
 import pytest
 from orders_table import BUCKET, DAY_1, Orders
+from snapshot_exports import in_order
 
+from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.reader import read_items
 from airflow_provider_ddbexport.core.export.verify import verify_export
-from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.snapshot import convert_export, snapshot_items
+from airflow_provider_ddbexport.core.store import LocalStore, open_store
 
 Refused = Callable[..., dict[str, Any]]
 
@@ -208,6 +211,34 @@ def test_our_reader_verifies_what_the_emulator_exports(orders: Orders, output_fo
         name: value for name, value in expected.items() if name not in ion_writes_exponents
     }
     assert float(found["tiny"]["N"]) == 1e-130
+
+
+@pytest.mark.parametrize(
+    "options", [ColumnOptions(), ColumnOptions(partition_by=("kind",))], ids=["plain", "partitioned"]
+)
+def test_an_export_in_ion_is_converted_like_one_in_json(orders: Orders, tmp_path: Path, options: ColumnOptions) -> None:
+    """The same columns, the same rescued values and the same items, whichever of the two the table was exported in."""
+    orders.create()
+    orders.dynamodb.put_item(TableName="Orders", Item={"pk": {"S": "a"}, **EVERY_TYPE})
+    for number in range(30):
+        orders.put(f"filler-{number}", kind={"S": str(number % 3)}, number={"N": str(number)})
+    orders.put("other", number={"S": "no number"})
+    records = {}
+    for output_format in ("ION", "DYNAMODB_JSON"):
+        made = orders.export(ExportFormat=output_format)
+        root = open_store(f"s3://{BUCKET}/AWSDynamoDB", s3=orders.s3)
+        export = read_export(root, made["ExportArn"].rpartition("/")[2])
+        lake = LocalStore(tmp_path / output_format)
+        record = convert_export(root, export, lake, options=options, rows_per_part=12)
+        given = [json.loads(line)["Item"] for line in snapshot_items(lake, record.table)]
+        assert record.source.output_format == output_format
+        assert record.rescued
+        assert len(record.parts) > 2
+        records[output_format] = record, in_order(given)
+    (ion, from_ion), (plain, from_json) = records.values()
+    assert from_ion == from_json
+    assert len(from_ion) == 32
+    assert (ion.schema, ion.rescued) == (plain.schema, plain.rescued)
 
 
 def test_an_ion_line_looks_like_one_of_awss(orders: Orders) -> None:
