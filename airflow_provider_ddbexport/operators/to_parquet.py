@@ -66,8 +66,9 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
     :param sort_by: attributes by which the rows of each Parquet file are sorted, such as the table's key: queries for
         few of its values skip most of the file. (templated)
     :param workers: shards of the export converted side by side.
-    :param replace: put another snapshot in the place of one that is published for the same time. It is unregistered
-        first, so there is a gap in which the catalog has neither.
+    :param replace: put another snapshot in the place of one that is published for the same time. The whole export is
+        read and verified once more than usual, then the old one is unregistered before the first new part is written,
+        so there is a gap in which the catalog has neither.
     :param other_table: go on although the snapshots in the table's folder are of another DynamoDB table, because it was
         restored under another name, say.
     :param accept_edited_summary: take an export whose manifest-summary.json differs from its md5, because somebody

@@ -44,7 +44,7 @@ from generated_items import item_lists, random_items
 needs_compiled = pytest.mark.skipif(decoder._kernel() is None, reason="there is no compiled decoder")
 
 ROUNDS = int(os.environ.get("DDBEXPORT_DECODER_ROUNDS", "1"))
-"""How many times the usual number of generated exports; the nightly run asks for more."""
+"""How many times the usual number of generated exports; `make fuzz` asks for more."""
 
 generated = settings(max_examples=60 * ROUNDS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 

@@ -71,9 +71,9 @@ def convert_export(
 
     Repeating it is safe and, once published, cheap: nothing is read but the ledger. A run that was killed is gone on
     with: shards that are recorded are not converted again. Memory does not grow with the export; temporary files take
-    about the size of the parts under way. Raises BadCallError (an incremental export, another table's, options that
-    fit nothing), DataFileError and ItemError for damage, SnapshotExistsError, SchemaConflictError, StorageError and
-    OutcomeUnknownError.
+    about the size of the parts under way; with *sort_by*, of their rows uncompressed. Raises BadCallError (an
+    incremental export, another table's, options that fit nothing), DataFileError and ItemError for damage,
+    SnapshotExistsError, SchemaConflictError, StorageError and OutcomeUnknownError.
     """
     target = _target(export, table, options, rows_per_part, part_bytes, sort_by)
     ledger = Ledger(lake.child(target.table))

@@ -121,11 +121,10 @@ class CommitRecord:
         table: name of the folder and of the catalog's table.
         as_of: the instant the snapshot shows.
         published_at: when this record was made.
-        parts: in order; rows keep the order of the export's files within them; in merged snapshots, those of the
-            base's parts.
+        parts: in order; rows are in the order of the data files by their contents, or sorted (``sort_by``), and in
+            merged snapshots in that of the base's parts.
         rows: sum over the parts; equals source.item_count.
-        digest: of source and options; two conversions with the same digest have the same parts; two merges with the
-            same digest have the same items.
+        digest: of source and options; two conversions with the same digest hold the same items, cut by the same rules.
         options: what convert was given, as JSON values.
         rescued: number of rescued values by path of the attribute.
         schema: the snapshot's own.
