@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.merge import merge_increments, read_increment
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.times import parse_time
@@ -93,16 +92,8 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
                 replace=self.replace,
                 before_replace=self._unregister if self.database else None,
             )
-            table_store = lake.child(record.table)
-            figures = {
-                **snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of))),
-                **self._register(record, table_store),
-            }
-        self.log.info(
-            "Snapshot of %s as of %s, merged: %s rows in %s parts, %s values rescued; %s",
-            *(figures[name] for name in ("table", "as_of", "rows", "parts", "rescued", "record")),
-        )
-        tell_outlets(context, self.outlets or (), figures)
+            figures = self._registered(record, lake.child(record.table))
+        self._tell(context, figures)
         return figures
 
 

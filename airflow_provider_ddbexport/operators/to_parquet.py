@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
-from airflow_provider_ddbexport.core.catalog.register import unregister_snapshot
-from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.model import Export
 from airflow_provider_ddbexport.core.export.source import split_source
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.convert import convert_export
 from airflow_provider_ddbexport.core.snapshot.progress import Progress
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
-from airflow_provider_ddbexport.operators.registering import UNREGISTERED, check_lake, registered_figures
+from airflow_provider_ddbexport.operators.publishing import PUBLISHING_FIELDS, PublishingOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,7 +26,7 @@ if TYPE_CHECKING:
 _LOG_EVERY_S = 30.0
 
 
-class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
+class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
     """Verifies an export, converts it to Parquet, publishes it as a snapshot and registers it in the Glue Catalog.
 
     Every byte of the export is verified before anything is published. Readers see the whole snapshot or none: its
@@ -81,59 +73,24 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
     """
 
     aws_hook_class = S3Hook
-    template_fields: Sequence[str] = aws_template_fields(
-        "source",
-        "lake",
-        "table",
-        "database",
-        "catalog_id",
-        "numbers",
-        "nested",
-        "partition_by",
-        "column_names",
-        "sort_by",
-        "s3_bucket_owner",
-    )
-    ui_color = "#e8f0fb"
+    template_fields: Sequence[str] = aws_template_fields(*PUBLISHING_FIELDS, "source", "sort_by", "s3_bucket_owner")
 
     def __init__(
         self,
         *,
         source: str,
-        lake: str,
-        table: str | None = None,
-        database: str | None = None,
-        catalog_id: str | None = None,
-        numbers: str | Mapping[str, str] = "auto",
-        nested: Literal["struct", "flatten", "json"] = "struct",
-        partition_by: Sequence[str] | str = (),
-        column_names: Mapping[str, str] | None = None,
-        rows_per_part: int = 1_000_000,
-        part_bytes: int = 256 << 20,
         sort_by: Sequence[str] | str = (),
         workers: int = 1,
         replace: bool = False,
-        other_table: bool = False,
         accept_edited_summary: bool = False,
         s3_bucket_owner: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
-        self.lake = lake
-        self.table = table
-        self.database = database
-        self.catalog_id = catalog_id
-        self.numbers = numbers
-        self.nested = nested
-        self.partition_by = partition_by
-        self.column_names = column_names
-        self.rows_per_part = rows_per_part
-        self.part_bytes = part_bytes
         self.sort_by = sort_by
         self.workers = workers
         self.replace = replace
-        self.other_table = other_table
         self.accept_edited_summary = accept_edited_summary
         self.s3_bucket_owner = s3_bucket_owner
 
@@ -143,42 +100,25 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
             arguments = self._conversion()
             root, export, lake = self._open()
             record = convert_export(root, export, lake, **arguments)
-            table_store = lake.child(record.table)
-            figures = {
-                **snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of))),
-                **self._register(record, table_store),
-            }
-        self.log.info(
-            "Snapshot of %s as of %s: %s rows in %s parts, %s values rescued; %s",
-            *(figures[name] for name in ("table", "as_of", "rows", "parts", "rescued", "record")),
-        )
+            figures = self._registered(record, lake.child(record.table))
+        self._tell(context, figures)
         self.log.info("%s", "\n".join(report_lines(record)))
-        tell_outlets(context, self.outlets or (), figures)
         return figures
 
     def _conversion(self) -> dict[str, Any]:
         """Return the arguments that convert_export and plan_conversion share."""
         return {
-            "table": self.table or None,
-            "options": ColumnOptions(
-                numbers=self.numbers,
-                nested=self.nested,
-                partition_by=self.partition_by,  # type: ignore[arg-type] # it makes a tuple of what it is given
-                column_names=self.column_names or {},
-            ),
-            "rows_per_part": self.rows_per_part,
-            "part_bytes": self.part_bytes,
+            **self._columns(),
             "sort_by": self.sort_by,
             "workers": self.workers,
             "replace": self.replace,
             "before_replace": self._unregister if self.database else None,
-            "other_table": self.other_table,
             "progress": self._progress(),
         }
 
     def _open(self) -> tuple[ObjectStore, Export, ObjectStore]:
         """Return the export, the store it is in, and the lake."""
-        check_lake(self.lake, self.database)
+        self._check_lake()
         root_uri, export_id = split_source(self.source)
         root = self._store(root_uri)
         export = read_export(root, export_id, accept_edited_summary=self.accept_edited_summary)
@@ -190,23 +130,6 @@ class DynamoDBExportToParquetOperator(AwsBaseOperator[S3Hook]):
             s3=self.hook.conn if uri.startswith("s3://") else None,
             expected_bucket_owner=self.s3_bucket_owner or None,
         )
-
-    @property
-    def _glue(self) -> Any:
-        return AwsBaseHook(client_type="glue", **self._hook_parameters).conn
-
-    def _register(self, record: CommitRecord, table_store: ObjectStore) -> dict[str, Any]:
-        if not self.database:
-            return dict(UNREGISTERED)
-        return registered_figures(
-            self._glue, record, table_store, lake=self.lake, database=self.database, catalog_id=self.catalog_id
-        )
-
-    def _unregister(self, replaced: CommitRecord) -> None:
-        removed = unregister_snapshot(
-            self._glue, replaced, database=str(self.database), catalog_id=self.catalog_id or None
-        )
-        self.log.info("Replacing the snapshot as of %s: %s partitions unregistered", iso(replaced.as_of), removed)
 
     def _progress(self) -> Callable[[Progress], None]:
         started = told = time.monotonic()
