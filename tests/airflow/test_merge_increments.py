@@ -98,6 +98,29 @@ def test_increments_that_do_not_follow_fail_for_good(lake: EmulatedLake) -> None
     assert merge([source], max_gap=timedelta(minutes=21))["rows"] == 1
 
 
+def test_what_is_written_in_the_very_microsecond_of_the_full_export_is_no_conflict(lake: EmulatedLake) -> None:
+    """The export has it, and so has the window that begins there, which tells what was before."""
+    for number in range(3):
+        put(lake, number, v={"N": "0"})
+    begin = later(lake, minutes=20)
+    lake.aws.clock.set(begin, frozen=True)
+    put(lake, 1, v={"N": "1"})
+    put(lake, 7)
+    lake.delete({"Id": {"S": "2"}})
+    middle, end = later(lake, minutes=20), later(lake, minutes=20)
+    lake.publish(lake.export_at(begin))
+    assert merge(lake.export_at(middle, since=begin))["rows"] == 3
+    lake.publish(lake.export_at(middle), table="full", database=None)
+    assert held(lake, "reviews", middle) == held(lake, "full", middle)
+
+    # What was merged ends before its time, so the next window's old images are what it holds.
+    lake.aws.clock.set(middle, frozen=True)
+    put(lake, 7, v={"N": "2"})
+    lake.aws.clock.set(end, frozen=True)
+    assert merge(lake.export_at(end, since=middle))["rows"] == 3
+    assert '{"Item": {"Id": {"S": "7"}, "v": {"N": "2"}}}' in held(lake, "reviews", end)
+
+
 @pytest.mark.parametrize("option", [{"nested": "json"}, {"sort_by": "Id"}, {"other_table": True}])
 def test_columns_are_the_bases_to_decide(option: dict[str, Any]) -> None:
     """An option of the conversion is an error when the DAG is read."""

@@ -125,12 +125,19 @@ def read_increment(
     return Increment(root, read_export(root, export_id, accept_edited_summary=accept_edited_summary))
 
 
-def compact(increments: Sequence[Increment], staging: ObjectStore, *, on_file: OnFile | None = None) -> Compacted:
+def compact(
+    increments: Sequence[Increment],
+    staging: ObjectStore,
+    *,
+    untold_micros: int | None = None,
+    on_file: OnFile | None = None,
+) -> Compacted:
     """Write to *staging* what *increments*, oldest first, come to, and return what was written.
 
     The change with the highest WriteTimestampMicros decides about its key. Every byte of the increments is verified
-    before anything is written. Repeating it writes the same. *on_file* is called after each data file with it and its
-    compressed bytes. Raises BadCallError, DataFileError, ItemError and the store's errors.
+    before anything is written. Repeating it writes the same. Of what was written at *untold_micros* it is not told
+    whether it was there before, nor what it was. *on_file* is called after each data file with it and its compressed
+    bytes. Raises BadCallError, DataFileError, ItemError and the store's errors.
     """
     for increment in increments:
         require_changes(increment.export)
@@ -141,7 +148,8 @@ def compact(increments: Sequence[Increment], staging: ObjectStore, *, on_file: O
             export = increment.export
             tells_before = export.summary.output_view != _NEW_IMAGES_ONLY
             for file in export.files:
-                reader = BlockReader(increment.root, export, file, _Taker(spill, window, tells_before=tells_before))
+                taker = _Taker(spill, window, tells_before=tells_before, untold_micros=untold_micros)
+                reader = BlockReader(increment.root, export, file, taker)
                 for _ in reader:
                     pass
                 if on_file is not None:
@@ -180,10 +188,11 @@ class _Spill:
 class _Taker:
     """Spills the changes in blocks of lines."""
 
-    def __init__(self, spill: _Spill, window: int, *, tells_before: bool) -> None:
+    def __init__(self, spill: _Spill, window: int, *, tells_before: bool, untold_micros: int | None) -> None:
         self._spill = spill
         self._window = window
         self._tells = _TELLS_BEFORE if tells_before else 0
+        self._untold_micros = untold_micros
         self._check = check_lines(decode_line)
 
     def __call__(self, lines: Lines) -> int:
@@ -206,7 +215,10 @@ class _Taker:
                 if image:
                     images.append(image)
                     lines_of_images.append(offset)
-            header = _HEADER.pack(len(key), self._window, self._tells, micros, len(old), len(new))
+            tells = self._tells
+            if micros == self._untold_micros:
+                old, tells = b"", 0
+            header = _HEADER.pack(len(key), self._window, tells, micros, len(old), len(new))
             self._spill.add(key, header + key + old + new)
             offset += len(line) + 1
             count += 1

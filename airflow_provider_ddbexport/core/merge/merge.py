@@ -108,7 +108,7 @@ def stage(merging: MergeInput, staging: ObjectStore) -> Compacted:
     """Return what the increments come to, staged in *staging*; they are read only if that is not there yet."""
     compacted = find_compacted(staging)
     if compacted is None:
-        compacted = compact(merging.increments, staging)
+        compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros)
         keep_compacted(staging, compacted)
     return compacted
 

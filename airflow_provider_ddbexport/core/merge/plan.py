@@ -48,6 +48,16 @@ class MergeInput:
     tells_before: bool
 
     @property
+    def untold_micros(self) -> int | None:
+        """When a write may or may not be in the base; None for never.
+
+        A window has the first microsecond of its time. Whether a full export of that time has it too is not documented.
+        What was merged ends before it.
+        """
+        is_merged = self.base.source.export_type == MERGE
+        return None if is_merged else int(self.base.as_of.timestamp()) * 1_000_000
+
+    @property
     def target(self) -> Target:
         """Where the merged snapshot goes, with the options of the base."""
         return Target.from_json(self.base.table, self.base.options)
