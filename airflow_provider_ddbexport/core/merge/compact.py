@@ -66,12 +66,14 @@ class Bucket:
     Attributes:
         keys: key of the table of changed keys in the staging store.
         changed: how many there are.
+        there: how many of them the increments say were there before.
         survivors: the items that take their place; None where all were deleted.
         before: the items they had; None where the increments tell of none.
     """
 
     keys: str
     changed: int
+    there: int
     survivors: DataFile | None
     before: DataFile | None
 
@@ -94,6 +96,11 @@ class Compacted:
     def changed(self) -> int:
         """Keys that the increments changed."""
         return sum(bucket.changed for bucket in self.buckets)
+
+    @property
+    def there(self) -> int:
+        """Keys that the increments say were there before the first of them."""
+        return sum(bucket.there for bucket in self.buckets)
 
     @property
     def survivors(self) -> tuple[DataFile, ...]:
@@ -238,7 +245,10 @@ class _Taker:
             check_item(keys)
         key = key_bytes(keys, attributes) if len(keys) == len(attributes) <= 2 else None
         if not key:
-            reason = "its keys are not one or two strings, numbers or binaries, or not those of the changes before it"
+            reason = (
+                f"expected as Keys one or two strings, numbers or binaries, {', '.join(attributes)} as in the first "
+                f"change, found {', '.join(sorted(keys)) or 'none'}"
+            )
             raise ItemError(reason, reason=reason)
         return key
 
@@ -262,7 +272,7 @@ class _Fate:
 def _settle(path: Path, number: int, staging: ObjectStore, folder: Path) -> Bucket:
     """Write to *staging* what the changes in *path* come to."""
     if not path.stat().st_size:
-        return Bucket("", 0, None, None)
+        return Bucket("", 0, 0, None, None)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as spilled:
         fates = _fates(spilled)
         ordered = sorted(fates)
@@ -278,7 +288,7 @@ def _settle(path: Path, number: int, staging: ObjectStore, folder: Path) -> Buck
         olds = (spilled[fates[key].old] for key in ordered)
         survivors = _write_lines(staging, f"survivors-{number:05d}.json.gz", news, folder)
         before = _write_lines(staging, f"before-{number:05d}.json.gz", olds, folder)
-    return Bucket(key, len(ordered), survivors, before)
+    return Bucket(key, len(ordered), was_there.count(True), survivors, before)
 
 
 def _fates(spilled: mmap.mmap) -> dict[bytes, _Fate]:

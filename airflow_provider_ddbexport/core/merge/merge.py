@@ -138,13 +138,13 @@ def _merge(
     ):
         changes = StagedChanges(staging, compacted, Path(folder))
         if replaces is not None:
-            _require_all(plan, changes, [one for _, one in crew.run(_CheckPart(plan, changes), numbers)])
+            _require_all(plan, compacted, [one for _, one in crew.run(_CheckPart(plan, changes), numbers)])
             withdraw(lake, replaces, before_replace)
         convert_shards(survivors, crew)
         agreed = agree(survivors, lake, crew)
         found = dict(crew.run(_MergePart(plan, agreed, changes), numbers))
         merged = [found[number] for number in numbers]
-    _require_all(plan, changes, merged)
+    _require_all(plan, compacted, merged)
     rows = plan.base.rows - sum(one.gone for one in merged) + export.summary.item_count
     kept = [one.part for one in merged if one.part is not None]
     parts = [*kept, *(part for part in agreed.parts if part.rows)] or agreed.parts
@@ -154,9 +154,9 @@ def _merge(
     return commit(publication, agreed.schema, agreed.schema_number, parts, lake, report=report, now=now)
 
 
-def _require_all(plan: MergePlan, changes: StagedChanges, merged: Iterable[MergedPart]) -> None:
+def _require_all(plan: MergePlan, compacted: Compacted, merged: Iterable[MergedPart]) -> None:
     """Raise MergeConflictError unless all items that the increments say were there are in the base's parts."""
-    if plan.tells_before and (missing := changes.there - sum(one.there for one in merged)):
+    if plan.tells_before and (missing := compacted.there - sum(one.there for one in merged)):
         raise conflict(plan, missing, "items are missing in it that")
 
 

@@ -34,8 +34,6 @@ class StagedChanges:
     def __init__(self, staging: ObjectStore, compacted: Compacted, folder: Path) -> None:
         self._buckets = [_Bucket(staging, bucket, folder) for bucket in compacted.buckets if bucket.changed]
         self.keys = ChangedKeys(compacted.key_attributes, [bucket.keys for bucket in self._buckets])
-        self.there = sum(bucket.was_there.true_count for bucket in self._buckets)
-        """Keys that the increments say were there before."""
 
     def compare(self, gone: Path, keys: pa.BinaryArray, schema: Schema, partition: Sequence[str | None]) -> Comparison:
         """Compare the rows of *gone*, a part of *schema*, with what the increments say of their *keys*, in order."""
