@@ -54,6 +54,7 @@ cdef extern from "sparse.h" nogil:
         int64_t present, lowest, highest
 
     size_t sparse_room(const sparse_column *column)
+    int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *found)
     void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page)
     const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t *scratch, size_t *size)
 
@@ -109,24 +110,29 @@ cdef _statistic(const sparse_column *column, int64_t row):
     return PyBytes_FromStringAndSize(<const char *>value, <Py_ssize_t>size)
 
 
-def sparse(int values, int width, int64_t offset, int64_t rows, list buffers not None):
-    """Return the page, how many rows have a value, and the lowest and the highest, None where none has.
-
-    *buffers* are those of a valid array with nulls.
-    """
+cdef _lay_out(sparse_column *column, int values, int width, int64_t offset, int64_t rows, list buffers):
+    """Point *column* at *buffers*, which have to stay."""
     cdef const signed char[::1] validity = buffers[0]
     cdef const signed char[::1] fixed = buffers[1]
     cdef const signed char[::1] data = buffers[2] if len(buffers) > 2 else None
-    cdef sparse_column column
-    cdef sparse_page page
-    cdef uint8_t *out
     column.values = <sparse_values>values
-    column.validity = <const uint8_t *>&validity[0]
+    column.validity = <const uint8_t *>&validity[0] if validity is not None else NULL
     column.offset = offset
     column.rows = rows
     column.fixed = <const uint8_t *>&fixed[0]
     column.bytes = <const uint8_t *>&data[0] if data is not None and data.shape[0] else NULL
     column.width = width
+
+
+def sparse(int values, int width, int64_t offset, int64_t rows, list buffers not None):
+    """Return the page, how many rows have a value, and the lowest and the highest, None where none has.
+
+    *buffers* are those of a valid array with nulls.
+    """
+    cdef sparse_column column
+    cdef sparse_page page
+    cdef uint8_t *out
+    _lay_out(&column, values, width, offset, rows, buffers)
     with nogil:
         out = <uint8_t *>malloc(sparse_room(&column))
         if out is not NULL:
@@ -138,3 +144,18 @@ def sparse(int values, int width, int64_t offset, int64_t rows, list buffers not
         return body, page.present, _statistic(&column, page.lowest), _statistic(&column, page.highest)
     finally:
         free(out)
+
+
+def distinct(int values, int width, int64_t offset, int64_t rows, list buffers not None, int64_t wanted):
+    """Return how many different values there are among the first *wanted* that are not null, and how many those are.
+
+    *buffers* are those of a valid array that is not empty.
+    """
+    cdef sparse_column column
+    cdef int64_t found, different
+    _lay_out(&column, values, width, offset, rows, buffers)
+    with nogil:
+        different = sparse_distinct(&column, wanted, &found)
+    if different < 0:
+        raise MemoryError
+    return different, found

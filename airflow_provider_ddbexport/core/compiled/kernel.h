@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "hash.h"
+
 enum { MAX_NESTING = 32, MAX_DIGITS = 38 };
 
 /* DynamoDB's types, in the order in which Python is told their counts. */
@@ -79,39 +81,9 @@ void tape_free(tape *t);
 /* Names. */
 extern uint64_t hash_seed;
 
-static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static inline uint64_t word_at(const uint8_t *text) {
-    uint64_t word;
-    memcpy(&word, text, sizeof word);
-    return word;
-}
-
-static inline uint32_t half_word_at(const uint8_t *text) {
-    uint32_t word;
-    memcpy(&word, text, sizeof word);
-    return word;
-}
-
-/* Of less than eight bytes. */
-static inline uint64_t short_word_at(const uint8_t *text, size_t size) {
-    if (size >= 4) return (uint64_t)half_word_at(text) << 32 | half_word_at(text + size - 4);
-    if (size == 0) return 0;
-    return (uint64_t)text[0] << 16 | (uint64_t)text[size / 2] << 8 | text[size - 1];
-}
-
 /* Seeded, so that nobody can choose names that collide. Nothing that is written depends on it. */
 static inline uint32_t hash_of(const uint8_t *text, size_t size) {
-    uint64_t hash = hash_seed ^ size;
-    if (size < 8) {
-        hash = hash_mix(hash ^ short_word_at(text, size), 0xD6E8FEB86659FD93u);
-    } else {
-        for (size_t i = 0; i + 8 < size; i += 8) hash = hash_mix(hash ^ word_at(text + i), 0x9E3779B97F4A7C15u);
-        hash = hash_mix(hash ^ word_at(text + size - 8), 0xD6E8FEB86659FD93u);
-    }
+    uint64_t hash = hash_bytes(hash_seed, text, size);
     return (uint32_t)(hash ^ hash >> 32);
 }
 

@@ -1,20 +1,24 @@
-/* Writing a column that is mostly null as a data page of Parquet, at the cost of the values it has.
+/* Writing a column that is mostly null as a data page of Parquet, at the cost of the values it has; and counting values.
  *
  * The page is: the size of the definition levels; the levels, one bit for each row as one packed run, which is what
  * Arrow's validity is; then the values of those rows that have one. Both sides are little-endian.
  */
 #include "sparse.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "hash.h"
 
 static size_t level_bytes(int64_t rows) { return (size_t)(rows + 7) / 8; }
 
 /* Validity of up to 64 rows from `row` on, the first in the lowest bit; rows behind the last are null. */
 static uint64_t validity_at(const sparse_column *column, int64_t row) {
     int64_t first = column->offset + row, left = column->rows - row;
+    int64_t count = left < 64 ? left : 64;
+    if (column->validity == NULL) return count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1;
     const uint8_t *at = column->validity + first / 8;
     int shift = (int)(first % 8);
-    int64_t count = left < 64 ? left : 64;
     size_t bytes = (size_t)(shift + count + 7) / 8;
     uint64_t low = 0;
     memcpy(&low, at, bytes < 8 ? bytes : 8);
@@ -137,4 +141,33 @@ const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_
     *size = column->values == SPARSE_BITS ? 1 : (size_t)(write_value(column, row, 0, scratch) - scratch);
     if (column->values == SPARSE_BITS) scratch[0] = (uint8_t)bit_at(column, row);
     return scratch;
+}
+
+static uint64_t hash_at(const sparse_column *column, int64_t row) {
+    uint8_t scratch[16];
+    size_t size;
+    const uint8_t *value = sparse_statistic(column, row, scratch, &size);
+    uint64_t hash = hash_bytes(0, value, size);
+    return hash ? hash : 1; /* 0 is a free slot */
+}
+
+int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *found) {
+    if (wanted > column->rows) wanted = column->rows;
+    size_t room = 64;
+    while (room < 2 * (size_t)wanted) room *= 2;
+    uint64_t *slots = calloc(room, sizeof *slots);
+    if (slots == NULL) return -1;
+    int64_t distinct = 0;
+    *found = 0;
+    for (int64_t row = 0; row < column->rows && *found < wanted; row += 64) {
+        for (uint64_t valid = validity_at(column, row); valid && *found < wanted; valid &= valid - 1, (*found)++) {
+            uint64_t hash = hash_at(column, row + __builtin_ctzll(valid));
+            size_t slot = hash & (room - 1);
+            while (slots[slot] && slots[slot] != hash) slot = (slot + 1) & (room - 1);
+            distinct += slots[slot] == 0;
+            slots[slot] = hash;
+        }
+    }
+    free(slots);
+    return distinct;
 }

@@ -1,4 +1,4 @@
-/* A data page of Parquet for a column that is mostly null. */
+/* Columns as Parquet has their values: a data page for one that is mostly null, and whether values repeat. */
 #ifndef DDBEXPORT_SPARSE_H
 #define DDBEXPORT_SPARSE_H
 
@@ -10,7 +10,7 @@ enum sparse_values { SPARSE_BITS, SPARSE_INTEGERS, SPARSE_DOUBLES, SPARSE_DECIMA
 /* An Arrow array of one level. */
 typedef struct {
     enum sparse_values values;
-    const uint8_t *validity; /* a bit for each row, of which the first is number `offset` */
+    const uint8_t *validity; /* a bit for each row, of which the first is number `offset`; NULL where none is null */
     int64_t offset, rows;
     const uint8_t *fixed;   /* of fixed width, 8 or 16 bytes, or bits; of byte arrays their int32 offsets */
     const uint8_t *bytes;   /* of byte arrays */
@@ -28,6 +28,10 @@ size_t sparse_room(const sparse_column *column);
 
 /* Writes the page of `column` to `out`, which has room for it. */
 void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page);
+
+/* Returns how many different values there are among the first `wanted` that are there, and how many those are in
+ * `*found`; -1 when there is no memory. Values with equal hashes of 64 bits count as equal. */
+int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *found);
 
 /* The value of `row` as statistics have it: in place, or in `scratch`. */
 const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t scratch[16], size_t *size);

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, row_groups
-from airflow_provider_ddbexport.core.snapshot.parquet_sparse import COMPRESSION_LEVEL, sparse_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_sparse import COMPRESSION_LEVEL, distinct_values, sparse_chunk
 
 _SAMPLE = 1 << 15
 """Values of a leaf that are looked at to choose its encoding."""
@@ -115,6 +114,5 @@ def _repeats(leaf: pa.Array) -> bool | None:
     if present < _FEW:
         return None
     # Of a table's hundreds of columns that are mostly null not more is looked at than they have in a few rows.
-    wanted = _SAMPLE if 2 * present > len(leaf) else 5 * _FEW
-    sample = leaf[: wanted * len(leaf) // present].drop_null()
-    return bool(pc.count_distinct(sample).as_py() < 0.75 * len(sample))
+    distinct, found = distinct_values(leaf, _SAMPLE if 2 * present > len(leaf) else 5 * _FEW)
+    return distinct < 0.75 * found

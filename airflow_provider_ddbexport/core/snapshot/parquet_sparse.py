@@ -97,6 +97,20 @@ def sparse_chunk(name: str, array: pa.Array) -> SparseChunk | None:
     )
 
 
+def distinct_values(leaf: pa.Array, wanted: int) -> tuple[int, int]:
+    """Return how many different values there are among the first *wanted* of *leaf* that are not null, and of how many.
+
+    pyarrow copies the values it counts, which takes as long for long texts as to write them.
+    """
+    kernel = _kernel()
+    values, width = _stored(leaf.type)
+    if kernel is None or values is None or not len(leaf):
+        sample = leaf.drop_null()[:wanted]
+        return pc.count_distinct(sample).as_py(), len(sample)
+    found: tuple[int, int] = kernel.distinct(values, width, leaf.offset, len(leaf), leaf.buffers(), wanted)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class SparseChunk:
     """The values of a column of one level in one row group, as one page.
@@ -145,6 +159,7 @@ def _beginning(column: str, parquet_type: int) -> bytes:
     return write_struct({2: (I64, 0), 3: (STRUCT, meta)})[:-2]
 
 
+@cache
 def _stored(arrow: pa.DataType) -> tuple[int | None, int]:
     """Return how values of *arrow* are stored, None for nested ones, and of a decimal the bytes."""
     if pa.types.is_decimal128(arrow):

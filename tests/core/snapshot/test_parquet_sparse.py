@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_ddbexport.core.snapshot import parquet_sparse
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
-from airflow_provider_ddbexport.core.snapshot.parquet_sparse import SparseChunk, sparse_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_sparse import SparseChunk, distinct_values, sparse_chunk
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=9, min_value=-(10**28), max_value=10**28)
 VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
@@ -143,3 +144,25 @@ def test_bounds_of_many_bytes_are_left_out(tmp_path: Path, text: str) -> None:
         statistics = pq.read_metadata(tmp_path / "part").row_group(0).column(0).statistics
         assert statistics.null_count == others.count(None)
         assert statistics.has_min_max == (len(text) == 256)
+
+
+@st.composite
+def repeating_arrays(draw: st.DrawFn) -> pa.Array:
+    """Arrays of all types, with and without nulls, whose values come again, cut out of longer ones."""
+    arrow = draw(st.sampled_from(list(VALUES)))
+    some = draw(st.lists(VALUES[arrow], min_size=1, max_size=30))
+    values = draw(st.lists(st.sampled_from([*some, *draw(st.sampled_from([[], [None]]))]), max_size=200))
+    start = draw(st.integers(0, len(values)))
+    return pa.array(values, arrow)[start:]
+
+
+@given(repeating_arrays(), st.integers(0, 200))
+@settings(max_examples=100, deadline=None, database=None)
+def test_distinct_values_are_counted_with_the_compiled_part_as_without(array: pa.Array, wanted: int) -> None:
+    """Among as many as are wanted of those that are not null."""
+    sample = array.drop_null()[:wanted]
+    assert parquet_sparse._kernel() is not None
+    assert distinct_values(array, wanted) == (pc.count_distinct(sample).as_py(), len(sample))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet_sparse, "_kernel", lambda: None)
+        assert distinct_values(array, wanted) == (pc.count_distinct(sample).as_py(), len(sample))
