@@ -140,6 +140,25 @@ def test_a_waiting_page_ends_when_the_scan_does() -> None:
     assert time.now - begun <= 5.0
 
 
+def test_a_page_that_is_throttled_ends_when_the_scan_does() -> None:
+    """Within a second of the stop, however long the pause that throttling has led to."""
+    time, stop = FakeTime(), threading.Event()
+    paced = pacer(Source(time, THROTTLED), None, deadline_s=900.0, stop=stop)
+    stopped_at: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        time.now += seconds
+        if time.now > 30.0 and not stopped_at:
+            stop.set()
+            stopped_at.append(time.now)
+
+    object.__setattr__(paced._retries, "sleep", sleep)
+    with pytest.raises(ScanStoppedError):
+        paced.page(REQUEST, None)
+    assert stopped_at
+    assert time.now - stopped_at[0] <= 1.0
+
+
 def test_capacity_is_read_again_as_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     """Each minute; the new budget is kept from then on and told."""
     source = Source(FakeTime())
