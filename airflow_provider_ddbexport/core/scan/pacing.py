@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page, PageSource
 from airflow_provider_ddbexport.core.service import is_transient
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
-from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError, StorageError, ThrottledError
+from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, ThrottledError
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Pacer:
             before = self.budget.rate_rcu
         try:
             rate = self._read_rate()
-        except (ServiceError, StorageError) as error:
+        except DdbExportError as error:
             log.warning("The read budget stays as it is: %s", error)
             return
         if rate != before:

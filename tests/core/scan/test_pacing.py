@@ -194,6 +194,39 @@ def test_capacity_that_cannot_be_read_stays_as_it_was() -> None:
     assert paced.budget.rate_rcu == 100.0
 
 
+@pytest.mark.parametrize("asked", [{}, {"read_percent": 25}])
+def test_a_table_that_is_switched_to_on_demand_keeps_its_budget(
+    asked: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no capacity any more to take a percentage of: neither does the scan end nor is it let loose."""
+    table = PageTable(1)
+    on_demand = dict(table.table)
+    table.table |= PROVISIONED
+    source = Source(FakeTime())
+    paced = pacer(source, read_rate(table, "Reviews", **asked))
+    before = paced.budget.rate_rcu
+    paced.page(REQUEST, None)
+    table.table = on_demand
+    for _ in range(130):
+        paced.page(REQUEST, None)
+        source.time.now += 1.0
+    assert paced.budget.rate_rcu == before
+    assert "is on demand now" in caplog.text
+
+
+def test_an_index_that_is_gone_does_not_end_the_scan_for_its_budget() -> None:
+    """What cannot be read again stays as it was, whatever the reason; the pages themselves will tell."""
+    table = PageTable(1)
+    table.table |= PROVISIONED | {"LocalSecondaryIndexes": [{"IndexName": "l"}]}
+    source = Source(FakeTime())
+    paced = pacer(source, read_rate(table, "Reviews", "l"))
+    table.table = {**table.table, "LocalSecondaryIndexes": []}
+    for _ in range(70):
+        paced.page(REQUEST, None)
+        source.time.now += 1.0
+    assert paced.budget.rate_rcu == 200.0
+
+
 PROVISIONED = {"BillingModeSummary": {}, "ProvisionedThroughput": {"ReadCapacityUnits": 400}}
 
 
