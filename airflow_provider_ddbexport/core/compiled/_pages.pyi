@@ -1,5 +1,6 @@
 from typing import Any
 
+import pyarrow as pa
 from typing_extensions import Buffer
 
 FIXED: int
@@ -10,11 +11,21 @@ RUN_BITS: int
 
 _Half = tuple[bytes, int, int]
 
-class Splitter:
-    def split(
-        self, data: Buffer, entries: int, levels: tuple[int, int], values: int, width: int, gone: bytes, row: int
-    ) -> tuple[_Half, _Half, int]: ...
+class Sieve:
+    def __init__(self, values: int, most_bytes: int) -> None: ...
 
+class Splitter:
+    def __init__(self, max_rep: int, max_def: int, width: int) -> None: ...
+    def dictionary(self, data: bytes, count: int) -> None: ...
+    def split(
+        self, data: Buffer, entries: int, values: int, gone: bytes, row: int, kept: bool
+    ) -> tuple[_Half | None, _Half, int]: ...
+    def sift(
+        self, data: Buffer, entries: int, values: int, sieve: Sieve, add: bool, found: bytearray, row: int
+    ) -> int: ...
+
+def places(table: pa.BinaryArray, keys: pa.BinaryArray) -> bytearray: ...
+def values(keys: pa.BinaryArray, which: int, kind: int) -> tuple[int, bytearray, bytearray]: ...
 def sparse(
     values: int, width: int, offset: int, rows: int, buffers: list[Any]
 ) -> tuple[bytes, int, bytes | None, bytes | None]: ...

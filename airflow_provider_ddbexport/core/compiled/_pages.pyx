@@ -1,11 +1,17 @@
 # cython: language_level=3, binding=False
-"""The Cython face of pages.c and sparse.c."""
+"""The Cython face of pages.c, sorted_keys.c and sparse.c."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
+
+
+cdef extern from "sieve.h" nogil:
+    ctypedef struct sieve:
+        uint64_t *words
+        uint64_t last
 
 
 cdef extern from "pages.h" nogil:
@@ -17,6 +23,9 @@ cdef extern from "pages.h" nogil:
     enum page_values:
         pass
 
+    ctypedef struct page_dictionary:
+        pass
+
     ctypedef struct page:
         const uint8_t *at
         size_t size
@@ -24,6 +33,7 @@ cdef extern from "pages.h" nogil:
         int max_rep, max_def
         page_values values
         uint32_t width
+        const page_dictionary *dictionary
 
     ctypedef struct page_half:
         uint8_t *at
@@ -33,8 +43,21 @@ cdef extern from "pages.h" nogil:
     ctypedef struct page_room:
         page_half halves[2]
 
-    page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row)
+    page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row, int kept)
+    page_status page_sift(page_room *room, const page *p, sieve *s, int add, uint8_t *found, int64_t rows, int64_t *row)
+    page_status page_dictionary_init(page_dictionary *d, const uint8_t *at, size_t size, uint32_t count, uint32_t width)
+    void page_dictionary_free(page_dictionary *d)
     void page_room_free(page_room *room)
+
+
+cdef extern from "sorted_keys.h" nogil:
+    ctypedef struct binary_array:
+        const int32_t *offsets
+        const uint8_t *bytes
+        int64_t count
+
+    void places_in(const binary_array *table, const binary_array *keys, int32_t *places)
+    int64_t values_of(const binary_array *keys, int which, uint8_t type, int32_t *offsets, uint8_t *out)
 
 
 cdef extern from "sparse.h" nogil:
@@ -62,42 +85,145 @@ cdef extern from "sparse.h" nogil:
 FIXED, BYTE_ARRAYS, INDEXES, BITS, RUN_BITS = range(5)
 
 
-cdef class Splitter:
-    cdef page_room room
+cdef class _Bytes:
+    """Bytes that some object holds, until this is gone."""
 
-    def __cinit__(self):
+    cdef Py_buffer view
+
+    def __cinit__(self, data):
+        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
+
+    def __dealloc__(self):
+        PyBuffer_Release(&self.view)
+
+
+cdef _require(page_status status):
+    if status == PAGE_NO_MEMORY:
+        raise MemoryError
+    if status != PAGE_OK:
+        raise ValueError("malformed page")
+
+
+cdef class Sieve:
+    """Values; one that was not given may be taken for one of them, about one in a hundred."""
+
+    cdef sieve values
+
+    def __cinit__(self, int64_t values, int64_t most_bytes):
+        """Make room for *values*; with more than *most_bytes* are for, more are taken for one of them."""
+        cdef uint64_t words = 1
+        while words * 4 < <uint64_t>values and 16 * words <= <uint64_t>most_bytes:
+            words *= 2
+        self.values.last = words - 1
+        self.values.words = <uint64_t *>calloc(words, sizeof(uint64_t))
+        if self.values.words is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.values.words)
+
+
+cdef class Splitter:
+    """The pages of one column chunk, one after the other."""
+
+    cdef page_room room
+    cdef page like
+    cdef page_dictionary looked_up
+    cdef object dictionary_page
+
+    def __cinit__(self, int max_rep, int max_def, uint32_t width):
         memset(&self.room, 0, sizeof(self.room))
+        memset(&self.like, 0, sizeof(self.like))
+        memset(&self.looked_up, 0, sizeof(self.looked_up))
+        self.like.max_rep = max_rep
+        self.like.max_def = max_def
+        self.like.width = width
+        self.like.dictionary = &self.looked_up
 
     def __dealloc__(self):
         page_room_free(&self.room)
+        page_dictionary_free(&self.looked_up)
 
-    def split(self, data, uint32_t entries, levels, int values, uint32_t width, bytes gone not None, int64_t row):
-        cdef page p
-        cdef page_status status
+    def dictionary(self, bytes data not None, uint32_t count):
+        self.dictionary_page = data
+        _require(page_dictionary_init(&self.looked_up, data, len(data), count, self.like.width))
+
+    def split(self, data, uint32_t entries, int values, bytes gone not None, int64_t row, bint kept):
+        cdef _Bytes body = _Bytes(data)
         cdef const uint8_t *marks = gone
         cdef int64_t rows = len(gone)
-        cdef Py_buffer body
-        p.max_rep, p.max_def = levels
+        cdef page_status status
+        cdef page p = self._page(body, entries, values)
+        with nogil:
+            status = page_split(&self.room, &p, marks, rows, &row, kept)
+        _require(status)
+        return self._half(0) if kept else None, self._half(1), row
+
+    def sift(self, data, uint32_t entries, int values, Sieve sieve not None, bint add, bytearray found not None, int64_t row):
+        cdef _Bytes body = _Bytes(data)
+        cdef uint8_t *marks = found
+        cdef int64_t rows = len(found)
+        cdef page_status status
+        cdef page p = self._page(body, entries, values)
+        with nogil:
+            status = page_sift(&self.room, &p, &sieve.values, add, marks, rows, &row)
+        _require(status)
+        return row
+
+    cdef page _page(self, _Bytes body, uint32_t entries, int values):
+        cdef page p = self.like
+        p.at = <const uint8_t *>body.view.buf
+        p.size = <size_t>body.view.len
         p.entries = entries
         p.values = <page_values>values
-        p.width = width
-        PyObject_GetBuffer(data, &body, PyBUF_SIMPLE)
-        try:
-            p.at = <const uint8_t *>body.buf
-            p.size = <size_t>body.len
-            with nogil:
-                status = page_split(&self.room, &p, marks, rows, &row)
-        finally:
-            PyBuffer_Release(&body)
-        if status == PAGE_NO_MEMORY:
-            raise MemoryError
-        if status != PAGE_OK:
-            raise ValueError("malformed page")
-        return self._half(0), self._half(1), row
+        return p
 
     cdef _half(self, int which):
         cdef page_half *half = &self.room.halves[which]
         return PyBytes_FromStringAndSize(<const char *>half.at, <Py_ssize_t>half.size), half.entries, half.nulls
+
+
+cdef class _Keys:
+    """pyarrow's BinaryArray of keys."""
+
+    cdef _Bytes offsets, contents
+    cdef binary_array array
+
+    def __cinit__(self, keys):
+        cdef int64_t start = keys.offset, count = len(keys)
+        _, offsets, contents = keys.buffers()
+        self.offsets = _Bytes(offsets or bytes(4))
+        self.contents = _Bytes(contents or b"")
+        if 4 * (start + count + 1) > self.offsets.view.len:
+            raise ValueError("keys")
+        self.array.offsets = <const int32_t *>self.offsets.view.buf + start
+        self.array.bytes = <const uint8_t *>self.contents.view.buf
+        self.array.count = count
+        if self.array.offsets[count] > self.contents.view.len:
+            raise ValueError("keys")
+
+
+def places(table, keys):
+    cdef _Keys among = _Keys(table), wanted = _Keys(keys)
+    cdef bytearray found = bytearray(4 * wanted.array.count)
+    cdef int32_t *out = <int32_t *><char *>found
+    with nogil:
+        places_in(&among.array, &wanted.array, out)
+    return found
+
+
+def values(keys, int which, uint8_t kind):
+    cdef _Keys read = _Keys(keys)
+    cdef int64_t count = read.array.count
+    cdef bytearray offsets = bytearray(4 * (count + 1))
+    cdef bytearray contents = bytearray(read.array.offsets[count] - read.array.offsets[0])
+    cdef int32_t *starts = <int32_t *><char *>offsets
+    cdef uint8_t *out = <uint8_t *><char *>contents
+    with nogil:
+        count = values_of(&read.array, which, kind, starts, out)
+    if count < 0:
+        raise ValueError("keys")
+    return count, offsets, contents
 
 
 cdef _statistic(const sparse_column *column, int64_t row):

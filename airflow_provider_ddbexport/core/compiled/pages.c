@@ -130,123 +130,207 @@ static uint8_t *encode_levels(uint8_t *out, int most, const uint32_t *levels, si
     return end;
 }
 
-/* Picks the numbers whose mark is `wanted`. Few are marked, so what lies between them is copied at once. */
-static size_t pick(const uint32_t *numbers, const uint8_t *marks, uint8_t wanted, size_t count, uint32_t *picked) {
+/* Picks the numbers that are not marked. Few are, so what lies between them is copied at once. */
+static size_t pick_kept(const uint32_t *numbers, const uint8_t *marks, size_t count, uint32_t *picked) {
     size_t found = 0;
     for (size_t i = 0; i < count;) {
         const uint8_t *marked = memchr(marks + i, 1, count - i);
         size_t end = marked == NULL ? count : (size_t)(marked - marks);
-        if (!wanted) {
-            memcpy(picked + found, numbers + i, (end - i) * sizeof *numbers);
-            found += end - i;
-        } else if (end < count)
-            picked[found++] = numbers[end];
+        memcpy(picked + found, numbers + i, (end - i) * sizeof *numbers);
+        found += end - i;
         i = end + 1;
     }
     return found;
 }
 
+static size_t pick_gone(const uint32_t *numbers, const uint8_t *marks, size_t count, uint32_t *picked) {
+    size_t found = 0;
+    const uint8_t *end = marks + count, *at = marks;
+    while (at < end && (at = memchr(at, 1, (size_t)(end - at))) != NULL) picked[found++] = numbers[at++ - marks];
+    return found;
+}
+
+static size_t count_marks(const uint8_t *marks, size_t count) {
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) found += marks[i];
+    return found;
+}
+
+/* A page taken apart. */
 typedef struct {
-    uint32_t *rep, *def, *numbers, *picked;
-    uint8_t *entry_gone, *value_gone;
+    uint32_t *rep, *def, *numbers, *levels, *picked; /* the last two: of one half */
+    const uint8_t *entry_gone, *value_gone;
+    int all_present; /* then def is not filled in, and value_gone is entry_gone */
     const uint8_t *values_at;
     size_t values_size, values;
     int width; /* bits of PAGE_INDEXES and PAGE_RUN_BITS */
 } parts;
 
-static enum page_status read_page(const page *p, const uint8_t *gone, int64_t rows, int64_t *row, parts *t) {
-    input in = {p->at, p->at + p->size};
-    if (p->max_rep && !decode_levels(&in, p->max_rep, t->rep, p->entries)) return PAGE_MALFORMED;
-    if (p->max_def && !decode_levels(&in, p->max_def, t->def, p->entries)) return PAGE_MALFORMED;
-    if (!p->max_rep) {
-        if (*row < 0 || (int64_t)p->entries > rows - *row) return PAGE_MALFORMED;
-        memcpy(t->entry_gone, gone + *row, p->entries);
-        *row += p->entries;
-    } else {
-        for (uint32_t i = 0; i < p->entries; i++) {
-            *row += t->rep[i] == 0;
-            if (*row < 1 || *row > rows) return PAGE_MALFORMED;
-            t->entry_gone[i] = gone[*row - 1];
-        }
-    }
-    for (uint32_t i = 0; i < p->entries; i++) {
-        t->value_gone[t->values] = t->entry_gone[i];
-        t->values += !p->max_def || t->def[i] == (uint32_t)p->max_def;
-    }
-    if (p->values == PAGE_INDEXES) {
-        if (in.at == in.end) {
-            if (t->values) return PAGE_MALFORMED;
-        } else if ((t->width = *in.at++) > 32)
-            return PAGE_MALFORMED;
-        if (!decode_hybrid(&in, t->width, t->numbers, t->values)) return PAGE_MALFORMED;
-    } else if (p->values == PAGE_RUN_BITS) {
-        t->width = 1;
-        if (t->values && !decode_levels(&in, 1, t->numbers, t->values)) return PAGE_MALFORMED;
-    } else if (p->values == PAGE_BITS) {
-        if ((size_t)(in.end - in.at) < (t->values + 7) / 8) return PAGE_MALFORMED;
-        for (size_t i = 0; i < t->values; i++) t->numbers[i] = in.at[i / 8] >> i % 8 & 1;
-    }
-    t->values_at = in.at;
-    t->values_size = (size_t)(in.end - in.at);
+/* Whether `count` levels are one run of `most`, as they are where nothing is null; `*in` is behind them then. */
+static int is_one_run(input *in, int most, size_t count) {
+    if (in->end - in->at < 4) return 0;
+    size_t size = little_endian(in->at), shift = 0;
+    const uint8_t *at = in->at + 4, *end = at + size;
+    if ((size_t)(in->end - at) < size) return 0;
+    uint64_t header = 0;
+    do {
+        if (at == end || shift > 28) return 0;
+        header |= (uint64_t)(*at & 0x7F) << shift;
+        shift += 7;
+    } while (*at++ & 0x80);
+    if (header & 1 || header >> 1 < count || end - at != 1 || *at != most) return 0;
+    in->at = end;
+    return 1;
+}
+
+static enum page_status read_levels(const page *p, input *in, parts *t) {
+    if (p->max_rep && !decode_levels(in, p->max_rep, t->rep, p->entries)) return PAGE_MALFORMED;
+    t->all_present = !p->max_def || (p->entries && is_one_run(in, p->max_def, p->entries));
+    if (!t->all_present && !decode_levels(in, p->max_def, t->def, p->entries)) return PAGE_MALFORMED;
     return PAGE_OK;
 }
 
-/* Copies the values whose mark is `wanted`, run by run. */
-static uint8_t *copy_values(uint8_t *out, const page *p, const parts *t, uint8_t wanted) {
-    const uint8_t *at = t->values_at, *end = at + t->values_size, *run = NULL;
-    for (size_t i = 0; i < t->values; i++) {
-        size_t size = p->width, left = (size_t)(end - at);
-        if (p->values == PAGE_BYTE_ARRAYS) {
-            if (left < 4) return NULL;
-            size = 4 + (size_t)little_endian(at);
+static enum page_status mark_entries(const page *p, const uint8_t *gone, int64_t rows, int64_t *row, uint8_t *marks, parts *t) {
+    if (!p->max_rep) {
+        if (*row < 0 || (int64_t)p->entries > rows - *row) return PAGE_MALFORMED;
+        t->entry_gone = gone + *row;
+        *row += p->entries;
+    } else {
+        t->entry_gone = marks;
+        for (uint32_t i = 0; i < p->entries; i++) {
+            *row += t->rep[i] == 0;
+            if (*row < 1 || *row > rows) return PAGE_MALFORMED;
+            marks[i] = gone[*row - 1];
         }
-        if (left < size) return NULL;
-        if (t->value_gone[i] == wanted) {
-            if (run == NULL) run = at;
-        } else if (run != NULL) {
-            memcpy(out, run, (size_t)(at - run));
-            out += at - run;
-            run = NULL;
-        }
-        at += size;
+        marks += p->entries;
     }
-    if (run != NULL) {
-        memcpy(out, run, (size_t)(at - run));
-        out += at - run;
+    t->value_gone = t->entry_gone;
+    t->values = p->entries;
+    if (!t->all_present) {
+        t->value_gone = marks;
+        t->values = 0;
+        for (uint32_t i = 0; i < p->entries; i++) {
+            marks[t->values] = t->entry_gone[i];
+            t->values += t->def[i] == (uint32_t)p->max_def;
+        }
+    }
+    return PAGE_OK;
+}
+
+static enum page_status read_values(const page *p, input *in, parts *t) {
+    if (p->values == PAGE_INDEXES) {
+        if (in->at == in->end) {
+            if (t->values) return PAGE_MALFORMED;
+        } else if ((t->width = *in->at++) > 32)
+            return PAGE_MALFORMED;
+        if (!decode_hybrid(in, t->width, t->numbers, t->values)) return PAGE_MALFORMED;
+    } else if (p->values == PAGE_RUN_BITS) {
+        t->width = 1;
+        if (t->values && !decode_levels(in, 1, t->numbers, t->values)) return PAGE_MALFORMED;
+    } else if (p->values == PAGE_BITS) {
+        if ((size_t)(in->end - in->at) < (t->values + 7) / 8) return PAGE_MALFORMED;
+        for (size_t i = 0; i < t->values; i++) t->numbers[i] = in->at[i / 8] >> i % 8 & 1;
+    }
+    t->values_at = in->at;
+    t->values_size = (size_t)(in->end - in->at);
+    return PAGE_OK;
+}
+
+/* Copies the values that are marked as `wanted`, run by run. */
+static uint8_t *copy_values(uint8_t *out, const page *p, const parts *t, int wanted) {
+    const uint8_t *at = t->values_at, *end = at + t->values_size;
+    for (size_t i = 0; i < t->values;) {
+        const uint8_t *start = at, *marked = memchr(t->value_gone + i, !t->value_gone[i], t->values - i);
+        size_t next = marked == NULL ? t->values : (size_t)(marked - t->value_gone);
+        int here = t->value_gone[i];
+        if (p->values == PAGE_BYTE_ARRAYS) {
+            for (; i < next; i++) {
+                if (end - at < 4 || (size_t)(end - at - 4) < little_endian(at)) return NULL;
+                at += 4 + (size_t)little_endian(at);
+            }
+        } else {
+            if (p->width && (next - i) > (size_t)(end - at) / p->width) return NULL;
+            at += (next - i) * p->width;
+            i = next;
+        }
+        if (here == wanted) {
+            memcpy(out, start, (size_t)(at - start));
+            out += at - start;
+        }
     }
     return out;
 }
 
-static enum page_status write_half(const page *p, const parts *t, uint8_t wanted, page_half *half) {
-    size_t entries = 0, values = 0;
-    for (uint32_t i = 0; i < p->entries; i++) entries += t->entry_gone[i] == wanted;
-    for (size_t i = 0; i < t->values; i++) values += t->value_gone[i] == wanted;
+static int make_room(page_half *half, size_t room) {
+    if (room <= half->room) return 1;
+    free(half->at);
+    half->at = malloc(room);
+    half->room = half->at == NULL ? 0 : room;
+    return half->at != NULL;
+}
+
+static uint8_t *write_levels(uint8_t *out, const page *p, const parts *t, int wanted, size_t entries) {
+    size_t (*pick)(const uint32_t *, const uint8_t *, size_t, uint32_t *) = wanted ? pick_gone : pick_kept;
+    if (p->max_rep) out = encode_levels(out, p->max_rep, t->levels, pick(t->rep, t->entry_gone, p->entries, t->levels));
+    if (!p->max_def) return out;
+    if (!t->all_present)
+        return encode_levels(out, p->max_def, t->levels, pick(t->def, t->entry_gone, p->entries, t->levels));
+    uint8_t *start = out;
+    out += 4;
+    if (entries) {
+        out = write_header(out, (uint64_t)entries << 1);
+        *out++ = (uint8_t)p->max_def;
+    }
+    for (int i = 0; i < 4; i++) start[i] = (uint8_t)((size_t)(out - start - 4) >> 8 * i);
+    return out;
+}
+
+/* Adds up the bytes of `count` values of the dictionary; 0 where it has not all of them. */
+static int size_of(const page_dictionary *d, const uint32_t *picked, size_t count, size_t *size) {
+    for (size_t i = 0; i < count; i++) {
+        if (picked[i] >= d->count) return 0;
+        *size += d->starts[picked[i] + 1] - d->starts[picked[i]];
+    }
+    return 1;
+}
+
+static uint8_t *look_up(uint8_t *out, const page_dictionary *d, const uint32_t *picked, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        size_t size = d->starts[picked[i] + 1] - d->starts[picked[i]];
+        memcpy(out, d->at + d->starts[picked[i]], size);
+        out += size;
+    }
+    return out;
+}
+
+static enum page_status write_half(const page *p, const parts *t, int wanted, page_half *half) {
+    size_t gone_entries = count_marks(t->entry_gone, p->entries);
+    size_t gone_values = t->all_present ? gone_entries : count_marks(t->value_gone, t->values);
+    size_t entries = wanted ? gone_entries : p->entries - gone_entries;
+    size_t values = wanted ? gone_values : t->values - gone_values;
     half->entries = (uint32_t)entries;
     half->nulls = (uint32_t)(entries - values);
-    size_t room = 16 + t->values_size + hybrid_room(entries, bits_of((uint32_t)p->max_rep)) +
+    if (p->values == PAGE_INDEXES || p->values == PAGE_BITS || p->values == PAGE_RUN_BITS)
+        (wanted ? pick_gone : pick_kept)(t->numbers, t->value_gone, t->values, t->picked);
+    size_t looked_up = 0;
+    if (p->values == PAGE_INDEXES && wanted && !size_of(p->dictionary, t->picked, values, &looked_up)) return PAGE_MALFORMED;
+    size_t room = 16 + t->values_size + looked_up + hybrid_room(entries, bits_of((uint32_t)p->max_rep)) +
                   hybrid_room(entries, bits_of((uint32_t)p->max_def)) + hybrid_room(values, t->width);
-    if (room > half->room) {
-        free(half->at);
-        half->room = 0;
-        half->at = malloc(room);
-        if (half->at == NULL) return PAGE_NO_MEMORY;
-        half->room = room;
-    }
-    uint8_t *out = half->at;
-    if (p->max_rep) out = encode_levels(out, p->max_rep, t->picked, pick(t->rep, t->entry_gone, wanted, p->entries, t->picked));
-    if (p->max_def) out = encode_levels(out, p->max_def, t->picked, pick(t->def, t->entry_gone, wanted, p->entries, t->picked));
+    if (!make_room(half, room)) return PAGE_NO_MEMORY;
+    uint8_t *out = write_levels(half->at, p, t, wanted, entries);
     switch (p->values) {
     case PAGE_INDEXES:
+        if (wanted) {
+            out = look_up(out, p->dictionary, t->picked, values);
+            break;
+        }
         *out++ = (uint8_t)t->width;
-        pick(t->numbers, t->value_gone, wanted, t->values, t->picked);
         out = encode_hybrid(out, t->width, t->picked, values);
         break;
     case PAGE_RUN_BITS:
-        pick(t->numbers, t->value_gone, wanted, t->values, t->picked);
         out = encode_levels(out, 1, t->picked, values);
         break;
     case PAGE_BITS:
-        pick(t->numbers, t->value_gone, wanted, t->values, t->picked);
         memset(out, 0, (values + 7) / 8);
         for (size_t i = 0; i < values; i++) out[i / 8] |= (uint8_t)(t->picked[i] << i % 8);
         out += (values + 7) / 8;
@@ -259,24 +343,98 @@ static enum page_status write_half(const page *p, const parts *t, uint8_t wanted
     return PAGE_OK;
 }
 
-enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row) {
-    /* One more than entries, because marks are written one beyond the last value. */
-    size_t count = (size_t)p->entries + 1;
+static int make_numbers(page_room *room, size_t count, parts *t) {
     if (count > room->entries) {
         free(room->numbers);
         free(room->marks);
-        room->numbers = malloc(4 * count * sizeof *room->numbers);
+        room->numbers = malloc(5 * count * sizeof *room->numbers);
         room->marks = malloc(2 * count);
         room->entries = room->numbers != NULL && room->marks != NULL ? count : 0;
-        if (!room->entries) return PAGE_NO_MEMORY;
+        if (!room->entries) return 0;
     }
-    uint32_t *numbers = room->numbers;
-    uint8_t *marks = room->marks;
-    parts t = {numbers, numbers + count, numbers + 2 * count, numbers + 3 * count, marks, marks + count, NULL, 0, 0, 0};
-    enum page_status status = read_page(p, gone, rows, row, &t);
-    for (uint8_t wanted = 0; wanted < 2 && status == PAGE_OK; wanted++)
-        status = write_half(p, &t, wanted, &room->halves[wanted]);
-    return status;
+    memset(t, 0, sizeof *t);
+    t->rep = room->numbers;
+    t->def = t->rep + count;
+    t->numbers = t->def + count;
+    t->levels = t->numbers + count;
+    t->picked = t->levels + count;
+    return 1;
+}
+
+static enum page_status read_page(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row, parts *t) {
+    /* One more than entries, because marks are written one beyond the last value. */
+    if (!make_numbers(room, (size_t)p->entries + 1, t)) return PAGE_NO_MEMORY;
+    input in = {p->at, p->at + p->size};
+    enum page_status status = read_levels(p, &in, t);
+    if (status == PAGE_OK) status = mark_entries(p, gone, rows, row, room->marks, t);
+    return status == PAGE_OK ? read_values(p, &in, t) : status;
+}
+
+enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row, int kept) {
+    parts t;
+    enum page_status status = read_page(room, p, gone, rows, row, &t);
+    if (status == PAGE_OK && kept) status = write_half(p, &t, 0, &room->halves[0]);
+    return status == PAGE_OK ? write_half(p, &t, 1, &room->halves[1]) : status;
+}
+
+enum page_status page_dictionary_init(page_dictionary *d, const uint8_t *at, size_t size, uint32_t count, uint32_t width) {
+    page_dictionary_free(d);
+    if (count > size) return PAGE_MALFORMED;
+    d->starts = malloc(((size_t)count + 1) * sizeof *d->starts);
+    if (d->starts == NULL) return PAGE_NO_MEMORY;
+    size_t start = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t left = size - start, room = width;
+        d->starts[i] = start;
+        if (!width) {
+            if (left < 4) return PAGE_MALFORMED;
+            room = 4 + (size_t)little_endian(at + start);
+        }
+        if (left < room) return PAGE_MALFORMED;
+        start += room;
+    }
+    d->starts[count] = start;
+    d->at = at;
+    d->count = count;
+    return PAGE_OK;
+}
+
+void page_dictionary_free(page_dictionary *d) {
+    free(d->starts);
+    memset(d, 0, sizeof *d);
+}
+
+enum page_status page_sift(page_room *room, const page *p, sieve *s, int add, uint8_t *found, int64_t rows, int64_t *row) {
+    parts t;
+    if (p->max_rep || p->values == PAGE_BITS || p->values == PAGE_RUN_BITS) return PAGE_MALFORMED;
+    enum page_status status = read_page(room, p, found, rows, row, &t);
+    if (status != PAGE_OK) return status;
+    found += *row - p->entries;
+    const uint8_t *at = t.values_at, *end = at + t.values_size;
+    size_t value = 0;
+    for (uint32_t i = 0; i < p->entries; i++) {
+        if (!t.all_present && t.def[i] != (uint32_t)p->max_def) {
+            found[i] = 1;
+            continue;
+        }
+        if (p->values == PAGE_INDEXES) {
+            uint32_t index = t.numbers[value++];
+            if (index >= p->dictionary->count) return PAGE_MALFORMED;
+            at = p->dictionary->at + p->dictionary->starts[index];
+            end = p->dictionary->at + p->dictionary->starts[index + 1];
+        }
+        size_t size = p->width;
+        if (!size) {
+            if (end - at < 4) return PAGE_MALFORMED;
+            size = little_endian(at);
+            at += 4;
+        }
+        if ((size_t)(end - at) < size) return PAGE_MALFORMED;
+        if (add) sieve_add(s, at, size);
+        else found[i] = (uint8_t)sieve_has(s, at, size);
+        at += size;
+    }
+    return PAGE_OK;
 }
 
 void page_room_free(page_room *room) {

@@ -5,9 +5,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sieve.h"
+
 enum page_status { PAGE_OK = 0, PAGE_MALFORMED = 1, PAGE_NO_MEMORY = 2 };
 
 enum page_values { PAGE_FIXED, PAGE_BYTE_ARRAYS, PAGE_INDEXES, PAGE_BITS, PAGE_RUN_BITS };
+
+/* The values of a dictionary page, plain. Zeroes stand for none. */
+typedef struct {
+    const uint8_t *at;
+    size_t *starts; /* one more than values */
+    uint32_t count;
+} page_dictionary;
 
 typedef struct {
     const uint8_t *at; /* uncompressed, of version 1 */
@@ -15,7 +24,8 @@ typedef struct {
     uint32_t entries; /* num_values of its header */
     int max_rep, max_def;
     enum page_values values;
-    uint32_t width; /* bytes of each value of PAGE_FIXED */
+    uint32_t width; /* bytes of each value of PAGE_FIXED, and of each that PAGE_INDEXES stand for; 0 for byte arrays */
+    const page_dictionary *dictionary;
 } page;
 
 typedef struct {
@@ -33,8 +43,18 @@ typedef struct {
 } page_room;
 
 /* Splits a page by `gone`, a byte for each of `rows` rows of the row group; `*row` of them began before this page.
- * room->halves[0] becomes the page of the rows that stay and [1] that of those that are gone, until the next call. */
-enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row);
+ * room->halves[0] becomes the page of the rows that stay, if `kept`, and [1] that of those that are gone, until the next
+ * call. In [1] are values where the page has indexes. */
+enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row, int kept);
+
+/* Marks in `found`, a byte for each of `rows` rows, those of a page without lists that have a value which `s` has, or
+ * none; or, to `add`, gives `s` the values that are there. */
+enum page_status page_sift(page_room *room, const page *p, sieve *s, int add, uint8_t *found, int64_t rows, int64_t *row);
+
+/* Finds the `count` values at `at`, which has to stay; as page has it, no `width` is for byte arrays. */
+enum page_status page_dictionary_init(page_dictionary *d, const uint8_t *at, size_t size, uint32_t count, uint32_t width);
+
+void page_dictionary_free(page_dictionary *d);
 void page_room_free(page_room *room);
 
 #endif

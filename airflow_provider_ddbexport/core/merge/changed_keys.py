@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
-from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_contents
+from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_hashes
+from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled, leaf_of
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import row_groups
 
-_KEYS_AT_ONCE = 1 << 14
+_KEYS_AT_ONCE = 1 << 16
+
+_SAMPLE = 1 << 12
+"""Keys that are looked at to tell which attribute tells most of them apart."""
+
+_SIEVE_BYTES = 64 << 20
+"""Of memory for finding the rows that can have one of the keys; with more than 30 million, more rows are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,88 +42,159 @@ class Found:
     keys: pa.BinaryArray
 
 
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """What of the keys finds most of the rows that cannot have one of them, cheaply.
+
+    Attributes:
+        column: name of the column to look at.
+        type: of its values, as Parquet stores them; of another the sieve tells nothing.
+        width: of its values.
+        values: those that the keys have, the compiled part's.
+    """
+
+    column: str
+    type: int
+    width: int
+    values: Any
+
+
 class ChangedKeys:
     """The keys that increments changed. Safe to share between threads."""
 
-    def __init__(self, attributes: Sequence[str], tables: Iterable[pa.BinaryArray]) -> None:
-        """*tables* hold the keys, made of *attributes*, each of them in one table; they may lie in mapped files."""
-        self._attributes = tuple(attributes)
-        self._tables = [_Table(keys, self._attributes) for keys in tables]
+    def __init__(self, attributes: Sequence[str], tables: Sequence[pa.BinaryArray]) -> None:
+        """*tables* hold the keys, made of *attributes*, dealt by :func:`.key_hashes` and in order.
 
-    def columns(self, schema: Schema) -> list[str]:
-        """Return the names of the columns that :meth:`find` looks at in parts of *schema*."""
-        return [*(column.name for column in _key_columns(schema, self._attributes).values()), RESCUED_COLUMN]
-
-    def find(self, batch: pa.RecordBatch, schema: Schema, partition: Sequence[str | None] = ()) -> Found | None:
-        """Return the rows of *batch* whose keys were changed; None where there are none.
-
-        *batch* has the :meth:`columns` of *schema*, in which keys are looked up whether they fit their columns or were
-        rescued; *partition* are the values of its ``partition_by`` columns.
+        They may lie in mapped files, and are not copied into memory.
         """
-        columns = _key_columns(schema, self._attributes)
-        looked_at = batch.select(self.columns(schema))
-        mask: pa.BooleanArray | None = None
-        for table in self._tables:
-            candidates = table.candidates(looked_at, columns)
-            if not pc.any(candidates).as_py():
-                continue
-            keys = batch_keys(looked_at.filter(candidates), schema, self._attributes, partition)
-            hits = pc.is_in(keys, table.keys)
-            found = pc.replace_with_mask(candidates, candidates, hits)
-            mask = found if mask is None else pc.or_(mask, found)
-        if mask is None or not pc.any(mask).as_py():
-            return None
-        return Found(mask, batch_keys(looked_at.filter(mask), schema, self._attributes, partition))
-
-
-def _key_columns(schema: Schema, attributes: Sequence[str]) -> dict[str, Column]:
-    """Return those of the key's columns that are in the parts, by attribute."""
-    return {
-        column.attribute: column
-        for column in schema.columns
-        if column.attribute in attributes and column.kind in KEY_KINDS and column.name not in schema.partition_by
-    }
-
-
-class _Table:
-    """Keys that fit into memory, and what of them finds most of the rows that can have one, cheaply."""
-
-    def __init__(self, keys: pa.BinaryArray, attributes: Sequence[str]) -> None:
-        self.keys = keys
-        self._attributes = attributes
-        self._telling: dict[tuple[tuple[str, pa.DataType], ...], tuple[str, pa.Array]] = {}
+        self.attributes = tuple(attributes)
+        self._tables = tables
+        self._sieves: dict[tuple[pa.Field, ...], Sieve | None] = {}
         self._lock = threading.Lock()
 
-    def candidates(self, batch: pa.RecordBatch, columns: dict[str, Column]) -> pa.BooleanArray:
-        """Return a mask with all rows that can have one of the keys, by the attribute that tells most keys apart."""
-        if not columns:
-            return pa.repeat(pa.scalar(value=True), batch.num_rows)
-        types = tuple((column.name, batch.column(column.name).type) for column in columns.values())
+    def search(self, schema: Schema, partition: Sequence[str | None] = ()) -> Search:
+        """Return what looks for the keys in parts of *schema* whose ``partition_by`` columns have *partition*."""
+        columns = {
+            column.attribute: column
+            for column in schema.columns
+            if column.attribute in self.attributes
+            and column.kind in KEY_KINDS
+            and column.name not in schema.partition_by
+        }
+        return Search(self, schema, partition, columns)
+
+    def places(self, keys: pa.BinaryArray) -> list[tuple[int, pa.Int32Array, pa.Int32Array]]:
+        """Return in which tables *keys* are: a table's number, which of the keys, and their places in it."""
+        if len(self._tables) == 1:
+            dealt = {0: _numbers(len(keys))}
+        else:
+            numbers: dict[int, list[int]] = {}
+            for which, number in enumerate(key_hashes(keys)):
+                numbers.setdefault(number % len(self._tables), []).append(which)
+            dealt = {number: pa.array(some, pa.int32()) for number, some in sorted(numbers.items())}
+        found = []
+        for number, which in dealt.items():
+            places = _places(self._tables[number], keys.take(which))
+            hits = places.is_valid()
+            if hits.true_count:
+                found.append((number, which.filter(hits), places.filter(hits)))
+        return found
+
+    def sieve(self, columns: dict[str, Column], arrow: pa.Schema) -> Sieve | None:
+        """Return what tells rows of *arrow* apart by one of *columns*; None without the compiled part."""
+        kernel = compiled()
+        if kernel is None or not columns:
+            return None
+        fields = tuple(arrow.field(column.name) for column in columns.values())
         with self._lock:
-            if types not in self._telling:
-                self._telling[types] = self._find_telling(columns, dict(types))
-            name, looked_for = self._telling[types]
-        values = batch.column(name)
-        hits = pc.is_in(values, looked_for)
-        # A null may be a rescued value.
-        return pc.or_(hits, values.is_null()) if values.null_count else hits
+            if fields not in self._sieves:
+                self._sieves[fields] = self._new_sieve(kernel, columns, arrow)
+            return self._sieves[fields]
 
-    def _find_telling(self, columns: dict[str, Column], types: dict[str, pa.DataType]) -> tuple[str, pa.Array]:
-        """Return the name of that attribute's column, and its values in the keys; nothing else of them is kept."""
-        contents: dict[str, set[bytes]] = {attribute: set() for attribute in columns}
-        for start in range(0, len(self.keys), _KEYS_AT_ONCE):
-            for key in self.keys.slice(start, _KEYS_AT_ONCE).to_pylist():
-                for attribute, (kind, content) in zip(self._attributes, key_contents(key), strict=True):
-                    if attribute in columns and kind == columns[attribute].kind.value:
-                        contents[attribute].add(content)
-        telling = max(columns, key=lambda attribute: len(contents[attribute]))
+    def _new_sieve(self, kernel: ModuleType, columns: dict[str, Column], arrow: pa.Schema) -> Sieve | None:
+        largest = max(self._tables, key=len)
+        sample = largest.slice(0, _SAMPLE)
+        told = {
+            attribute: len(pc.unique(self._contents(kernel, sample, attribute, column.kind)))
+            for attribute, column in columns.items()
+        }
+        telling = max(told, key=lambda attribute: told[attribute])
         column = columns[telling]
-        return column.name, _array(sorted(contents[telling]), column.kind, types[column.name])
+        field = arrow.field(column.name)
+        values = kernel.Sieve(sum(map(len, self._tables)), _SIEVE_BYTES)
+        stored: tuple[int, int] | None = None
+        for table in self._tables:
+            for start in range(0, len(table), _KEYS_AT_ONCE):
+                contents = self._contents(kernel, table.slice(start, _KEYS_AT_ONCE), telling, column.kind)
+                held = _array(contents, column.kind, field.type)
+                if len(held):
+                    chunk = as_stored(kernel, held)
+                    chunk.sift(values, bytearray(len(held)), add=True)
+                    stored = chunk.type, chunk.width
+        return None if stored is None else Sieve(column.name, *stored, values)
+
+    def _contents(self, kernel: ModuleType, keys: pa.BinaryArray, attribute: str, kind: Kind) -> pa.BinaryArray:
+        """Return the values of *attribute* in those of *keys* that have it of *kind*."""
+        count, offsets, contents = kernel.values(keys, self.attributes.index(attribute), ord(kind.value))
+        return pa.BinaryArray.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(contents)])
 
 
-def _array(contents: list[bytes], kind: Kind, arrow: pa.DataType) -> pa.Array:
+class Search:
+    """A look for changed keys in parts of one schema and one partition.
+
+    Attributes:
+        columns: names of those that it looks at.
+        sieve: what finds rows that can have one of the keys; None where all can.
+    """
+
+    def __init__(
+        self, keys: ChangedKeys, schema: Schema, partition: Sequence[str | None], columns: dict[str, Column]
+    ) -> None:
+        self._keys = keys
+        self._schema = schema
+        self._partition = partition
+        self.columns = [*(column.name for column in columns.values()), RESCUED_COLUMN]
+        self.sieve = keys.sieve(columns, part_schema(schema))
+
+    def find(self, batch: pa.RecordBatch) -> Found | None:
+        """Return the rows of *batch* whose keys were changed; None where there are none.
+
+        *batch* has the :attr:`columns`, in which keys are looked up whether they fit their columns or were rescued.
+        """
+        # No key is empty.
+        keys = batch_keys(batch, self._schema, self._keys.attributes, self._partition).fill_null(b"")
+        found = self._keys.places(keys)
+        if not found:
+            return None
+        mask = pc.is_in(_numbers(len(keys)), pa.concat_arrays([which for _, which, _ in found]))
+        return Found(mask, keys.filter(mask))
+
+
+def _numbers(count: int) -> pa.Int32Array:
+    return pa.array(range(count), pa.int32())
+
+
+def _places(table: pa.BinaryArray, keys: pa.BinaryArray) -> pa.Int32Array:
+    """Return where each of *keys* is in *table*; null for those that are not."""
+    kernel = compiled()
+    if kernel is None:
+        return pc.index_in(keys, table)
+    places = pa.Int32Array.from_buffers(pa.int32(), len(keys), [None, pa.py_buffer(kernel.places(table, keys))])
+    return pc.if_else(pc.less(places, 0), pa.scalar(None, pa.int32()), places)
+
+
+def as_stored(kernel: ModuleType, values: pa.Array) -> OpenChunk:
+    """Return *values* as a part stores them."""
+    file = io.BytesIO()
+    rows = pa.table([values], ["value"])
+    pq.write_table(rows, file, row_group_size=len(values), compression="none", use_dictionary=False)
+    leaf = leaf_of(pq.ParquetFile(file).schema.column(0))
+    return OpenChunk(kernel, next(row_groups(file)).chunks[0], leaf)
+
+
+def _array(contents: pa.BinaryArray, kind: Kind, arrow: pa.DataType) -> pa.Array:
     """Return those of *contents* that a column of the type *arrow* holds."""
     if kind is not Kind.NUMBER:
-        return pa.array(contents, pa.binary()).cast(arrow)
-    fitting = [value for text in contents if (value := fit(arrow)(text.decode())) is not None]
+        return contents.cast(arrow)
+    fitting = [value for text in contents.to_pylist() if (value := fit(arrow)(text.decode())) is not None]
     return pa.array(fitting, pa.string()).cast(arrow) if pa.types.is_decimal(arrow) else pa.array(fitting, arrow)

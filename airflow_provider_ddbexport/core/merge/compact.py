@@ -20,7 +20,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,8 +46,9 @@ KEYS_PER_BUCKET = 500_000
 MAX_BUCKETS = 256
 """Files open at once."""
 
-KEY_TABLE = pa.schema([pa.field("key", pa.binary()), pa.field("was_there", pa.bool_())])
-"""Of the tables of changed keys: their :func:`.key_bytes`, and whether the base has them, null where nobody tells."""
+KEY_TABLE = pa.schema([pa.field("key", pa.binary()), pa.field("was_there", pa.bool_()), pa.field("before", pa.int64())])
+"""Of the tables of changed keys: their :func:`.key_bytes`; whether the base has them, null where nobody tells; where
+their item begins in the unzipped lines of items before the changes."""
 
 _HEADER = struct.Struct("<HHHqII")
 """Before each spilled change: length of its key, its window, flags, its time, lengths of the lines of both images."""
@@ -280,7 +281,9 @@ def _settle(path: Path, number: int, staging: ObjectStore, folder: Path) -> Buck
         key = f"keys-{number:05d}.arrow"
         local = folder / "keys.arrow"
         with pa.OSFile(str(local), "wb") as sink:
-            table = pa.record_batch([pa.array(ordered, pa.binary()), pa.array(was_there, pa.bool_())], KEY_TABLE)
+            sizes = [fates[key].old.stop - fates[key].old.start for key in ordered]
+            begins = [start if size else None for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False)]
+            table = pa.record_batch([ordered, was_there, begins], KEY_TABLE)
             with pa.ipc.new_file(sink, KEY_TABLE) as writer:
                 writer.write_batch(table)
         staging.write_file(key, local)

@@ -95,21 +95,14 @@ def check_part(plan: MergePlan, number: int, changes: StagedChanges, table_store
 def _without_changed(plan: MergePlan, base: Part, changes: StagedChanges, folder: Path) -> tuple[MergedPart, Path]:
     """Return what stays of *base*, still under its own name, and the file it is in."""
     schema, source = plan.base.schema, folder / "base"
-    split = split_part(
-        source,
-        lambda batch: changes.keys.find(batch, schema, base.partition),
-        changes.keys.columns(schema),
-        folder / "kept",
-        folder / "gone",
-    )
+    split = split_part(source, changes.keys.search(schema, base.partition), folder / "kept", folder / "gone")
     if split is None:
         return MergedPart(base, 0, 0), source
     gone = len(split.keys)
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
             f"{layout.shown(base.key)}: expected {base.rows} rows, found {split.rows + gone}; convert "
-            f"{plan.base.source.uri} again with replace (--replace)",
-            as_of=iso(plan.base.as_of),
+            f"{plan.base.source.uri} again with replace (--replace)"
         )
     there = 0
     if plan.tells_before:

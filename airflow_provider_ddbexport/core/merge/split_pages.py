@@ -1,20 +1,23 @@
 """The rows of a column chunk dealt to two chunks, those that stay and those that are gone, page by page.
 
-No value is decoded: a page is uncompressed, its levels and values are dealt as they are encoded, and compressed again.
-Dictionaries are copied as they are compressed, and so are pages that no row leaves. Numbers of fields are those of
-parquet.thrift.
+A page is uncompressed, and the levels and values that stay are compressed again as they are encoded; dictionaries are
+copied as they are compressed, and so are pages that no row leaves. The rows that are gone are few and soon read: they
+are neither compressed nor do they need a dictionary. Numbers of fields are those of parquet.thrift.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
@@ -26,28 +29,37 @@ from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     Struct,
     read_struct_at,
     write_struct,
+    write_varint,
 )
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 # Of a ColumnMetaData.
-_TYPE, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE = 1, 4, 5, 6, 7, 9, 11
+_TYPE, _ENCODINGS, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE = 1, 2, 4, 5, 6, 7, 9, 11
 _STATISTICS, _PAGE_COUNTS, _SIZES = 12, 13, 16
 _META = 3
 # Of a PageHeader.
-_PAGE_TYPE, _PAGE_UNCOMPRESSED, _PAGE_COMPRESSED, _DATA_HEADER = 1, 2, 3, 5
-# Of a DataPageHeader.
-_ENTRIES, _ENCODING, _PAGE_STATISTICS = 1, 2, 5
+_PAGE_TYPE, _PAGE_UNCOMPRESSED, _PAGE_COMPRESSED, _DATA_HEADER, _DICTIONARY_HEADER = 1, 2, 3, 5, 7
+# Of a DataPageHeader, and the first two of a DictionaryPageHeader.
+_ENTRIES, _ENCODING, _DEFINITIONS, _REPETITIONS, _PAGE_STATISTICS = 1, 2, 3, 4, 5
 # Of Statistics: those that are bounds at least when rows are gone.
 _NULLS, _DISTINCT, _MAX_IS_EXACT, _MIN_IS_EXACT = 3, 4, 7, 8
 
 _BEGIN = b"PAR1"
 _DATA_PAGE, _DICTIONARY = 0, 2
-_CODECS = {0: None, 1: "snappy", 6: "zstd", 7: "lz4_raw"}
+_UNCOMPRESSED_CODEC = 0
+_CODECS = {_UNCOMPRESSED_CODEC: None, 1: "snappy", 6: "zstd", 7: "lz4_raw"}
 _BOOLEAN, _BYTE_ARRAY = 0, 6
-_WIDTHS = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8}
+_WIDTHS = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8, _BYTE_ARRAY: 0}
 _PLAIN, _PLAIN_DICTIONARY, _RLE, _RLE_DICTIONARY = 0, 2, 3, 8
+_INDEXES = (_PLAIN_DICTIONARY, _RLE_DICTIONARY)
+
+# A page's header by hand: there are thousands. A byte has the step from the field before and the type.
+_NEXT_I32 = bytes([1 << 4 | I32])
+_HEADER = write_struct({_PAGE_TYPE: (I32, _DATA_PAGE)})[:-1]
+_NEXT_IS_DATA = bytes([2 << 4 | STRUCT])
+_LEVELS = 2 * (_NEXT_I32 + bytes([2 * _RLE])) + b"\0\0"
 
 
 class UnsplittableError(Exception):
@@ -61,6 +73,167 @@ class Leaf:
     max_rep: int
     max_def: int
     width: int
+
+
+def leaf_of(column: pq.ColumnSchema) -> Leaf:
+    """Return what a file's schema says of *column*."""
+    return Leaf(column.max_repetition_level, column.max_definition_level, column.length or 0)
+
+
+@cache
+def compiled() -> ModuleType | None:
+    """Return the compiled part; None where it was not built."""
+    try:
+        return importlib.import_module("airflow_provider_ddbexport.core.compiled._pages")
+    except ImportError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A data page: where it, its body and the next begin, its body's size, and what its header says."""
+
+    start: int
+    body: int
+    end: int
+    uncompressed: int
+    entries: int
+    encoding: int
+    nulls: int | None
+
+
+class OpenChunk:
+    """A column chunk of a row group, read, whose pages are uncompressed when they are needed.
+
+    Raises UnsplittableError, and ValueError or SnapshotDamagedError where the pages are damaged. Not for more threads
+    than one.
+    """
+
+    def __init__(self, kernel: ModuleType, chunk: Chunk, leaf: Leaf, *, keeps_pages: bool = False) -> None:
+        """With *keeps_pages* a page is uncompressed once, and takes its memory."""
+        self._meta: Struct = chunk.fields[_META][1]
+        codec = _CODECS.get(self._meta[_CODEC][1], "")
+        if not chunk.is_movable or codec == "":
+            raise UnsplittableError
+        self._chunk = chunk
+        self._leaf = leaf
+        self._kernel = kernel
+        self._codec = None if codec is None else pa.Codec(codec)
+        self._kept: dict[int, Buffer] | None = {} if keeps_pages else None
+        self._body = chunk.read()
+        self._dictionary: tuple[Struct, int, int] | None = None
+        self._pages = list(self._parsed())
+        self.type: int = self._meta[_TYPE][1]
+        """Of its values, as Parquet stores them."""
+        self.width = _WIDTHS.get(self.type, leaf.width)
+        """Bytes of each of them; 0 where they say it themselves."""
+        self._splitter = kernel.Splitter(leaf.max_rep, leaf.max_def, self.width)
+        self._knows_dictionary = False
+
+    def sift(self, sieve: Any, found: bytearray, *, add: bool = False) -> None:
+        """Mark in *found*, which has a byte for each row, those whose value *sieve* has or that have none.
+
+        To *add*, give *sieve* the values instead.
+        """
+        if self._leaf.max_rep or self.type == _BOOLEAN:
+            raise UnsplittableError
+        row = 0
+        for page in self._pages:
+            values = self._values(page)
+            row = self._splitter.sift(self._uncompressed(page), page.entries, values, sieve, add, found, row)
+
+    def split(self, gone: bytes) -> tuple[Chunk, Chunk]:
+        """Return the chunk of the rows that stay and the chunk of those that are *gone*, a byte for each row."""
+        kept, dropped = _Half(self._codec), _Half(None)
+        if self._dictionary is not None:
+            header, start, end = self._dictionary
+            kept.add_dictionary(header, self._body[start:end], header[_PAGE_UNCOMPRESSED][1])
+        self._split(gone, kept, dropped)
+        return kept.chunk(self._chunk), dropped.chunk(self._chunk)
+
+    def take(self, rows: bytes) -> Chunk:
+        """Return the chunk of *rows*, a byte for each that there is, alone."""
+        taken = _Half(None)
+        self._split(rows, None, taken)
+        return taken.chunk(self._chunk)
+
+    def _split(self, gone: bytes, kept: _Half | None, dropped: _Half) -> None:
+        row = 0
+        for page in self._pages:
+            if page.nulls is not None and gone.find(1, row, row + page.entries) < 0:
+                row += page.entries
+                if kept is not None:
+                    whole = self._body[page.start : page.end]
+                    kept.add_whole(
+                        page.encoding, (whole,), page.body - page.start + page.uncompressed, page.entries, page.nulls
+                    )
+                continue
+            stays, goes, row = self._splitter.split(
+                self._uncompressed(page), page.entries, self._values(page), gone, row, kept is not None
+            )
+            if kept is not None:
+                kept.add_page(page.encoding, *stays)
+            dropped.add_page(_PLAIN if page.encoding in _INDEXES else page.encoding, *goes)
+
+    def _parsed(self) -> Iterator[_Page]:
+        at = entries = 0
+        while entries < self._meta[_VALUES][1]:
+            header, start = read_struct_at(self._body, at)
+            end = start + header[_PAGE_COMPRESSED][1]
+            if header[_PAGE_TYPE][1] == _DICTIONARY:
+                self._dictionary = header, start, end
+            elif header[_PAGE_TYPE][1] == _DATA_PAGE:
+                data: Struct = header[_DATA_HEADER][1]
+                if data[_DEFINITIONS][1] != _RLE or data[_REPETITIONS][1] != _RLE:
+                    raise UnsplittableError
+                count = data[_ENTRIES][1]
+                nulls = _known_nulls(data, self._leaf)
+                yield _Page(at, start, end, header[_PAGE_UNCOMPRESSED][1], count, data[_ENCODING][1], nulls)
+                entries += count
+            else:
+                raise UnsplittableError
+            at = end
+
+    def _uncompressed(self, page: _Page) -> Buffer:
+        found = None if self._kept is None else self._kept.get(page.start)
+        if found is None:
+            found = self._unpacked(page.body, page.end, page.uncompressed)
+            if self._kept is not None:
+                self._kept[page.start] = found
+        return found
+
+    def _unpacked(self, start: int, end: int, size: int) -> Buffer:
+        packed = memoryview(self._body)[start:end]
+        unpacked: Buffer = packed if self._codec is None else self._codec.decompress(packed, size)
+        return unpacked
+
+    def _values(self, page: _Page) -> int:
+        """Return how the values of *page* are stored, as the compiled part numbers it."""
+        kernel = self._kernel
+        if page.encoding in _INDEXES:
+            self._read_dictionary()
+            indexes: int = kernel.INDEXES
+            return indexes
+        if self.type == _BOOLEAN and page.encoding in (_PLAIN, _RLE):
+            bits: int = kernel.BITS if page.encoding == _PLAIN else kernel.RUN_BITS
+            return bits
+        if page.encoding != _PLAIN or self.type == _BOOLEAN or not (self.width or self.type == _BYTE_ARRAY):
+            raise UnsplittableError
+        plain: int = kernel.FIXED if self.width else kernel.BYTE_ARRAYS
+        return plain
+
+    def _read_dictionary(self) -> None:
+        if self._knows_dictionary:
+            return
+        if self._dictionary is None:
+            raise ValueError("malformed chunk")
+        header, start, end = self._dictionary
+        about: Struct = header[_DICTIONARY_HEADER][1]
+        if about[_ENCODING][1] not in (_PLAIN, _PLAIN_DICTIONARY):
+            raise UnsplittableError
+        page = self._unpacked(start, end, header[_PAGE_UNCOMPRESSED][1])
+        self._splitter.dictionary(bytes(page), about[_ENTRIES][1])
+        self._knows_dictionary = True
 
 
 class _Half:
@@ -77,26 +250,27 @@ class _Half:
         self._pages: Counter[tuple[int, int]] = Counter()
 
     def add_dictionary(self, header: Struct, page: bytes, uncompressed: int) -> None:
+        """Append a dictionary as it is compressed."""
         self._dictionary = self._file.tell()
-        encoding = header[7][1][2][1]
-        self._append(_DICTIONARY, encoding, (page,), uncompressed)
+        written = write_struct(header)
+        encoding = header[_DICTIONARY_HEADER][1][_ENCODING][1]
+        self._append(_DICTIONARY, encoding, (written, page), len(written) + uncompressed)
 
-    def add_page(self, header: Struct, body: bytes, entries: int, nulls: int) -> None:
-        """Compress and append a data page of *entries* like the one with *header*."""
+    def add_page(self, encoding: int, body: bytes, entries: int, nulls: int) -> None:
+        """Compress and append a data page, unless it has no *entries*."""
         if not entries:
             return
         compressed = body if self._codec is None else self._codec.compress(body)
-        data = {**header[_DATA_HEADER][1], _ENTRIES: (I32, entries)}
-        data.pop(_PAGE_STATISTICS, None)
-        written = write_struct(
-            {
-                _PAGE_TYPE: (I32, _DATA_PAGE),
-                _PAGE_UNCOMPRESSED: (I32, len(body)),
-                _PAGE_COMPRESSED: (I32, len(compressed)),
-                _DATA_HEADER: (STRUCT, data),
-            }
-        )
-        self.add_whole(data[_ENCODING][1], (written, compressed), len(written) + len(body), entries, nulls)
+        header = bytearray(_HEADER)
+        for number in (len(body), len(compressed)):
+            header += _NEXT_I32
+            write_varint(header, 2 * number)
+        header += _NEXT_IS_DATA
+        for number in (entries, encoding):
+            header += _NEXT_I32
+            write_varint(header, 2 * number)
+        header += _LEVELS
+        self.add_whole(encoding, (header, compressed), len(header) + len(body), entries, nulls)
 
     def add_whole(self, encoding: int, pieces: Iterable[Buffer], uncompressed: int, entries: int, nulls: int) -> None:
         """Append a data page with its header as it is, given in *pieces*."""
@@ -121,6 +295,8 @@ class _Half:
             _COMPRESSED: (I64, self._file.tell() - len(_BEGIN)),
             _DATA_PAGES: (I64, self._first_data),
         }
+        if self._codec is None:
+            meta[_CODEC] = I32, _UNCOMPRESSED_CODEC
         if _STATISTICS in meta:
             statistics = {k: v for k, v in meta[_STATISTICS][1].items() if k != _DISTINCT}
             statistics |= {_NULLS: (I64, self._nulls), _MAX_IS_EXACT: (FALSE, None), _MIN_IS_EXACT: (FALSE, None)}
@@ -129,52 +305,12 @@ class _Half:
             {1: (I32, kind), 2: (I32, encoding), 3: (I32, count)}
             for (kind, encoding), count in sorted(self._pages.items())
         ]
+        meta[_ENCODINGS] = LIST, (I32, sorted({_RLE, *(encoding for _, encoding in self._pages)}))
         meta[_PAGE_COUNTS] = LIST, (STRUCT, counts)
+        meta.pop(_DICTIONARY_PAGE, None)
         if self._dictionary >= 0:
             meta[_DICTIONARY_PAGE] = I64, self._dictionary
         return Chunk({**like.fields, _META: (STRUCT, meta)}, self._file)
-
-
-def split_chunk(kernel: ModuleType, chunk: Chunk, leaf: Leaf, gone: bytes) -> tuple[Chunk, Chunk]:
-    """Return the chunk of the rows that stay and the chunk of those that are *gone*, a byte for each row.
-
-    Neither may be all of them. Raises UnsplittableError, and ValueError where the pages are damaged.
-    """
-    meta: Struct = chunk.fields[_META][1]
-    name = _CODECS.get(meta[_CODEC][1], "")
-    if not chunk.is_movable or name == "":
-        raise UnsplittableError
-    codec = None if name is None else pa.Codec(name)
-    kept, dropped = _Half(codec), _Half(codec)
-    split = kernel.Splitter().split
-    body = chunk.read()
-    at = row = entries = 0
-    while entries < meta[_VALUES][1]:
-        header, start = read_struct_at(body, at)
-        end = start + header[_PAGE_COMPRESSED][1]
-        uncompressed = header[_PAGE_UNCOMPRESSED][1]
-        if header[_PAGE_TYPE][1] == _DICTIONARY:
-            for half in (kept, dropped):
-                half.add_dictionary(header, body[at:end], start - at + uncompressed)
-        elif header[_PAGE_TYPE][1] == _DATA_PAGE:
-            data: Struct = header[_DATA_HEADER][1]
-            count = data[_ENTRIES][1]
-            nulls = _known_nulls(data, leaf)
-            entries += count
-            if nulls is not None and gone.find(1, row, row + count) < 0:
-                kept.add_whole(data[_ENCODING][1], (body[at:end],), start - at + uncompressed, count, nulls)
-                at, row = end, row + count
-                continue
-            page = body[start:end] if codec is None else codec.decompress(body[start:end], uncompressed)
-            values, width = _values(kernel, meta[_TYPE][1], data[_ENCODING][1], leaf)
-            levels = leaf.max_rep, leaf.max_def
-            stay, go, row = split(page, count, levels, values, width, gone, row)
-            kept.add_page(header, *stay)
-            dropped.add_page(header, *go)
-        else:
-            raise UnsplittableError
-        at = end
-    return kept.chunk(chunk), dropped.chunk(chunk)
 
 
 def _known_nulls(data: Struct, leaf: Leaf) -> int | None:
@@ -186,13 +322,3 @@ def _known_nulls(data: Struct, leaf: Leaf) -> int | None:
     _, statistics = data.get(_PAGE_STATISTICS, (STRUCT, {}))
     nulls: int | None = statistics.get(_NULLS, (I64, None))[1]
     return nulls
-
-
-def _values(kernel: ModuleType, physical: int, encoding: int, leaf: Leaf) -> tuple[Any, int]:
-    if encoding in (_PLAIN_DICTIONARY, _RLE_DICTIONARY):
-        return kernel.INDEXES, 0
-    if physical == _BOOLEAN and encoding in (_PLAIN, _RLE):
-        return (kernel.BITS if encoding == _PLAIN else kernel.RUN_BITS), 0
-    if encoding != _PLAIN or physical == _BOOLEAN:
-        raise UnsplittableError
-    return (kernel.BYTE_ARRAYS, 0) if physical == _BYTE_ARRAY else (kernel.FIXED, _WIDTHS.get(physical, leaf.width))

@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-import importlib
 import io
-from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_provider_ddbexport.core.merge.changed_keys import Found
-from airflow_provider_ddbexport.core.merge.split_pages import Leaf, UnsplittableError, split_chunk
+from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve
+from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled, leaf_of
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import I64
 
-Find = Callable[[pa.RecordBatch], Found | None]
-
-_ROWS_AT_ONCE = 1 << 20
-"""Rows whose keys are looked up in one go: each look-up costs as much as a hundred thousand rows before it begins."""
-
-_BYTES_AT_ONCE = 64 << 20
-"""Of their keys and rescued values in the file, uncompressed: a row group more, at most."""
-
 _GROUP_ROWS = 3
 """num_rows of a RowGroup."""
+
+
+class Wanted(Protocol):
+    """What rows are looked for; see :class:`.Search`."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that :meth:`find` looks at."""
+
+    @property
+    def sieve(self) -> Sieve | None:
+        """What finds rows that :meth:`find` can find; None where it is to be asked for all."""
+
+    def find(self, batch: pa.RecordBatch) -> Found | None:
+        """Return those of the rows in *batch*; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,91 +50,141 @@ class Split:
     keys: pa.BinaryArray
 
 
-def split_part(source: Path, find: Find, columns: list[str], kept: Path, gone: Path) -> Split | None:
-    """Make *kept* a part of the rows of *source* that stay and *gone* one of those that *find* finds; order is kept.
+def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | None:
+    """Make *kept* a part of the rows of *source* that stay and *gone* one of those that are *wanted*; order is kept.
 
-    *find* is given *columns* of it. None where it finds nothing; then nothing is written. Row groups that lose nothing
-    are copied as bytes. At most one row group is in memory, and *columns* of a million rows, or of fewer large ones.
-    Raises pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole Parquet file.
+    None where there are none; then nothing is written. Row groups that lose nothing are copied as bytes. At most one
+    row group is in memory. Raises pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole
+    Parquet file.
     """
-    with pq.ParquetFile(source, pre_buffer=False) as parquet:
-        found = list(_found(parquet, find, columns))
-        keys = [one.keys for _, _, one in found]
-        if not keys:
+    with ExitStack() as files:
+        parquet = files.enter_context(pq.ParquetFile(source, pre_buffer=False))
+        splitter = _GroupSplitter(parquet, wanted)
+        halves: tuple[Assembly, ...] = ()
+        untouched: list[RowGroup] = []
+        keys: list[pa.BinaryArray] = []
+        for number, group in enumerate(row_groups(files.enter_context(source.open("rb")))):
+            found = splitter.split(number, group)
+            if found is None:
+                untouched.append(group)
+            elif not halves:
+                frame = _file_of(parquet.schema_arrow)
+                halves = tuple(Assembly(files.enter_context(path.open("wb")), frame) for path in (kept, gone))
+            if not halves:
+                continue
+            for same in untouched:
+                halves[0].add(same, same.chunks, same.sorted_by)
+            untouched.clear()
+            if found is not None:
+                keys.append(found.keys)
+                for half, rows in zip(halves, (found.stays, found.goes), strict=True):
+                    if rows is not None:
+                        half.add(rows, rows.chunks, group.sorted_by)
+        if not halves:
             return None
-        masks = {number: mask for numbers, rows, one in found for number, mask in _by_group(numbers, rows, one.mask)}
-        with source.open("rb") as old, kept.open("wb") as stays, gone.open("wb") as goes:
-            frame = _file_of(parquet.schema_arrow)
-            halves = Assembly(stays, frame), Assembly(goes, frame)
-            leaves = [_leaf(parquet.schema.column(number)) for number in range(len(parquet.schema))]
-            for number, group in enumerate(row_groups(old)):
-                mask = masks.get(number)
-                parts = (group, None) if mask is None else _split_group(parquet, number, group, leaves, mask)
-                for half, part in zip(halves, parts, strict=True):
-                    if part is not None:
-                        half.add(part, part.chunks, group.sorted_by)
-            for half in halves:
-                half.finish()
+        for half in halves:
+            half.finish()
         all_keys = pa.concat_arrays(keys)
         return Split(parquet.metadata.num_rows - len(all_keys), all_keys)
 
 
-def _found(parquet: pq.ParquetFile, find: Find, columns: list[str]) -> Iterator[tuple[list[int], list[int], Found]]:
-    """Yield row groups, how many rows each has, and what is found in them, where anything is."""
-    numbers: list[int] = []
-    rows: list[int] = []
-    size = 0
-    groups = parquet.metadata.num_row_groups
-    for number in range(groups):
-        numbers.append(number)
-        rows.append(parquet.metadata.row_group(number).num_rows)
-        size += _bytes_of(parquet.metadata.row_group(number), columns)
-        if sum(rows) >= _ROWS_AT_ONCE or size >= _BYTES_AT_ONCE or number == groups - 1:
-            table = parquet.read_row_groups(numbers, columns, use_threads=False)
-            (batch,) = table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)]
-            one = find(batch)
-            if one is not None:
-                yield numbers, rows, one
-            numbers, rows, size = [], [], 0
+@dataclass(frozen=True, slots=True)
+class _SplitGroup:
+    """A row group in two, and the keys of the rows that go."""
+
+    stays: RowGroup | None
+    goes: RowGroup
+    keys: pa.BinaryArray
 
 
-def _bytes_of(group: pq.RowGroupMetaData, columns: list[str]) -> int:
-    """Return the size of *columns* in *group*, uncompressed."""
-    leaves = map(group.column, range(group.num_columns))
-    return sum(leaf.total_uncompressed_size for leaf in leaves if leaf.path_in_schema.split(".")[0] in columns)
+class _GroupSplitter:
+    """Splits the row groups of one part."""
+
+    def __init__(self, parquet: pq.ParquetFile, wanted: Wanted) -> None:
+        self._parquet = parquet
+        self._wanted = wanted
+        self._leaves = [leaf_of(parquet.schema.column(number)) for number in range(len(parquet.schema))]
+        looked_at = [field for field in parquet.schema_arrow if field.name in wanted.columns]
+        self._frame = _file_of(pa.schema(looked_at))
+
+    def split(self, number: int, group: RowGroup) -> _SplitGroup | None:
+        """Return row group *number*, which is *group*, in two; None where it loses nothing."""
+        opened: dict[int, OpenChunk] = {}
+        try:
+            found = self._found(group, opened)
+        except UnsplittableError:
+            table = self._parquet.read_row_group(number, self._wanted.columns, use_threads=False)
+            found = self._wanted.find(_one_batch(table))
+        if found is None:
+            return None
+        mask, keys = found.mask, found.keys
+        gone = len(keys)
+        if gone == group.rows:
+            return _SplitGroup(None, group, keys)
+        try:
+            marks = _bytes_of(mask)
+            halves = [
+                (opened.pop(place, None) or self._open(group, place)).split(marks) for place in range(len(group.chunks))
+            ]
+        except UnsplittableError:
+            table = self._parquet.read_row_group(number, use_threads=False)
+            return _SplitGroup(_written(table.filter(pc.invert(mask))), _written(table.filter(mask)), keys)
+        stays = _group_of(group, group.rows - gone, [stay for stay, _ in halves])
+        return _SplitGroup(stays, _group_of(group, gone, [go for _, go in halves]), keys)
+
+    def _found(self, group: RowGroup, opened: dict[int, OpenChunk]) -> Found | None:
+        """Return which rows of *group* are wanted; the chunks that it takes are put into *opened*."""
+        sieve = self._wanted.sieve
+        if sieve is None:
+            raise UnsplittableError
+        looked_at = [place for place, chunk in enumerate(group.chunks) if chunk.column in self._wanted.columns]
+        (telling,) = (place for place in looked_at if group.chunks[place].path == (sieve.column,))
+        chunk = self._kept_open(group, telling, opened)
+        if (chunk.type, chunk.width) != (sieve.type, sieve.width):
+            raise UnsplittableError
+        marks = bytearray(group.rows)
+        chunk.sift(sieve.values, marks)
+        candidates = marks.count(1)
+        if not candidates:
+            return None
+        rows = bytes(marks)
+        chunks = [self._kept_open(group, place, opened).take(rows) for place in looked_at]
+        file = io.BytesIO()
+        assembly = Assembly(file, self._frame)
+        assembly.add(_group_of(group, candidates, chunks), chunks, ())
+        assembly.finish()
+        found = self._wanted.find(_one_batch(pq.ParquetFile(file).read(use_threads=False)))
+        if found is None:
+            return None
+        mask = pa.UInt8Array.from_buffers(pa.uint8(), group.rows, [None, pa.py_buffer(rows)]).cast(pa.bool_())
+        return Found(pc.replace_with_mask(mask, mask, found.mask), found.keys)
+
+    def _kept_open(self, group: RowGroup, place: int, opened: dict[int, OpenChunk]) -> OpenChunk:
+        if place not in opened:
+            opened[place] = self._open(group, place, keeps_pages=True)
+        return opened[place]
+
+    def _open(self, group: RowGroup, place: int, *, keeps_pages: bool = False) -> OpenChunk:
+        kernel = compiled()
+        if kernel is None:
+            raise UnsplittableError
+        return OpenChunk(kernel, group.chunks[place], self._leaves[place], keeps_pages=keeps_pages)
 
 
-def _by_group(numbers: list[int], rows: list[int], mask: pa.BooleanArray) -> Iterator[tuple[int, pa.BooleanArray]]:
-    start = 0
-    for number, count in zip(numbers, rows, strict=True):
-        here = mask.slice(start, count)
-        if here.true_count:
-            yield number, here
-        start += count
+def _group_of(group: RowGroup, rows: int, chunks: list[Chunk]) -> RowGroup:
+    return RowGroup({**group.fields, _GROUP_ROWS: (I64, rows)}, tuple(chunks))
 
 
-def _split_group(
-    parquet: pq.ParquetFile, number: int, group: RowGroup, leaves: list[Leaf], mask: pa.BooleanArray
-) -> tuple[RowGroup | None, RowGroup | None]:
-    gone = mask.true_count
-    if gone == group.rows:
-        return None, group
-    try:
-        chunks = _split_chunks(group, leaves, mask)
-    except UnsplittableError:
-        table = parquet.read_row_group(number, use_threads=False)
-        return _written(table.filter(pc.invert(mask))), _written(table.filter(mask))
-    kept, dropped = ({**group.fields, _GROUP_ROWS: (I64, rows)} for rows in (group.rows - gone, gone))
-    return RowGroup(kept, tuple(one for one, _ in chunks)), RowGroup(dropped, tuple(other for _, other in chunks))
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    (batch,) = table.combine_chunks().to_batches()
+    return batch
 
 
-def _split_chunks(group: RowGroup, leaves: list[Leaf], mask: pa.BooleanArray) -> list[tuple[Chunk, Chunk]]:
-    kernel = _kernel()
-    if kernel is None:
-        raise UnsplittableError
+def _bytes_of(mask: pa.BooleanArray) -> bytes:
+    """Return a byte for each row, 0 or 1."""
     marks = mask.cast(pa.uint8())
-    gone = marks.buffers()[1].slice(marks.offset, len(marks)).to_pybytes()
-    return [split_chunk(kernel, chunk, leaf, gone) for chunk, leaf in zip(group.chunks, leaves, strict=True)]
+    found: bytes = marks.buffers()[1].slice(marks.offset, len(marks)).to_pybytes()
+    return found
 
 
 def _written(table: pa.Table) -> RowGroup:
@@ -143,15 +198,3 @@ def _file_of(schema: pa.Schema, rows: pa.Table | None = None) -> io.BytesIO:
         if rows is not None:
             writer.write_table(rows, row_group_size=rows.num_rows)
     return file
-
-
-def _leaf(column: pq.ColumnSchema) -> Leaf:
-    return Leaf(column.max_repetition_level, column.max_definition_level, column.length or 0)
-
-
-@cache
-def _kernel() -> ModuleType | None:
-    try:
-        return importlib.import_module("airflow_provider_ddbexport.core.compiled._pages")
-    except ImportError:
-        return None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from array import array
-from collections.abc import Sequence
-from itertools import accumulate
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,34 +18,54 @@ from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.equality import is_same_item
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys
-from airflow_provider_ddbexport.core.merge.compact import Bucket, Compacted
+from airflow_provider_ddbexport.core.merge.compact import KEY_TABLE, Bucket, Compacted
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 
 _BATCH_ROWS = 1024
-"""An item has at most 400 KB; most have a thousandth of that."""
+
+_BATCH_BYTES = 8 << 20
+"""Of rows in memory, as long as they are about as large as the others of their row group: an item has up to 400 KB."""
 
 _NO_LIMIT = 1 << 40
 
+_PIECE_BYTES = 1 << 18
+
 
 class StagedChanges:
-    """Copies of what is staged in files in *folder*, with their keys mapped into memory. Threads may share it."""
+    """Copies of what is staged in files in *folder*, mapped into memory. Threads may share it."""
 
     def __init__(self, staging: ObjectStore, compacted: Compacted, folder: Path) -> None:
-        self._buckets = [_Bucket(staging, bucket, folder) for bucket in compacted.buckets if bucket.changed]
+        self._buckets = [_Bucket(staging, bucket, folder) for bucket in compacted.buckets]
         self.keys = ChangedKeys(compacted.key_attributes, [bucket.keys for bucket in self._buckets])
 
     def compare(self, gone: Path, keys: pa.BinaryArray, schema: Schema, partition: Sequence[str | None]) -> Comparison:
         """Compare the rows of *gone*, a part of *schema*, with what the increments say of their *keys*, in order."""
         comparison = Comparison()
-        # Once for all rows: each look-up goes through the whole bucket before it begins.
-        places = [bucket.places(keys) for bucket in self._buckets]
-        with pq.ParquetFile(gone, pre_buffer=False) as parquet:
-            start = 0
-            for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                for bucket, all_places in zip(self._buckets, places, strict=True):
-                    bucket.compare(batch, all_places.slice(start, batch.num_rows), schema, partition, comparison)
-                start += batch.num_rows
+        told = self._told(keys)
+        start = 0
+        for batch in _batches(gone):
+            here = told.slice(start, batch.num_rows)
+            start += batch.num_rows
+            was_there = here.column("was_there")
+            comparison.unlike += was_there.false_count
+            rows = pc.indices_nonzero(was_there.fill_null(False))
+            if not len(rows):
+                continue
+            comparison.there += len(rows)
+            places = here.select(["bucket", "before"]).take(rows).to_pydict()
+            lines = [self._buckets[bucket].line(start) for bucket, start in zip(*places.values(), strict=True)]
+            comparison.unlike += _unlike(batch.take(rows), lines, schema, partition)
         return comparison
+
+    def _told(self, keys: pa.BinaryArray) -> pa.RecordBatch:
+        """Return what the tables of keys say of each of *keys*, all of which they have, and in which table it is."""
+        found = []
+        for number, which, places in self.keys.places(keys):
+            told = self._buckets[number].table.select(["was_there", "before"]).take(places)
+            bucket = pa.repeat(pa.scalar(number, pa.int32()), len(which))
+            found.append(pa.table([which, bucket, *told.columns], ["which", "bucket", "was_there", "before"]))
+        (batch,) = pa.concat_tables(found).sort_by("which").combine_chunks().to_batches()
+        return batch
 
 
 class Comparison:
@@ -63,42 +82,39 @@ class Comparison:
 
 
 class _Bucket:
+    """What is staged of one bucket.
+
+    Attributes:
+        table: of its keys.
+    """
+
     def __init__(self, staging: ObjectStore, bucket: Bucket, folder: Path) -> None:
-        path = folder / bucket.keys
-        with path.open("wb") as file:
-            for chunk in staging.stream(bucket.keys):
-                file.write(chunk)
-        table = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-        self.keys: pa.BinaryArray = table.column("key")
-        self.was_there: pa.BooleanArray = table.column("was_there")
-        self._place = array("Q", accumulate(self.was_there.fill_null(False).cast(pa.uint8()).to_pylist(), initial=0))
-        self._lines, self._offsets = _unzipped(staging, bucket, folder)
+        self.table = _mapped_table(staging, bucket.keys, folder / bucket.keys) if bucket.changed else _NO_KEYS
+        self.keys: pa.BinaryArray = self.table.column("key")
+        self._lines = _unzipped(staging, bucket, folder)
 
-    def places(self, keys: pa.BinaryArray) -> pa.Int32Array:
-        """Return where each of *keys* is in this bucket; null for those that are not."""
-        return pc.index_in(keys, self.keys)
+    def line(self, start: int) -> bytes:
+        """Return the line of the item before the changes that begins at *start*."""
+        return self._lines[start : self._lines.find(b"\n", start) + 1]
 
-    def compare(
-        self,
-        batch: pa.RecordBatch,
-        places: pa.Int32Array,
-        schema: Schema,
-        partition: Sequence[str | None],
-        comparison: Comparison,
-    ) -> None:
-        """Add to *comparison* those rows of *batch* that have *places* in this bucket."""
-        was_there = self.was_there.take(places)
-        comparison.unlike += was_there.false_count
-        rows = pc.indices_nonzero(was_there.fill_null(False))
-        if not len(rows):
-            return
-        comparison.there += len(rows)
-        lines = [self._line(place) for place in places.take(rows).to_pylist()]
-        comparison.unlike += _unlike(batch.take(rows), lines, schema, partition)
 
-    def _line(self, place: int) -> bytes:
-        number = self._place[place]
-        return self._lines[self._offsets[number] : self._offsets[number + 1]]
+_NO_KEYS = pa.RecordBatch.from_pylist([], KEY_TABLE)
+
+
+def _mapped_table(staging: ObjectStore, key: str, path: Path) -> pa.RecordBatch:
+    with path.open("wb") as file:
+        for chunk in staging.stream(key):
+            file.write(chunk)
+    return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of the part at *path*, fewer at once where they are large."""
+    with pq.ParquetFile(path, pre_buffer=False) as parquet:
+        for number in range(parquet.num_row_groups):
+            group = parquet.metadata.row_group(number)
+            rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
+            yield from parquet.iter_batches(rows, row_groups=[number], use_threads=False)
 
 
 def _unlike(rows: pa.RecordBatch, lines: list[bytes], schema: Schema, partition: Sequence[str | None]) -> int:
@@ -116,20 +132,16 @@ def _unlike(rows: pa.RecordBatch, lines: list[bytes], schema: Schema, partition:
     return sum(not is_same_item(item, decode_line(line)) for item, line in zip(items, lines, strict=True))
 
 
-def _unzipped(staging: ObjectStore, bucket: Bucket, folder: Path) -> tuple[bytes | mmap.mmap, array[int]]:
-    """Return the lines before the changes, and where each begins."""
-    offsets = array("Q", [0])
+def _unzipped(staging: ObjectStore, bucket: Bucket, folder: Path) -> bytes | mmap.mmap:
+    """Return the lines of the items before the changes."""
     if bucket.before is None:
-        return b"", offsets
+        return b""
     zipped, path = folder / "before.json.gz", folder / bucket.before.key.removesuffix(".gz")
     with zipped.open("wb") as file:
         for chunk in staging.stream(bucket.before.key):
             file.write(chunk)
-    end = 0
     with igzip.IGzipFile(str(zipped), "rb") as lines, path.open("wb") as file:  # type: ignore[no-untyped-call]
-        for line in lines:
-            file.write(line)
-            end += len(line)
-            offsets.append(end)
+        shutil.copyfileobj(lines, file, _PIECE_BYTES)
+    zipped.unlink()
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), offsets
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.writer import data_file_name
-from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import Checkpoint, FileEntry, Journal, Position
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
@@ -89,7 +88,7 @@ class ShardScan:
         *,
         deliver: Deliver,
         meter: Meter,
-        stop: Ending,
+        stop: threading.Event,
         workers: int = WORKERS,
         limits: GroupLimits,
         clock: Callable[[], float],
@@ -125,7 +124,9 @@ class ShardScan:
                         self._meter.tell()
                 finally:
                     # An interrupt of this thread, too, stops the threads that scan.
-                    self._end()
+                    self._stop.set()
+                    with self._changed:
+                        self._changed.notify_all()
             failures = [error for future in futures if (error := future.exception()) is not None]
             for error in sorted(failures, key=lambda error: isinstance(error, ScanStoppedError)):
                 raise error
@@ -137,16 +138,8 @@ class ShardScan:
             while taken := self._take():
                 try:
                     self._read_group(taken, folder, zipper)
-                except BaseException:
-                    # Nobody may read on from before a checkpoint of which it is not known whether it is there.
-                    self._end()
-                    raise
-                self._give_back(taken)
-
-    def _end(self) -> None:
-        self._stop.set()
-        with self._changed:
-            self._changed.notify_all()
+                finally:
+                    self._give_back(taken)
 
     def _take(self) -> list[int]:
         """Return segments for one group; none when there are no more, or the scan is to end."""

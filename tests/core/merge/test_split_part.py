@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
@@ -25,9 +25,10 @@ from airflow_provider_ddbexport.core.columns import (
     resolve,
 )
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.keys import key_bytes
+from airflow_provider_ddbexport.core.keys import key_bytes, key_hashes
 from airflow_provider_ddbexport.core.merge import split_part as splitting
-from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, Found
+from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, Found, Sieve, as_stored
+from airflow_provider_ddbexport.core.merge.split_pages import compiled
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "columns"))
@@ -56,23 +57,36 @@ def rows_of(items: list[Item], options: ColumnOptions | None = None) -> tuple[Sc
     return schema, builder.finish()
 
 
-def those_at(gone: set[int]) -> Callable[[pa.RecordBatch], Found | None]:
-    """Return what finds the rows with these numbers in the column ``row``."""
+class Rows:
+    """Finds the rows with the numbers *gone* in the column ``row``; *more* may be taken for them at first sight."""
 
-    def find(batch: pa.RecordBatch) -> Found | None:
+    columns: ClassVar[list[str]] = ["row"]
+
+    def __init__(self, gone: set[int], more: set[int] | None = None) -> None:
+        self._gone = gone
+        kernel = compiled()
+        self.sieve = None
+        self.seen = 0
+        if kernel is not None and more is not None:
+            numbers = as_stored(kernel, pa.array([*gone, *more], pa.int64()))
+            values = kernel.Sieve(100, 1 << 20)
+            numbers.sift(values, bytearray(len(gone) + len(more)), add=True)
+            self.sieve = Sieve("row", numbers.type, numbers.width, values)
+
+    def find(self, batch: pa.RecordBatch) -> Found | None:
         numbers = batch.column("row").to_pylist()
-        if not gone & set(numbers):
+        self.seen += len(numbers)
+        if not self._gone & set(numbers):
             return None
-        keys = [b"%d" % number for number in numbers if number in gone]
-        return Found(pa.array([number in gone for number in numbers]), pa.array(keys, pa.binary()))
-
-    return find
+        keys = [b"%d" % number for number in numbers if number in self._gone]
+        return Found(pa.array([number in self._gone for number in numbers]), pa.array(keys, pa.binary()))
 
 
 def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, writer: dict[str, Any]) -> None:
     source, kept, dropped = folder / "source", folder / "kept", folder / "dropped"
     pq.write_table(table, source, row_group_size=rows_per_group, **{"compression": "zstd", **writer})
-    split = split_part(source, those_at(gone), ["row"], kept, dropped)
+    more = set(range(0, table.num_rows, 7)) if len(gone) % 2 else None
+    split = split_part(source, Rows(gone, more), kept, dropped)
     if not gone:
         assert split is None
         assert not kept.exists()
@@ -103,9 +117,9 @@ def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, wr
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways through a row group."""
     if request.param == "compiled":
-        assert splitting._kernel() is not None
+        assert compiled() is not None
     else:
-        monkeypatch.setattr(splitting, "_kernel", lambda: None)
+        monkeypatch.setattr(splitting, "compiled", lambda: None)
 
 
 @pytest.mark.usefixtures("way")
@@ -151,25 +165,6 @@ def test_the_compiled_way_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         check(tmp_path, table, {1, 5, 20}, 30, {})
 
 
-@pytest.mark.parametrize(("most", "calls"), [(1 << 30, 1), (1, 6)])
-def test_large_keys_are_looked_up_in_smaller_lots(
-    most: int, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What is in memory at once is bounded by its size, and not by its rows alone."""
-    monkeypatch.setattr(splitting, "_BYTES_AT_ONCE", most)
-    pq.write_table(pa.table({"row": pa.array(range(60), pa.int64())}), tmp_path / "source", row_group_size=10)
-    lots: list[int] = []
-
-    def find(batch: pa.RecordBatch) -> Found | None:
-        lots.append(batch.num_rows)
-        return those_at({5, 41})(batch)
-
-    split = split_part(tmp_path / "source", find, ["row"], tmp_path / "kept", tmp_path / "gone")
-    assert split is not None
-    assert split.keys.to_pylist() == [b"5", b"41"]
-    assert lots == [60 // calls] * calls
-
-
 def test_a_damaged_page_is_no_crash(tmp_path: Path) -> None:
     """Bytes that are not what the footer says end in an error or in rows, never beyond the page."""
     table = pa.table({"row": pa.array(range(500), pa.int64()), "s": [["a", str(n)] * (n % 3) for n in range(500)]})
@@ -185,7 +180,7 @@ def test_a_damaged_page_is_no_crash(tmp_path: Path) -> None:
             damaged[dice.randrange(4100, len(body) - 1500)] = dice.randrange(256)
         source.write_bytes(damaged)
         try:
-            split_part(source, those_at({3, 400}), ["row"], tmp_path / "kept", tmp_path / "gone")
+            split_part(source, Rows({3, 400}, {7}), tmp_path / "kept", tmp_path / "gone")
         except Exception:  # noqa: BLE001 - any error will do
             refused += 1
     assert refused > 20
@@ -211,13 +206,52 @@ def test_changed_keys_are_found_in_whatever_column(
     for item in items:
         observation.add(item)
     schema = resolve(observation, options)
-    wanted = [key for item in [*changed, *items[:1]] if (key := key_bytes(item, attributes)) is not None]
-    tables = [pa.array(sorted(set(wanted[start::2])), pa.binary()) for start in range(2)]
-    keys = ChangedKeys(attributes, [table for table in tables if len(table)])
+    wanted = {key for item in [*changed, *items[:1]] if (key := key_bytes(item, attributes)) is not None}
+    keys = ChangedKeys(attributes, dealt(wanted, 2))
     for item in items:
         builder = RowBuilder(schema)
         builder.add(item)
-        found = keys.find(builder.finish(), schema, partition_of(item, schema))
+        found = keys.search(schema, partition_of(item, schema)).find(builder.finish())
         key = key_bytes(item, attributes)
         assert (found is not None) == (key in wanted)
         assert found is None or (found.mask.to_pylist(), found.keys.to_pylist()) == ([True], [key])
+
+
+def dealt(keys: Iterable[bytes], tables: int) -> list[pa.BinaryArray]:
+    ordered = pa.array(sorted(keys), pa.binary())
+    numbers = [number % tables for number in key_hashes(ordered)]
+    return [ordered.filter(pa.array([number == table for number in numbers], pa.bool_())) for table in range(tables)]
+
+
+@pytest.mark.usefixtures("way")
+@some
+@given(
+    items=item_lists(),
+    changed=item_lists(),
+    options=st.builds(
+        ColumnOptions, numbers=st.sampled_from(["auto", "double", "string", "decimal(10,2)", "decimal(38,0)"])
+    ),
+    attributes=st.sampled_from([("User",), ("x",), ("User", "x"), ("x", "p/q")]),
+)
+def test_parts_lose_the_rows_of_changed_keys(
+    items: list[Item],
+    changed: list[Item],
+    options: ColumnOptions,
+    attributes: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """And no others, whatever the key is made of and however it is stored."""
+    folder = tmp_path_factory.mktemp("part")
+    items = [*items, {"x": {"N": "1"}, "User": {"S": "a"}}, {"x": {"N": "3.5"}, "User": {"S": "3.5"}}, *changed[:2]]
+    schema, batch = rows_of(items, options)
+    pq.write_table(pa.table(batch), folder / "source", row_group_size=3, compression="zstd")
+    wanted = {key for item in [*changed, *items[:1]] if (key := key_bytes(item, attributes)) is not None}
+    search = ChangedKeys(attributes, dealt(wanted, 2)).search(schema)
+    split = split_part(folder / "source", search, folder / "kept", folder / "gone")
+    hits = [key for item in items if (key := key_bytes(item, attributes)) in wanted]
+    assert (split is None) == (not hits)
+    if split is not None:
+        assert split.keys.to_pylist() == hits
+        mask = pa.array([key_bytes(item, attributes) in wanted for item in items])
+        assert pq.read_table(folder / "kept").equals(pa.table(batch.filter(pc.invert(mask))))
+        assert pq.read_table(folder / "gone").equals(pa.table(batch.filter(mask)))
