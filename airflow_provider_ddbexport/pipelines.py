@@ -21,6 +21,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
 
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
+from airflow_provider_ddbexport.core.export.model import OutputFormat
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
 from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
 from airflow_provider_ddbexport.operators.convert_shards import (
@@ -41,6 +42,7 @@ from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToP
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
 
+_JSON = OutputFormat.DYNAMODB_JSON.value
 AWS_ARGUMENTS = ("aws_conn_id", "region_name", "verify", "botocore_config")
 
 
@@ -217,8 +219,8 @@ def incremental_snapshot(
 
     ``chain`` looks at the newest snapshot before. Where increments can follow it, ``increment`` exports what was
     written since, however many runs ago that was, and ``merge`` merges it. Where not (the first run, the table was made
-    again, recovery was off for a while), ``wait``, ``export`` and ``convert`` begin a new chain with a full export.
-    ``crawl`` and ``check`` follow either. ``chain``'s XCom says why. Their times have to be 15 minutes apart at least.
+    again, recovery was off for a while, the run before could not merge), ``wait``, ``export`` and ``convert`` begin a
+    new chain with a full export. ``crawl`` and ``check`` follow either. ``chain``'s XCom says why.
     Runs should come one after the other (``max_active_runs=1``): side by side they export the same windows, each once,
     and merge more than a day. Repeating a run neither bills again nor publishes twice; one whose snapshot is published,
     but cannot be made again, is skipped behind ``chain``.
@@ -242,6 +244,10 @@ def incremental_snapshot(
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
+    if "filter_specification" in {**(export or {}), **(increment or {})}:
+        raise ValueError("filter_specification: increments are merged into a table's items, all of them; leave it out")
+    if (increment or {}).get("export_format", _JSON) != _JSON:
+        raise ValueError(f"increment: export_format: only {_JSON} can be merged; export may have another format")
     ids = f"{group_id}."
     source = {"table_name": table_name, "s3_bucket_name": bucket, "s3_prefix": prefix, **aws}
     to_lake = {"lake": lake, "table": table, "database": None if crawler else database, **aws}
@@ -260,11 +266,11 @@ def incremental_snapshot(
             }
         )
         inlets = source_assets(table_name, aws)
-        since = f"{{{{ ti.xcom_pull(task_ids='{branch.task_id}', key='chain')['from_time'] }}}}"
+        chosen = f"ti.xcom_pull(task_ids='{branch.task_id}', key='chain')"
         changes = DynamoDBIncrementalExportOperator(
             **{
                 "task_id": "increment",
-                "from_time": since,
+                "from_time": f"{{{{ {chosen}['from_time'] }}}}",
                 "to_time": to_time,
                 "inlets": inlets,
                 **source,
@@ -272,7 +278,13 @@ def incremental_snapshot(
             }
         )
         merged = DynamoDBMergeIncrementsOperator(
-            **{"task_id": "merge", "increments": changes.output, **to_lake, **(merge or {})}
+            **{
+                "task_id": "merge",
+                "increments": changes.output,
+                "base": f"{{{{ {chosen}['base'] }}}}",
+                **to_lake,
+                **(merge or {}),
+            }
         )
         waiting = DynamoDBRestorableTimeSensor(
             **{"task_id": "wait", "table_name": table_name, "export_time": to_time, **aws, **(wait or {})}

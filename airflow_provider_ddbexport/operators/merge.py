@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.merge import merge_increments, read_increment
+from airflow_provider_ddbexport.core.export import Export
+from airflow_provider_ddbexport.core.merge import Increment, merge_increments, read_increment
+from airflow_provider_ddbexport.core.merge.chain_notes import noting_breaks
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.times import parse_time
+from airflow_provider_ddbexport.errors import AccessError, BadCallError
+from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
@@ -26,7 +30,8 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     the snapshot. Its columns and options stay; columns are added where new attributes ask for them. Every byte is
     verified before anything is published. The increments have to follow the snapshot without a gap, in any order of
     delivery: else the task fails with the times and the way out, and publishes nothing. Trying again is safe at any
-    instruction.
+    instruction. Where *base* is given and the merge fails for what is wrong with it or with the increments, that is
+    noted in the lake, and :class:`.DynamoDBChainBranchOperator` begins the next snapshot with a full export.
 
     XCom: as :class:`.DynamoDBExportToParquetOperator`'s, with ``MERGE`` as ``export_type``. The commit record names the
     full export and every increment that the snapshot is made of.
@@ -79,22 +84,48 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         """Return the published snapshot's figures."""
         with permanent_errors_fail():
             lake = self._store(self.lake)
-            record = merge_increments(
-                [
-                    read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
-                    for source in sources_of(self.increments)
-                ],
-                lake,
-                table=layout.check_table(str(self.table)),
-                base=parse_time(self.base, what="base") if self.base else None,
-                max_gap=self.max_gap,
-                workers=self.workers,
-                replace=self.replace,
-                before_replace=self._unregister if self.database else None,
-            )
+            table = layout.check_table(str(self.table))
+            base = parse_time(self.base, what="base") if self.base else None
+            with noting_breaks(lake.child(table), base):
+                record = merge_increments(
+                    self._read_increments(),
+                    lake,
+                    table=table,
+                    base=base,
+                    max_gap=self.max_gap,
+                    workers=self.workers,
+                    replace=self.replace,
+                    before_replace=self._unregister if self.database else None,
+                )
             figures = self._registered(record, lake.child(record.table))
         self._tell(context, figures)
         return figures
+
+    def _read_increments(self) -> list[Increment]:
+        """Return the increments, their manifests checked. Raises BadCallError where one is known to be filtered."""
+        increments = []
+        for source in sources_of(self.increments):
+            increment = read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
+            if source.startswith("s3://"):
+                self._refuse_filtered(increment.export)
+            increments.append(increment)
+        return increments
+
+    def _refuse_filtered(self, export: Export) -> None:
+        summary = export.summary
+        parameters = {**self._hook_parameters, "region_name": summary.table_arn.split(":")[3] or self.region_name}
+        try:
+            is_filtered = DynamoDBExportHook(**parameters).is_filtered(summary.export_arn)
+        except AccessError as error:
+            # An account that merges what another one exports need not be allowed to ask.
+            self.log.warning("Whether the export was filtered is not known: %s", error)
+            return
+        if is_filtered:
+            raise BadCallError(
+                f"{export.source}: the increment was exported with a filter, so that it does not tell of all changes; "
+                "export the window without filter_specification",
+                uri=export.source,
+            )
 
 
 _OF_THE_BASE = {

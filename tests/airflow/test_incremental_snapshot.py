@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
+from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 from airflow_provider_ddbexport.pipelines import incremental_snapshot
 
 
@@ -31,8 +33,8 @@ def a_day(lake: EmulatedLake) -> datetime:
     return moment
 
 
-def run(lake: EmulatedLake, moment: datetime) -> dict[str, Any]:
-    """Return the results of the tasks of a run that were not skipped, by name, and what ``chain`` has in XCom."""
+def group(lake: EmulatedLake, moment: datetime, **arguments: Any) -> DAG:
+    """Return a DAG of the task group."""
     with DAG("d", schedule=None) as dag:
         incremental_snapshot(
             table_name=lake.table,
@@ -42,7 +44,17 @@ def run(lake: EmulatedLake, moment: datetime) -> dict[str, Any]:
             table="reviews",
             to_time=moment,
             region_name="us-east-1",
+            **arguments,
         )
+    return dag
+
+
+def run(lake: EmulatedLake, moment: datetime, *, until: str | None = None, **arguments: Any) -> dict[str, Any]:
+    """Return the results of the tasks of a run that were not skipped, by name, and what ``chain`` has in XCom.
+
+    It is killed before the task *until*.
+    """
+    dag = group(lake, moment, **arguments)
     xcoms: dict[tuple[str, str], Any] = {}
     context = task_context()
     context["ti"].xcom_pull = lambda *, task_ids, key="return_value", default=None, **_: xcoms.get(
@@ -52,7 +64,7 @@ def run(lake: EmulatedLake, moment: datetime) -> dict[str, Any]:
     chosen = dag.get_task("snapshot.chain").choose_branch(context)
     xcoms["snapshot.chain", "chain"] = context["ti"].xcoms["chain"]
     results = {"chain": context["ti"].xcoms["chain"]}
-    while chosen:
+    while chosen and chosen != f"snapshot.{until}":
         task = dag.get_task(chosen)
         task.render_template_fields(context)
         results[task.label] = xcoms[task.task_id, "return_value"] = task.execute(context)
@@ -64,8 +76,12 @@ def exports(lake: EmulatedLake) -> int:
     return len(lake.dynamodb.list_exports()["ExportSummaries"])
 
 
+def ledger(lake: EmulatedLake) -> Ledger:
+    return Ledger(open_store(f"{LAKE}/reviews", s3=lake.s3))
+
+
 def rows(lake: EmulatedLake) -> list[int]:
-    return [record.rows for record in Ledger(open_store(f"{LAKE}/reviews", s3=lake.s3)).records()]
+    return [record.rows for record in ledger(lake).records()]
 
 
 def recreate(lake: EmulatedLake) -> None:
@@ -123,7 +139,7 @@ def test_what_is_published_and_cannot_be_made_again_is_left_alone(lake: Emulated
     if gone == "history":
         lake.aws.clock.advance(timedelta(days=40))
     elif gone == "base":
-        Ledger(open_store(f"{LAKE}/reviews", s3=lake.s3)).delete(first.replace(microsecond=0))
+        ledger(lake).delete(first.replace(microsecond=0))
     else:
         if gone == "recreated":
             recreate(lake)
@@ -136,3 +152,115 @@ def test_what_is_published_and_cannot_be_made_again_is_left_alone(lake: Emulated
         assert (results.keys(), results["chain"]["state"]) == ({"chain"}, "PUBLISHED")
         assert "is published already" in results["chain"]["reason"]
     assert exports(lake) == billed
+
+
+def damage(lake: EmulatedLake, what: str) -> None:
+    """Damage the snapshot that is published, or the increments there are."""
+    (record,) = ledger(lake).records()
+    part = f"lake/reviews/{record.parts[0].key}"
+    if what == "a part is lost":
+        lake.s3.delete_object(Bucket=BUCKET, Key=part)
+    elif what == "a part is damaged":
+        lake.s3.put_object(Bucket=BUCKET, Key=part, Body=b"x" * record.parts[0].size)
+    else:
+        for entry in lake.s3.list_objects_v2(Bucket=BUCKET, Prefix="AWSDynamoDB/data/")["Contents"]:
+            lake.s3.put_object(Bucket=BUCKET, Key=entry["Key"], Body=b"damaged")
+
+
+@pytest.mark.parametrize(
+    ("what", "state"), [("a part is damaged", "BASE_DAMAGED"), ("an increment is damaged", "INCREMENT_DAMAGED")]
+)
+def test_the_run_after_a_merge_that_cannot_be_begins_anew(lake: EmulatedLake, what: str, state: str) -> None:
+    """With a full export, and says why; increments follow that again."""
+    first, second, third = a_day(lake), a_day(lake), a_day(lake)
+    run(lake, first)
+    run(lake, second, until="merge")
+    damage(lake, what)
+    with pytest.raises(AirflowFailException):
+        run(lake, second)
+    assert (exports(lake), rows(lake)) == (2, [2])
+    healed = run(lake, third)
+    assert (healed.keys(), healed["chain"]["state"]) == ({"chain", "wait", "export", "convert"}, state)
+    assert (exports(lake), rows(lake)) == (3, [2, 4])
+    assert run(lake, a_day(lake), until="increment")["chain"]["state"] == "WHOLE"
+
+
+def test_a_part_that_is_lost_is_seen_before_anything_is_billed(lake: EmulatedLake) -> None:
+    """By one listing; the increment would be paid for and not be merged."""
+    first, second = a_day(lake), a_day(lake)
+    run(lake, first)
+    damage(lake, "a part is lost")
+    anew = run(lake, second, until="wait")
+    assert (anew["chain"]["state"], exports(lake)) == ("BASE_DAMAGED", 1)
+
+
+def test_a_run_that_is_cleared_follows_what_it_followed(lake: EmulatedLake) -> None:
+    """Killed before it merged, it takes the increment it has paid for, whatever was published in between since."""
+    first, last = a_day(lake), a_day(lake)
+    run(lake, first)
+    run(lake, last, until="merge")
+    run(lake, last - timedelta(hours=12))
+    billed = exports(lake)
+    again = run(lake, last)
+    assert (again["chain"]["from_time"], exports(lake)) == (f"{first:%Y-%m-%dT%H:%M:%SZ}", billed)
+    assert rows(lake) == [2, 3, 3]
+
+
+def test_recovery_that_was_off_for_a_while_begins_anew(lake: EmulatedLake) -> None:
+    """While it is off the run fails at once and bills nothing."""
+    first, second = a_day(lake), a_day(lake)
+    run(lake, first)
+    for enabled in (False, True):
+        lake.dynamodb.update_continuous_backups(
+            TableName=lake.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": enabled}
+        )
+        if not enabled:
+            with pytest.raises(AirflowFailException, match="recovery is off"):
+                run(lake, second)
+    assert exports(lake) == 1
+    assert run(lake, a_day(lake), until="wait")["chain"]["state"] == "HISTORY_GONE"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"increment": {"filter_specification": {}}}, "increments are merged into a table's items, all of them"),
+        ({"export": {"filter_specification": {}}}, "increments are merged into a table's items, all of them"),
+        ({"increment": {"export_format": "ION"}}, "only DYNAMODB_JSON can be merged"),
+    ],
+)
+def test_exports_that_cannot_be_merged_are_refused_when_the_dag_is_read(arguments: Any, message: str) -> None:
+    """Before any of them is paid for."""
+    anything = SimpleNamespace(table="Reviews")
+    with pytest.raises(ValueError, match=message):
+        group(anything, datetime(2026, 1, 14, tzinfo=UTC), **arguments)  # type: ignore[arg-type]
+
+
+def test_a_full_export_that_was_filtered_begins_no_chain(lake: EmulatedLake) -> None:
+    """Increments tell of other items, too; one that was filtered itself is not merged."""
+    first, second = a_day(lake), a_day(lake)
+    moment = first.replace(microsecond=0)
+    arn = lake.dynamodb.describe_table(TableName=lake.table)["Table"]["TableArn"]
+    chosen = {"FilterExpression": "Id = :zero", "ExpressionAttributeValues": {":zero": {"S": "0"}}}
+    made = lake.dynamodb.export_table_to_point_in_time(
+        TableArn=arn, S3Bucket=BUCKET, ExportTime=moment, FilterSpecification=chosen
+    )["ExportDescription"]["ExportArn"]
+    assert DynamoDBExportHook(region_name="us-east-1").is_filtered(made)
+    lake.publish(f"s3://{BUCKET}/AWSDynamoDB/{made.rpartition('/')[2]}", table="reviews")
+    assert run(lake, second, until="wait")["chain"]["state"] == "FILTERED"
+
+
+def test_an_increment_that_was_filtered_is_not_merged(lake: EmulatedLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not tell of all changes. The embedded AWS filters no increments: only its answer is put here."""
+    first, second = a_day(lake), a_day(lake)
+    run(lake, first)
+    monkeypatch.setattr(DynamoDBExportHook, "is_filtered", lambda _, arn: "/export/" in arn)
+    merging = DynamoDBMergeIncrementsOperator(
+        task_id="merge",
+        increments=lake.export_at(second.replace(microsecond=0), since=first.replace(microsecond=0)),
+        lake=LAKE,
+        table="reviews",
+    )
+    with pytest.raises(AirflowFailException, match="exported with a filter"):
+        merging.execute(task_context())
+    assert rows(lake) == [2]

@@ -53,6 +53,7 @@ class ExportDescription:
         item_count, billed_bytes: None until COMPLETED.
         failure_code, failure_message: of a FAILED export.
         from_time: start of an incremental export's window; None for a full export.
+        is_filtered: whether only some items were asked for, or some of their attributes.
     """
 
     export_arn: str
@@ -67,6 +68,7 @@ class ExportDescription:
     failure_code: str | None
     failure_message: str | None
     from_time: datetime | None = None
+    is_filtered: bool = False
 
     @property
     def export_id(self) -> str:
@@ -108,6 +110,7 @@ def description_of(answer: Mapping[str, Any]) -> ExportDescription:
         failure_code=answer.get("FailureCode"),
         failure_message=answer.get("FailureMessage"),
         from_time=None if from_time is None else from_time.astimezone(UTC),
+        is_filtered=bool(answer.get("FilterSpecification")),
     )
 
 

@@ -110,9 +110,8 @@ def _exports(dynamodb: Any, table_arn: str) -> Iterator[KnownExport]:
             continue
         export_arn = str(summary["ExportArn"])
         with service_errors(f"looking at export {export_arn}"):
-            answer = dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
-        description = description_of(answer)
-        if description.export_time is not None and not answer.get("FilterSpecification"):
+            description = description_of(dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"])
+        if description.export_time is not None and not description.is_filtered:
             yield KnownExport(
                 export_arn=export_arn,
                 source=export_source_uri(description),

@@ -102,7 +102,8 @@ def _without_changed(plan: MergePlan, base: Part, changes: StagedChanges, folder
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
             f"{layout.shown(base.key)}: expected {base.rows} rows, found {split.rows + gone}; convert "
-            f"{plan.base.source.uri} again with replace (--replace)"
+            f"{plan.base.source.uri} again with replace (--replace)",
+            as_of=iso(plan.base.as_of),
         )
     there = 0
     if plan.tells_before:

@@ -21,7 +21,7 @@ from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Target, digest_of
 from airflow_provider_ddbexport.core.snapshot.record import MERGE, WRITER, Ancestor, CommitRecord, Publication, Source
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     ExportChainError,
@@ -179,6 +179,11 @@ def chain_base(record: CommitRecord) -> ChainBase:
     name = source.table_arn.rpartition("/")[2]
     label = f"snapshot as of {iso(record.as_of)}"
     return ChainBase(label, name, source.table_arn, source.table_id, record.as_of, source.export_arn)
+
+
+def chain_start(record: CommitRecord) -> datetime:
+    """Return the instant of the full export that the snapshot of *record* was made of."""
+    return parse_time(_ancestry(record)[0].as_of)
 
 
 def merged_into(record: CommitRecord, ledger: Ledger) -> CommitRecord | None:

@@ -99,6 +99,7 @@ class ReadBudget:
         if self.rate_rcu is not None:
             self._refill(now)
         self._at = now
+        self._forget(now)
         self.rate_rcu = rate_rcu
 
     def _refill(self, now: float) -> None:
@@ -108,6 +109,9 @@ class ReadBudget:
         pace = (self.rate_rcu or 0.0) * self.share
         self._tokens = min(self._tokens + (now - self._at) * pace, pace * BURST_S)
         self._at = now
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
         while self._window and self._window[0][0] <= now - WINDOW_S:
             self._window_units -= self._window.popleft()[1]
         if not self._window:
@@ -136,8 +140,10 @@ class ReadBudget:
             self._raised_at = now
             return
         if self.rate_rcu is None:
-            return
-        self._tokens += reserved - units
+            # There may be a budget soon, and what is spent until then counts.
+            self._forget(now)
+        else:
+            self._tokens += reserved - units
         if units:
             self._window.append((now, units))
             self._window_units += units

@@ -6,11 +6,14 @@ DynamoDB refuses 573 reserved words, dots, dashes and literals in expressions. H
     Name, Details.Year, Tags[0]                                                     (a projection)
 
 Names with other characters than letters, digits, ``_`` and ``-`` stand in double quotes, text in single ones; a quote
-inside is doubled. DynamoDB's own functions, comparators and ``#name`` and ``:value`` placeholders are left as they are.
+inside is doubled. In filters ``and``, ``or``, ``not``, ``between``, ``in``, ``true``, ``false``, ``null`` and, before
+a ``(``, DynamoDB's functions are themselves; an attribute called so stands in double quotes. In projections there are
+names only. ``#name`` and ``:value`` placeholders are left as they are.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -75,7 +78,7 @@ class Aliases:
 
 def _translated(text: str, aliases: Aliases, *, what: str) -> str:
     pieces: list[str] = []
-    for kind, token in _tokens(text, what):
+    for (kind, token), (_, follower) in itertools.pairwise([*_tokens(text, what), ("end", "")]):
         is_index = bool(pieces) and pieces[-1].endswith("[")
         if kind == "operator":
             piece = _SPELLED.get(token, token)
@@ -88,7 +91,8 @@ def _translated(text: str, aliases: Aliases, *, what: str) -> str:
         elif kind == "quoted":
             piece = aliases.name(token[1:-1].replace('""', '"'))
         else:
-            piece = _word(token, aliases, is_member=bool(pieces) and pieces[-1].endswith("."))
+            is_name = what == "projection" or (bool(pieces) and pieces[-1].endswith("."))
+            piece = aliases.name(token) if is_name else _word(token, aliases, follower)
         if pieces and (piece in (".", "[", "]") or pieces[-1].endswith((".", "["))):
             pieces[-1] += piece
         else:
@@ -98,15 +102,13 @@ def _translated(text: str, aliases: Aliases, *, what: str) -> str:
     return " ".join(pieces)
 
 
-def _word(token: str, aliases: Aliases, *, is_member: bool) -> str:
+def _word(token: str, aliases: Aliases, follower: str) -> str:
     low = token.lower()
-    if is_member:
-        return aliases.name(token)
     if low in _WORDS:
         return low.upper()
     if low in _LITERALS:
         return aliases.value(_LITERALS[low])
-    if token in _FUNCTIONS:
+    if token in _FUNCTIONS and follower == "(":
         return token
     return aliases.name(token)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.scan.budget import PageCost, RateReader, ReadBudget, Reservation
+from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page, PageSource
 from airflow_provider_ddbexport.core.service import is_transient
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
-from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError, StorageError, ThrottledError
+from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, ThrottledError
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Pacer:
         *,
         is_consistent: bool,
         retries: RetryPolicy,
-        stop: threading.Event,
+        stop: Ending | threading.Event,
         page_items: int | None = None,
     ) -> None:
         """Take *read_rate*, asked again each minute; *retries* has the clock, and the deadline of each single page;
@@ -55,6 +56,7 @@ class Pacer:
         self._source = source
         self._read_rate = read_rate
         self._retries = retries
+        self._patience = replace(retries, sleep=self._sleep)
         self._stop = stop
         self._page_items = page_items
         now = retries.clock()
@@ -73,7 +75,7 @@ class Pacer:
         failed: _Failed | None = None
         while True:
             limit, reservation = self._reserve(request["TableName"], failed)
-            tries = tries or self._retries.tries(f"scanning table {request['TableName']}")
+            tries = tries or self._patience.tries(f"scanning table {request['TableName']}")
             asked = request if limit is None else {**request, "Limit": limit}
             try:
                 page = self._source.page(asked, start)
@@ -114,7 +116,13 @@ class Pacer:
                 wait = self.budget.reserve(self._cost.expected(limit), self._retries.clock())
             if isinstance(wait, Reservation):
                 return limit, wait
-            self._retries.sleep(min(wait, left_s, _LONGEST_SLEEP_S))
+            self._sleep(min(wait, left_s, _LONGEST_SLEEP_S))
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep so long, or until the scan is to end."""
+        while seconds > 0 and not self._stop.is_set():
+            self._retries.sleep(min(seconds, _LONGEST_SLEEP_S))
+            seconds -= _LONGEST_SLEEP_S
 
     def _failed(self, error: ServiceError, reservation: Reservation) -> None:
         if isinstance(error, ThrottledError):
@@ -147,7 +155,7 @@ class Pacer:
             before = self.budget.rate_rcu
         try:
             rate = self._read_rate()
-        except (ServiceError, StorageError) as error:
+        except DdbExportError as error:
             log.warning("The read budget stays as it is: %s", error)
             return
         if rate != before:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME
+from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
     STATE_FOLDER,
@@ -117,12 +118,13 @@ def read_shard(
         whole = rate()
         return None if whole is None else whole / _shards_left(root, plan)
 
+    stop = Ending(settings.stop)
     pacer = Pacer(
         page_source(dynamodb),
         shared_rate,
         is_consistent=plan.is_consistent,
         retries=settings.retries,
-        stop=settings.stop,
+        stop=stop,
         page_items=settings.page_items,
     )
     positions = journal.positions().values()
@@ -142,7 +144,7 @@ def read_shard(
         request.parameters(plan.segments),
         deliver=deliver,
         meter=meter,
-        stop=settings.stop,
+        stop=stop,
         workers=usable_workers(dynamodb, settings.workers),
         limits=settings.limits,
         clock=settings.retries.clock,

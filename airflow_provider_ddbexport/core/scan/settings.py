@@ -45,7 +45,7 @@ class ScanSettings:
         retries: the clock, and how long one page is asked for while DynamoDB throttles or fails.
         on_page: called from several threads, one at a time.
         on_progress: called twice a second from the calling thread.
-        stop: when set, the scan ends after the pages it is at, checkpointed; it is set when the scan ends, too.
+        stop: when set, the scan ends after the pages it is at, checkpointed.
         now: for the times written down.
     """
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.writer import data_file_name
+from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import Checkpoint, FileEntry, Journal, Position
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
@@ -88,7 +89,7 @@ class ShardScan:
         *,
         deliver: Deliver,
         meter: Meter,
-        stop: threading.Event,
+        stop: Ending,
         workers: int = WORKERS,
         limits: GroupLimits,
         clock: Callable[[], float],
@@ -124,9 +125,7 @@ class ShardScan:
                         self._meter.tell()
                 finally:
                     # An interrupt of this thread, too, stops the threads that scan.
-                    self._stop.set()
-                    with self._changed:
-                        self._changed.notify_all()
+                    self._end()
             failures = [error for future in futures if (error := future.exception()) is not None]
             for error in sorted(failures, key=lambda error: isinstance(error, ScanStoppedError)):
                 raise error
@@ -138,8 +137,16 @@ class ShardScan:
             while taken := self._take():
                 try:
                     self._read_group(taken, folder, zipper)
-                finally:
-                    self._give_back(taken)
+                except BaseException:
+                    # Nobody may read on from before a checkpoint of which it is not known whether it is there.
+                    self._end()
+                    raise
+                self._give_back(taken)
+
+    def _end(self) -> None:
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
 
     def _take(self) -> list[int]:
         """Return segments for one group; none when there are no more, or the scan is to end."""

@@ -9,9 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from airflow_provider_ddbexport.core.scan.reader import scan_table
+from airflow_provider_ddbexport.core.scan.table import describe_table
 from airflow_provider_ddbexport.core.service import service_errors
-from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.errors import (
+    AccessError,
+    BadCallError,
+    DdbExportError,
+    ServiceError,
+    TableNotFoundError,
+)
 
 _MISSING = re.compile(r"Table with name (.+?) does not exist!")
 
@@ -64,16 +73,59 @@ def _missing_table(connection: Any, sql: str) -> str | None:
     return None
 
 
-def _load(connection: Any, name: str, reader: Any) -> None:
-    connection.register("_ddbexport_scan", reader)
+def _load(connection: Any, name: str, reader: pa.RecordBatchReader) -> None:
+    import duckdb
+
+    failures: list[BaseException] = []
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except DdbExportError as error:
+            failures.append(error)
+            raise
+
+    connection.register("_ddbexport_scan", pa.RecordBatchReader.from_batches(reader.schema, batches()))
     quoted = name.replace('"', '""')
-    # The name is DuckDB's own reading of the query, quoted.
-    connection.execute(f'create table "{quoted}" as select * from _ddbexport_scan')  # noqa: S608
+    try:
+        # The name is DuckDB's own reading of the query, quoted.
+        connection.execute(f'create table "{quoted}" as select * from _ddbexport_scan')  # noqa: S608
+    except duckdb.Error:
+        # DuckDB makes a text of what ended the scan.
+        for failure in failures:
+            raise failure from None
+        raise
     connection.unregister("_ddbexport_scan")
 
 
 def _resolved(dynamodb: Any, name: str) -> str:
     """Return the DynamoDB table that *name* means: exactly that one, or the only one that differs in case."""
+    try:
+        describe_table(dynamodb, name)
+    except ServiceError as missing:
+        # The second: it is no table's name at all.
+        if not isinstance(missing, TableNotFoundError) and missing.context.get("code") != "ValidationException":
+            raise
+        return _alike(dynamodb, name, missing)
+    return name
+
+
+def _alike(dynamodb: Any, name: str, missing: ServiceError) -> str:
+    try:
+        known = _tables(dynamodb)
+    except AccessError:
+        raise BadCallError(
+            f'the SQL names table "{name}": there is none of exactly this name, and looking for one that differs in '
+            "case takes dynamodb:ListTables"
+        ) from missing
+    alike = [table for table in known if table.lower() == name.lower()]
+    if len(alike) != 1:
+        choice = f"one of {', '.join(alike)}" if alike else f"there is none; there are: {', '.join(known) or 'none'}"
+        raise BadCallError(f'the SQL names table "{name}": {choice}')
+    return alike[0]
+
+
+def _tables(dynamodb: Any) -> list[str]:
     known: list[str] = []
     request: dict[str, Any] = {}
     with service_errors("listing tables"):
@@ -81,10 +133,5 @@ def _resolved(dynamodb: Any, name: str) -> str:
             page = dynamodb.list_tables(**request)
             known += page["TableNames"]
             if "LastEvaluatedTableName" not in page:
-                break
+                return known
             request = {"ExclusiveStartTableName": page["LastEvaluatedTableName"]}
-    alike = [name] if name in known else [table for table in known if table.lower() == name.lower()]
-    if len(alike) != 1:
-        choice = f"one of {', '.join(alike)}" if alike else f"there is none; there are: {', '.join(known) or 'none'}"
-        raise BadCallError(f'the SQL names table "{name}": {choice}')
-    return alike[0]

@@ -83,7 +83,8 @@ def read_rate(
 
     *read_units* is absolute. *read_percent* is of the provisioned capacity as it is then, by default
     :data:`DEFAULT_READ_PERCENT`; on demand it is of *ceiling_units* or of the maximum set for the table, and without
-    either there is no budget (None), unless a percentage was asked for, which is a BadCallError.
+    either there is no budget (None), unless a percentage was asked for, which is a BadCallError. A table that is
+    switched to on demand between two calls keeps the budget it had.
     """
     for name, value in (("read_units", read_units), ("read_percent", read_percent), ("ceiling_units", ceiling_units)):
         if value is not None and not value > 0:
@@ -95,16 +96,28 @@ def read_rate(
     if read_units is not None:
         return lambda: read_units
 
+    last: float | None = None
+
     def rate() -> float | None:
+        nonlocal last
         facts = describe_table(dynamodb, table_name, index_name)
         capacity = facts.provisioned_rcu or ceiling_units or facts.most_on_demand_rcu
         if capacity is None:
+            if last is not None:
+                log.warning(
+                    "Table %s is on demand now and has no capacity to take a percentage of: the read budget stays "
+                    "%.1f RCU/s; to change it, end the scan and go on with another budget",
+                    facts.name,
+                    last,
+                )
+                return last
             if read_percent is not None:
                 raise BadCallError(
                     f"read_percent: table {facts.name} is on demand and has no capacity to take {read_percent} % of; "
                     "state a ceiling (ceiling_units) or the budget itself (read_units)"
                 )
             return None
-        return capacity * (read_percent or DEFAULT_READ_PERCENT) / 100
+        last = capacity * (read_percent or DEFAULT_READ_PERCENT) / 100
+        return last
 
     return rate

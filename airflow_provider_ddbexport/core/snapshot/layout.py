@@ -6,6 +6,7 @@
     <lake>/<table>/_snapshots/<T>.json      commit records: the snapshots that are published
     <lake>/<table>/_schemas/000001.json     every set of columns the table ever had; the newest is the table's
     <lake>/<table>/_conversions/<T>/<digest>/…    what conversions under way have decided and done; gone afterwards
+    <lake>/<table>/_chains/<T>-….json       what increments up to T follow, and what they could not be merged into
 
 Keys are relative to the table's folder. Query engines skip folders whose names start with an underscore.
 """
@@ -23,6 +24,7 @@ SNAPSHOT_COLUMN = "ddb_export_timestamp"
 RECORDS_FOLDER = "_snapshots"
 SCHEMAS_FOLDER = "_schemas"
 CONVERSIONS_FOLDER = "_conversions"
+CHAINS_FOLDER = "_chains"
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """Stands for "no value" in the name of a folder, in Hive, Glue, Athena and Spark."""
 
@@ -88,6 +90,16 @@ def conversions_folder(as_of: datetime) -> str:
 def conversion_folder(as_of: datetime, digest: str) -> str:
     """Return the folder of the conversion that *digest* (hex) stands for."""
     return f"{conversions_folder(as_of)}/{digest[:16]}"
+
+
+def chosen_base_key(as_of: datetime) -> str:
+    """Return the key of the note of which snapshot the increments up to *as_of* follow."""
+    return f"{CHAINS_FOLDER}/{snapshot_timestamp(as_of)}-base.json"
+
+
+def broken_chain_key(as_of: datetime) -> str:
+    """Return the key of the note that increments could not be merged into the snapshot as of *as_of*."""
+    return f"{CHAINS_FOLDER}/{snapshot_timestamp(as_of)}-broken.json"
 
 
 def snapshot_folder(as_of: datetime) -> str:

@@ -88,3 +88,18 @@ def test_capacity_that_changes_changes_the_budget_at_once() -> None:
     assert budget.reserve(10.0, 2.0) == pytest.approx(9.0, abs=2.0)
     budget.set_rate(None, 2.0)
     assert isinstance(budget.reserve(1e9, 2.0), Reservation)
+
+
+def test_what_was_spent_without_a_budget_counts_when_there_is_one() -> None:
+    """A table that is switched from on demand to provisioned: ten seconds across the switch are within it, or no page
+    comes until they are; and what is long past is forgotten."""
+    budget = ReadBudget(None, now=0.0)
+    for second in range(60):
+        granted = budget.reserve(100.0, float(second))
+        assert isinstance(granted, Reservation)
+        granted.settle(100.0, float(second))
+    assert len(budget._window) <= 11
+    budget.set_rate(100.0, 59.0)
+    wait = budget.reserve(100.0, 59.5)
+    assert isinstance(wait, float)
+    assert isinstance(budget.reserve(50.0, 69.0), Reservation)

@@ -140,6 +140,25 @@ def test_a_waiting_page_ends_when_the_scan_does() -> None:
     assert time.now - begun <= 5.0
 
 
+def test_a_page_that_is_throttled_ends_when_the_scan_does() -> None:
+    """Within a second of the stop, however long the pause that throttling has led to."""
+    time, stop = FakeTime(), threading.Event()
+    paced = pacer(Source(time, THROTTLED), None, deadline_s=900.0, stop=stop)
+    stopped_at: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        time.now += seconds
+        if time.now > 30.0 and not stopped_at:
+            stop.set()
+            stopped_at.append(time.now)
+
+    object.__setattr__(paced._retries, "sleep", sleep)
+    with pytest.raises(ScanStoppedError):
+        paced.page(REQUEST, None)
+    assert stopped_at
+    assert time.now - stopped_at[0] <= 1.0
+
+
 def test_capacity_is_read_again_as_it_changes(caplog: pytest.LogCaptureFixture) -> None:
     """Each minute; the new budget is kept from then on and told."""
     source = Source(FakeTime())
@@ -173,6 +192,39 @@ def test_capacity_that_cannot_be_read_stays_as_it_was() -> None:
     while source.time.now < 130.0:
         paced.page(REQUEST, None)
     assert paced.budget.rate_rcu == 100.0
+
+
+@pytest.mark.parametrize("asked", [{}, {"read_percent": 25}])
+def test_a_table_that_is_switched_to_on_demand_keeps_its_budget(
+    asked: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is no capacity any more to take a percentage of: neither does the scan end nor is it let loose."""
+    table = PageTable(1)
+    on_demand = dict(table.table)
+    table.table |= PROVISIONED
+    source = Source(FakeTime())
+    paced = pacer(source, read_rate(table, "Reviews", **asked))
+    before = paced.budget.rate_rcu
+    paced.page(REQUEST, None)
+    table.table = on_demand
+    for _ in range(130):
+        paced.page(REQUEST, None)
+        source.time.now += 1.0
+    assert paced.budget.rate_rcu == before
+    assert "is on demand now" in caplog.text
+
+
+def test_an_index_that_is_gone_does_not_end_the_scan_for_its_budget() -> None:
+    """What cannot be read again stays as it was, whatever the reason; the pages themselves will tell."""
+    table = PageTable(1)
+    table.table |= PROVISIONED | {"LocalSecondaryIndexes": [{"IndexName": "l"}]}
+    source = Source(FakeTime())
+    paced = pacer(source, read_rate(table, "Reviews", "l"))
+    table.table = {**table.table, "LocalSecondaryIndexes": []}
+    for _ in range(70):
+        paced.page(REQUEST, None)
+        source.time.now += 1.0
+    assert paced.budget.rate_rcu == 200.0
 
 
 PROVISIONED = {"BillingModeSummary": {}, "ProvisionedThroughput": {"ReadCapacityUnits": 400}}

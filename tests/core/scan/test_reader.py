@@ -9,12 +9,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError
+from page_table import PageTable
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
 from airflow_provider_ddbexport.core.scan.expressions import Aliases
 from airflow_provider_ddbexport.core.scan.reader import scan_table
 from airflow_provider_ddbexport.core.scan.sql import query_tables
-from airflow_provider_ddbexport.errors import BadCallError, ServiceError, TableNotFoundError
+from airflow_provider_ddbexport.errors import AccessError, BadCallError, ServiceError, TableNotFoundError
 from airflow_provider_ddbexport.local import local_aws
 
 COUNT = 300
@@ -143,7 +145,8 @@ def test_errors_come_out_of_the_reader(dynamodb: Any) -> None:
         ("x in (1, null, true)", "#n0 IN ( :v0 , :v1 , :v2 )", ["x"], [{"N": "1"}, {"NULL": True}, {"BOOL": True}]),
         ('"a ""b"".c" != é', "#n0 <> #n1", ['a "b".c', "é"], []),
         ("#given = :given", "#given = :given", [], []),
-        ("and.or = not.in", "AND .", [], []),
+        ("size > 3 and size(size) = 1", "#n0 > :v0 AND size ( #n0 ) = :v1", ["size"], [{"N": "3"}, {"N": "1"}]),
+        ('"and".or = x', "#n0.#n1 = #n2", ["and", "or", "x"], []),
     ],
 )
 def test_expressions_are_written_plainly(
@@ -152,12 +155,18 @@ def test_expressions_are_written_plainly(
     """Every name and literal becomes a placeholder; DynamoDB's own placeholders stay."""
     aliases = Aliases()
     translated = aliases.filter(text)
-    if text.startswith("and."):
-        assert translated.startswith("AND")
-        return
     assert translated == expression
     assert list(aliases.names.values()) == names
     assert list(aliases.values.values()) == values
+
+
+@pytest.mark.parametrize("word", ["size", "contains", "and", "OR", "not", "Between", "in", "null", "true", "false"])
+def test_every_word_of_a_projection_is_a_name(word: str) -> None:
+    """Those of filters, too: there is nothing else that it could mean."""
+    aliases = Aliases()
+    assert aliases.projection(f"Id, {word}, a.{word}[0]") == "#n0 , #n1 , #n2.#n1[0]"
+    assert list(aliases.names.values()) == ["Id", word, "a"]
+    assert not aliases.values
 
 
 def test_what_is_no_expression_is_refused_without_quoting_it() -> None:
@@ -194,6 +203,50 @@ def test_wrong_sql_is_a_bad_call(dynamodb: Any, sql: str, problem: str) -> None:
     pytest.importorskip("duckdb")
     with pytest.raises(BadCallError, match=problem), query_tables(dynamodb, sql):
         pass
+
+
+def denied(operation: str) -> ClientError:
+    answer = {"Error": {"Code": "AccessDeniedException", "Message": f"not allowed: {operation}"}}
+    return ClientError(answer, operation)
+
+
+def test_what_ends_a_scan_in_the_middle_of_a_query_is_told_as_it_is() -> None:
+    """Not as an error of DuckDB's, which knows it as a text: nothing is wrong with the SQL's types or casts."""
+    pytest.importorskip("duckdb")
+
+    class Revoked(PageTable):
+        def scan(self, **request: Any) -> dict[str, Any]:
+            if self.scanned >= 6:
+                raise denied("Scan")
+            return super().scan(**request)
+
+    with (
+        pytest.raises(AccessError, match="scanning table Reviews"),
+        query_tables(Revoked(60), 'select * from "Reviews"', sample_items=3),
+    ):
+        pass
+
+
+def test_a_table_s_exact_name_needs_no_permission_to_list_tables() -> None:
+    """Without it only a name in another case cannot be found, and the error says what that takes."""
+    pytest.importorskip("duckdb")
+
+    class Unlisted(PageTable):
+        def describe_table(self, **request: Any) -> dict[str, Any]:
+            if request["TableName"] != "Reviews":
+                code = "ResourceNotFoundException" if len(request["TableName"]) > 2 else "ValidationException"
+                answer = {"Error": {"Code": code, "Message": "no such table"}}
+                raise ClientError(answer, "DescribeTable")
+            return super().describe_table(**request)
+
+        def list_tables(self, **_: Any) -> dict[str, Any]:
+            raise denied("ListTables")
+
+    with query_tables(Unlisted(7), "select count(*) from Reviews") as result:
+        assert result.fetchall() == [(7,)]
+    for name in ("reviews", "rv"):
+        with pytest.raises(BadCallError, match="dynamodb:ListTables"), query_tables(Unlisted(7), f"from {name}"):
+            pass
 
 
 def test_sql_errors_hold_no_values(dynamodb: Any) -> None:

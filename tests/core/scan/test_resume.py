@@ -33,6 +33,7 @@ from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     ManifestError,
+    OutcomeUnknownError,
     ScanResumeError,
     ScanStoppedError,
 )
@@ -126,6 +127,41 @@ def test_a_run_thought_dead_neither_doubles_nor_spoils_anything() -> None:
     assert numbers_in(store, result[0]) == ONCE
 
 
+class OneSidedTable(PageTable):
+    """All items are in segment 0: whoever has read the others waits for it."""
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        if request["Segment"]:
+            return {"Items": [], "ConsumedCapacity": {"CapacityUnits": 0.5}}
+        return super().scan(**{**request, "TotalSegments": 1})
+
+
+class UncertainStore(MortalStore):
+    """Loses the answer to the creation of the third checkpoint, which is there."""
+
+    def child(self, folder: str) -> UncertainStore:
+        child = UncertainStore(self.objects, folder=f"{self.folder}{folder}/" if folder else self.folder)
+        child._life, child._lock = self._life, self._lock
+        return child
+
+    def create(self, key: str, body: bytes) -> None:
+        super().create(key, body)
+        if key.endswith("/000003.json") and "/run-0001/" in key:
+            raise OutcomeUnknownError(f"{key}: it may or may not be there")
+
+
+def test_a_checkpoint_whose_outcome_is_unknown_is_not_read_past() -> None:
+    """Another worker that has nothing to do must not read on from before it: the checkpoints would contradict each
+    other, and the scan could never be gone on with."""
+    for _ in range(20):
+        objects: dict[str, bytes] = {}
+        table = OneSidedTable(ITEMS)
+        with pytest.raises(OutcomeUnknownError):
+            back_up(table, UncertainStore(objects), workers=3, limits=GroupLimits(pages=1))
+        again = MortalStore(objects)
+        assert numbers_in(again, back_up(table, again)) == ONCE
+
+
 def test_a_lost_answer_costs_nothing_and_a_new_occasion_begins_anew() -> None:
     """Asked again on the same occasion the finished scan is returned unread; on another, a new one is made."""
     store = MortalStore({})
@@ -156,6 +192,18 @@ def test_a_scan_that_is_asked_to_stop_reads_nothing_twice() -> None:
     assert 0 < table.scanned < ITEMS
     assert numbers_in(store, back_up(table, store)) == ONCE
     assert table.scanned == ITEMS
+
+
+def test_settings_serve_for_any_number_of_scans() -> None:
+    """A scan that ends, well or not, leaves the event of its caller as it is."""
+    table, request, settings = PageTable(ITEMS), ScanRequest("Reviews"), ScanSettings(limits=GroupLimits(pages=1))
+    for _ in range(2):
+        store = MortalStore({})
+        plan = plan_scan(table, store, request, bucket="b", segments=4)
+        with pytest.raises(DiedError):
+            scan_shard(table, MortalStore(store.objects, writes_left=3), plan, request, settings=settings)
+        scan_shard(table, store, plan, request, settings=settings)
+        assert numbers_in(store, finish_scan(store, plan)) == ONCE
 
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

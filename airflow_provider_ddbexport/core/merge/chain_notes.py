@@ -1,0 +1,155 @@
+"""What runs tell later runs about a table's chain, beside its snapshots.
+
+::
+
+    _chains/<T>-base.json       the snapshot that the increments up to T follow, so that a run that is cleared takes the
+                                same, and with it the same exports
+    _chains/<T>-broken.json     why increments could not be merged into the snapshot as of T: the next run does not
+                                follow it
+
+Either is of one publication of a snapshot: where that was replaced, the note says nothing any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.errors import (
+    BadDataError,
+    DataFileError,
+    InvalidTimeError,
+    ManifestError,
+    MergeConflictError,
+    ObjectNotFoundError,
+    SnapshotDamagedError,
+)
+
+FORMAT = 1
+
+
+class BreakState(StrEnum):
+    """Why increments cannot be merged into a snapshot, however often it is tried."""
+
+    CONFLICT = "CONFLICT"
+    """They say that other items were there."""
+    BASE_DAMAGED = "BASE_DAMAGED"
+    """Parts of the snapshot are gone or not what they were."""
+    INCREMENT_DAMAGED = "INCREMENT_DAMAGED"
+    """Files of an increment are gone or not what its manifests say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """That increments could not be merged into a snapshot.
+
+    Attributes:
+        snapshot: identity of the snapshot's record.
+        state: one of :class:`BreakState`.
+        reason: the error's message.
+        format: of the note.
+    """
+
+    snapshot: str
+    state: BreakState
+    reason: str
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBase:
+    """Which snapshot the increments up to a time follow.
+
+    Attributes:
+        as_of: of that snapshot, ISO 8601 text.
+        snapshot: identity of its record.
+        format: of the note.
+    """
+
+    as_of: str
+    snapshot: str
+    format: int = FORMAT
+
+    @property
+    def time(self) -> datetime:
+        """The instant that the snapshot shows."""
+        return parse_time(self.as_of)
+
+
+@contextmanager
+def noting_breaks(table_store: ObjectStore, base: datetime | None) -> Iterator[None]:
+    """Merge into the snapshot as of *base* in the block: where that can never be done, it is noted. None notes nothing.
+
+    What is wrong with other snapshots, or with how the exports follow each other, is no reason.
+    """
+    try:
+        yield
+    except BadDataError as error:
+        state = None if base is None else _break_state(error, base)
+        record = None if base is None or state is None else Ledger(table_store).get(base)
+        if record is not None and state is not None:
+            _write(table_store, layout.broken_chain_key(record.as_of), Broken(record.identity, state, str(error)))
+        raise
+
+
+def _break_state(error: BadDataError, base: datetime) -> BreakState | None:
+    match error:
+        case MergeConflictError():
+            return BreakState.CONFLICT
+        case SnapshotDamagedError() if error.context.get("as_of") == iso(base):
+            return BreakState.BASE_DAMAGED
+        case ManifestError() | DataFileError():
+            return BreakState.INCREMENT_DAMAGED
+        case _:
+            return None
+
+
+def find_broken(table_store: ObjectStore, base: CommitRecord) -> Broken | None:
+    """Return why increments cannot be merged into *base*; None where nobody has noted that."""
+    found = _read(table_store, layout.broken_chain_key(base.as_of), Broken)
+    return found if found is not None and found.snapshot == base.identity else None
+
+
+def note_base(table_store: ObjectStore, to_time: datetime, base: CommitRecord) -> None:
+    """Write down that the increments up to *to_time* follow *base*."""
+    _write(table_store, layout.chosen_base_key(to_time), ChosenBase(iso(base.as_of), base.identity))
+
+
+def find_base(table_store: ObjectStore, to_time: datetime) -> ChosenBase | None:
+    """Return what the increments up to *to_time* were to follow when a run last looked; None where none has."""
+    return _read(table_store, layout.chosen_base_key(to_time), ChosenBase)
+
+
+def _write(store: ObjectStore, key: str, note: Broken | ChosenBase) -> None:
+    store.write(key, json.dumps(msgspec.to_builtins(note), ensure_ascii=False, indent=1).encode() + b"\n")
+
+
+_Note = TypeVar("_Note", Broken, ChosenBase)
+
+
+def _read(store: ObjectStore, key: str, kind: type[_Note]) -> _Note | None:
+    try:
+        note = msgspec.json.decode(store.read(key), type=kind)
+        if isinstance(note, ChosenBase):
+            parse_time(note.as_of)
+    except ObjectNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidTimeError) as error:
+        raise SnapshotDamagedError(
+            f"{store.uri_of(key)}: expected a note of a table's chain, found something else ({type(error).__name__}); "
+            "delete it: what it says is found out again",
+            key=key,
+        ) from None
+    return note
