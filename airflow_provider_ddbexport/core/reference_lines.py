@@ -87,3 +87,7 @@ class ReferenceBuilder:
     def finish(self) -> pa.RecordBatch:
         """Return the rows as one batch."""
         return self._rows.finish()
+
+    def finish_sparse(self) -> pa.RecordBatch:
+        """Return the rows as one batch, which has nulls as values."""
+        return self.finish()

@@ -101,9 +101,11 @@ cdef extern from "kernel.h" nogil:
     void builder_take_back(builder *b)
 
     struct ArrowArray:
+        int64_t n_buffers, n_children
+        ArrowArray **children
         void (*release)(ArrowArray *) noexcept nogil
 
-    status builder_finish(builder *b, ArrowArray *out)
+    status builder_finish(builder *b, int may_be_sparse, ArrowArray *out)
 
 
 # Before the first table of names, and never again.
@@ -441,15 +443,49 @@ cdef class Builder(Lines):
     def finish(self, schema):
         """Return the rows as a record batch of *schema*, and start anew."""
         cdef ArrowArray array
-        cdef status reason
-        memset(&array, 0, sizeof(array))
-        with nogil:
-            reason = builder_finish(&self._builder, &array)
-        if reason != OK:
-            _refuse(reason)
+        self._finish(0, &array)
         try:
             # It moves what is in the array, so that nothing is left to release when it succeeds.
             return pa.RecordBatch._import_from_c(<uintptr_t>&array, schema)
         finally:
             if array.release != NULL:
                 array.release(&array)
+
+    def finish_sparse(self, list types not None):
+        """Return an array of each of *types*, and start anew.
+
+        For columns that are mostly null a pair of arrays: of each row, whether it has a value, and the values.
+        """
+        cdef ArrowArray array
+        cdef ArrowArray *child
+        cdef int64_t i
+        cdef list columns = []
+        self._finish(1, &array)
+        try:
+            if array.n_children != len(types):
+                raise ValueError("types")
+            for i in range(array.n_children):
+                child = array.children[i]
+                if child.n_buffers:
+                    columns.append(_imported(child, types[i]))
+                else:
+                    columns.append((_imported(child.children[0], _BOOL), _imported(child.children[1], types[i])))
+            return columns
+        finally:
+            array.release(&array)
+
+    cdef _finish(self, int may_be_sparse, ArrowArray *array):
+        cdef status reason
+        memset(array, 0, sizeof(ArrowArray))
+        with nogil:
+            reason = builder_finish(&self._builder, may_be_sparse, array)
+        if reason != OK:
+            _refuse(reason)
+
+
+_BOOL = pa.bool_()
+
+
+cdef _imported(ArrowArray *array, type_):
+    # Moved, so that the array it is in does not release it.
+    return pa.Array._import_from_c(<uintptr_t>array, type_)

@@ -72,13 +72,17 @@ cdef extern from "sparse.h" nogil:
         const uint8_t *bytes
         int width
 
+    ctypedef struct sparse_levels:
+        const uint8_t *bits
+        int64_t offset, rows
+
     ctypedef struct sparse_page:
         size_t size
-        int64_t present, lowest, highest
+        int64_t lowest, highest
 
-    size_t sparse_room(const sparse_column *column)
+    size_t sparse_room(const sparse_levels *levels, const sparse_column *values)
     int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *found)
-    void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page)
+    void sparse_write(const sparse_levels *levels, const sparse_column *values, uint8_t *out, sparse_page *page)
     const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t *scratch, size_t *size)
 
 
@@ -236,8 +240,9 @@ cdef _statistic(const sparse_column *column, int64_t row):
     return PyBytes_FromStringAndSize(<const char *>value, <Py_ssize_t>size)
 
 
-cdef _lay_out(sparse_column *column, int values, int width, int64_t offset, int64_t rows, list buffers):
-    """Point *column* at *buffers*, which have to stay."""
+cdef _lay_out(sparse_column *column, int values, int width, tuple array):
+    """Point *column* at the buffers of *array*, which have to stay."""
+    offset, rows, buffers = array
     cdef const signed char[::1] validity = buffers[0]
     cdef const signed char[::1] fixed = buffers[1]
     cdef const signed char[::1] data = buffers[2] if len(buffers) > 2 else None
@@ -245,41 +250,46 @@ cdef _lay_out(sparse_column *column, int values, int width, int64_t offset, int6
     column.validity = <const uint8_t *>&validity[0] if validity is not None else NULL
     column.offset = offset
     column.rows = rows
-    column.fixed = <const uint8_t *>&fixed[0]
+    column.fixed = <const uint8_t *>&fixed[0] if fixed is not None and fixed.shape[0] else NULL
     column.bytes = <const uint8_t *>&data[0] if data is not None and data.shape[0] else NULL
     column.width = width
 
 
-def sparse(int values, int width, int64_t offset, int64_t rows, list buffers not None):
-    """Return the page, how many rows have a value, and the lowest and the highest, None where none has.
+def sparse(int values, int width, tuple array not None, tuple levels not None):
+    """Return the page, and the lowest and the highest value, None where there is none.
 
-    *buffers* are those of a valid array with nulls.
+    *array* has the offset, the length and the buffers of the values, none of which is null; *levels* the offset, the
+    length and the buffer of the bits that say which rows have one.
     """
+    cdef const signed char[::1] bits = levels[2]
+    cdef sparse_levels rows
     cdef sparse_column column
     cdef sparse_page page
     cdef uint8_t *out
-    _lay_out(&column, values, width, offset, rows, buffers)
+    rows.offset, rows.rows = levels[:2]
+    rows.bits = <const uint8_t *>&bits[0]
+    _lay_out(&column, values, width, array)
     with nogil:
-        out = <uint8_t *>malloc(sparse_room(&column))
+        out = <uint8_t *>malloc(sparse_room(&rows, &column))
         if out is not NULL:
-            sparse_write(&column, out, &page)
+            sparse_write(&rows, &column, out, &page)
     if out is NULL:
         raise MemoryError
     try:
         body = PyBytes_FromStringAndSize(<const char *>out, <Py_ssize_t>page.size)
-        return body, page.present, _statistic(&column, page.lowest), _statistic(&column, page.highest)
+        return body, _statistic(&column, page.lowest), _statistic(&column, page.highest)
     finally:
         free(out)
 
 
-def distinct(int values, int width, int64_t offset, int64_t rows, list buffers not None, int64_t wanted):
+def distinct(int values, int width, tuple array not None, int64_t wanted):
     """Return how many different values there are among the first *wanted* that are not null, and how many those are.
 
-    *buffers* are those of a valid array that is not empty.
+    *array* has the offset, the length and the buffers of an array.
     """
     cdef sparse_column column
     cdef int64_t found, different
-    _lay_out(&column, values, width, offset, rows, buffers)
+    _lay_out(&column, values, width, array)
     with nogil:
         different = sparse_distinct(&column, wanted, &found)
     if different < 0:

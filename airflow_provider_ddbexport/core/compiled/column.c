@@ -210,8 +210,8 @@ static void *array_zeros(struct ArrowArray *array, int place, size_t size) {
 
 static int64_t row_of(const column *c, int64_t index) { return c->has_nulls ? int32_at(&c->rows, index) : index; }
 
-static int finish_validity(const column *c, int64_t rows, struct ArrowArray *array) {
-    uint8_t *bits = array_zeros(array, 0, ((size_t)rows + 7) / 8);
+static int finish_validity(const column *c, int64_t rows, struct ArrowArray *array, int place) {
+    uint8_t *bits = array_zeros(array, place, ((size_t)rows + 7) / 8);
     if (bits == NULL) return 0;
     for (int64_t i = 0; i < c->count; i++) {
         int64_t row = row_of(c, i);
@@ -265,7 +265,7 @@ static int column_finish(column *c, int64_t rows, struct ArrowArray *array) {
     if (has_ends(c)) child_rows = c->ends.size ? int32_at(&c->ends, c->count) : 0;
     if (!array_start(array, rows, rows - c->count, 1 + has_ends(c) + has_contents, c->kind == MAP ? 1 : children))
         return 0;
-    int is_fine = (c->count == rows || finish_validity(c, rows, array)) &&
+    int is_fine = (c->count == rows || finish_validity(c, rows, array, 0)) &&
                   (!has_ends(c) || finish_ends(c, rows, array)) && (!is_text || array_take(array, 2, &c->contents)) &&
                   (!width_of(c) || finish_fixed(c, rows, array));
     if (is_fine && c->kind == MAP) {
@@ -286,12 +286,29 @@ static int column_finish(column *c, int64_t rows, struct ArrowArray *array) {
     return is_fine;
 }
 
-enum status builder_finish(builder *b, struct ArrowArray *out) {
+static int is_mostly_null(const column *c, int64_t rows) {
+    int is_of_one_level = width_of(c) || (has_ends(c) && c->child_count == 0);
+    return is_of_one_level && c->count < rows && 2 * c->count <= rows;
+}
+
+/* As what builder_finish() says of sparse columns. */
+static int sparse_finish(column *c, int64_t rows, struct ArrowArray *array) {
+    if (!array_start(array, rows, 0, 0, 2)) return 0;
+    int is_fine = array_start(array->children[0], rows, 0, 2, 0) && finish_validity(c, rows, array->children[0], 1);
+    c->has_nulls = 0; /* there are none among the values */
+    is_fine = is_fine && column_finish(c, c->count, array->children[1]);
+    if (!is_fine) array_release(array);
+    return is_fine;
+}
+
+enum status builder_finish(builder *b, int may_be_sparse, struct ArrowArray *out) {
     if (b->failed) return b->failed;
     int is_fine = array_start(out, b->rows, 0, 1, (int64_t)b->leaf_count + 1);
     if (is_fine) {
-        for (uint32_t i = 0; is_fine && i < b->leaf_count; i++)
-            is_fine = column_finish(b->leaves[i], b->rows, out->children[i]);
+        for (uint32_t i = 0; is_fine && i < b->leaf_count; i++) {
+            int is_sparse = may_be_sparse && is_mostly_null(b->leaves[i], b->rows);
+            is_fine = (is_sparse ? sparse_finish : column_finish)(b->leaves[i], b->rows, out->children[i]);
+        }
         is_fine = is_fine && column_finish(&b->rescued, b->rows, out->children[b->leaf_count]);
         if (!is_fine) array_release(out);
     }

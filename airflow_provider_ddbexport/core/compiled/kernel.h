@@ -276,7 +276,9 @@ struct ArrowArray {
     void *private_data;
 };
 
-/* Hands the rows over as a struct array whose children are the leaves and _rescued, and starts anew. */
-enum status builder_finish(builder *b, struct ArrowArray *out);
+/* Hands the rows over as a struct array whose children are the leaves and _rescued, and starts anew. Where they may be
+ * sparse, a leaf of one level that is mostly null has no buffers and two children: of each row, whether it has a value,
+ * as booleans; and the values. That is no array of Arrow's; its children are. */
+enum status builder_finish(builder *b, int may_be_sparse, struct ArrowArray *out);
 
 #endif

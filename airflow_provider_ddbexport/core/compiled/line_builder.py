@@ -16,6 +16,7 @@ from airflow_provider_ddbexport.core.columns.arrow_types import leaves
 from airflow_provider_ddbexport.core.columns.build import MAX_REPORTED_PATHS
 from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, merge_flat
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, SparseColumn
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.line_blocks import LineObserver, Lines, reference_line
@@ -96,6 +97,12 @@ class LineBuilder:
         """Return the rows added since the last time, as one batch, and start the next."""
         batch: pa.RecordBatch = self._raw.finish(self._arrow)
         return batch
+
+    def finish_sparse(self) -> SparseBatch:
+        """Return them with columns that are mostly null as the values they have."""
+        rows = self.rows
+        columns = self._raw.finish_sparse(self._arrow.types)
+        return SparseBatch(self._arrow, rows, [SparseColumn(*c) if isinstance(c, tuple) else c for c in columns])
 
 
 _Spec = tuple[int, str, str, int, int, str, list[tuple[str, Any]]]

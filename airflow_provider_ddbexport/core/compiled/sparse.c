@@ -12,13 +12,12 @@
 
 static size_t level_bytes(int64_t rows) { return (size_t)(rows + 7) / 8; }
 
-/* Validity of up to 64 rows from `row` on, the first in the lowest bit; rows behind the last are null. */
-static uint64_t validity_at(const sparse_column *column, int64_t row) {
-    int64_t first = column->offset + row, left = column->rows - row;
-    int64_t count = left < 64 ? left : 64;
-    if (column->validity == NULL) return count == 64 ? ~(uint64_t)0 : ((uint64_t)1 << count) - 1;
-    const uint8_t *at = column->validity + first / 8;
+/* Up to 64 bits from `row` on, the first in the lowest bit; none behind the last row. */
+static uint64_t bits_at(const uint8_t *bits, int64_t offset, int64_t rows, int64_t row) {
+    int64_t first = offset + row, left = rows - row;
+    const uint8_t *at = bits + first / 8;
     int shift = (int)(first % 8);
+    int64_t count = left < 64 ? left : 64;
     size_t bytes = (size_t)(shift + count + 7) / 8;
     uint64_t low = 0;
     memcpy(&low, at, bytes < 8 ? bytes : 8);
@@ -72,11 +71,11 @@ static int is_less(const sparse_column *column, int64_t row, int64_t other) {
     return difference ? difference < 0 : size < other_size;
 }
 
-static uint8_t *write_value(const sparse_column *column, int64_t row, int64_t present, uint8_t *out) {
+static uint8_t *write_value(const sparse_column *column, int64_t row, uint8_t *out) {
     switch (column->values) {
     case SPARSE_BITS:
-        if (present % 8 == 0) *out++ = 0;
-        out[-1] |= (uint8_t)(bit_at(column, row) << present % 8);
+        if (row % 8 == 0) *out++ = 0;
+        out[-1] |= (uint8_t)(bit_at(column, row) << row % 8);
         return out;
     case SPARSE_INTEGERS:
     case SPARSE_DOUBLES: memcpy(out, column->fixed + 8 * (column->offset + row), 8); return out + 8;
@@ -94,39 +93,40 @@ static uint8_t *write_value(const sparse_column *column, int64_t row, int64_t pr
     return out + 4 + size;
 }
 
-size_t sparse_room(const sparse_column *column) {
-    size_t rows = (size_t)column->rows, room = 16 + level_bytes(column->rows) + 8;
-    if (column->values != SPARSE_BYTE_ARRAYS) return room + 16 * rows;
+size_t sparse_room(const sparse_levels *levels, const sparse_column *values) {
+    size_t count = (size_t)values->rows, room = 16 + level_bytes(levels->rows) + 8;
+    if (values->values != SPARSE_BYTE_ARRAYS || count == 0) return room + 16 * count;
     int32_t first, end;
-    memcpy(&first, column->fixed + 4 * column->offset, 4);
-    memcpy(&end, column->fixed + 4 * (column->offset + column->rows), 4);
-    return room + 4 * rows + (size_t)(end - first);
+    memcpy(&first, values->fixed + 4 * values->offset, 4);
+    memcpy(&end, values->fixed + 4 * (values->offset + values->rows), 4);
+    return room + 4 * count + (size_t)(end - first);
 }
 
-void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page) {
-    uint8_t *start = out, *levels = out + 4;
-    uint64_t header = (uint64_t)level_bytes(column->rows) << 1 | 1;
-    out = levels;
+static uint8_t *write_levels(const sparse_levels *levels, uint8_t *out) {
+    uint8_t *start = out, *run = out + 4;
+    uint64_t header = (uint64_t)level_bytes(levels->rows) << 1 | 1;
+    out = run;
     for (; header >= 0x80; header >>= 7) *out++ = (uint8_t)(header | 0x80);
     *out++ = (uint8_t)header;
-    uint8_t *bits = out;
-    out += level_bytes(column->rows);
-    uint32_t size = (uint32_t)(out - levels);
+    for (int64_t row = 0; row < levels->rows; row += 64) {
+        uint64_t bits = bits_at(levels->bits, levels->offset, levels->rows, row);
+        size_t left = level_bytes(levels->rows - row);
+        memcpy(out, &bits, left < 8 ? left : 8);
+        out += left < 8 ? left : 8;
+    }
+    uint32_t size = (uint32_t)(out - run);
     memcpy(start, &size, 4);
+    return out;
+}
 
-    page->present = 0;
-    page->lowest = page->highest = -1;
-    for (int64_t row = 0; row < column->rows; row += 64) {
-        uint64_t valid = validity_at(column, row);
-        size_t left = level_bytes(column->rows - row);
-        memcpy(bits + row / 8, &valid, left < 8 ? left : 8);
-        for (; valid; valid &= valid - 1) {
-            int64_t here = row + __builtin_ctzll(valid);
-            out = write_value(column, here, page->present++, out);
-            if (page->lowest < 0) page->lowest = page->highest = here;
-            if (is_less(column, here, page->lowest)) page->lowest = here;
-            if (is_less(column, page->highest, here)) page->highest = here;
-        }
+void sparse_write(const sparse_levels *levels, const sparse_column *values, uint8_t *out, sparse_page *page) {
+    uint8_t *start = out;
+    out = write_levels(levels, out);
+    page->lowest = page->highest = values->rows ? 0 : -1;
+    for (int64_t row = 0; row < values->rows; row++) {
+        out = write_value(values, row, out);
+        if (is_less(values, row, page->lowest)) page->lowest = row;
+        else if (is_less(values, page->highest, row)) page->highest = row;
     }
     page->size = (size_t)(out - start);
 }
@@ -138,7 +138,7 @@ const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_
         *size = bytes_size;
         return bytes;
     }
-    *size = column->values == SPARSE_BITS ? 1 : (size_t)(write_value(column, row, 0, scratch) - scratch);
+    *size = column->values == SPARSE_BITS ? 1 : (size_t)(write_value(column, row, scratch) - scratch);
     if (column->values == SPARSE_BITS) scratch[0] = (uint8_t)bit_at(column, row);
     return scratch;
 }
@@ -160,7 +160,10 @@ int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *fo
     int64_t distinct = 0;
     *found = 0;
     for (int64_t row = 0; row < column->rows && *found < wanted; row += 64) {
-        for (uint64_t valid = validity_at(column, row); valid && *found < wanted; valid &= valid - 1, (*found)++) {
+        int64_t left = column->rows - row;
+        uint64_t all = left < 64 ? ((uint64_t)1 << left) - 1 : ~(uint64_t)0;
+        uint64_t valid = column->validity ? bits_at(column->validity, column->offset, column->rows, row) : all;
+        for (; valid && *found < wanted; valid &= valid - 1, (*found)++) {
             uint64_t hash = hash_at(column, row + __builtin_ctzll(valid));
             size_t slot = hash & (room - 1);
             while (slots[slot] && slots[slot] != hash) slot = (slot + 1) & (room - 1);

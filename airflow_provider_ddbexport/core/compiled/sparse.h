@@ -17,17 +17,23 @@ typedef struct {
     int width;              /* bytes of a decimal in Parquet */
 } sparse_column;
 
+/* Which rows of a column have a value. */
 typedef struct {
-    size_t size;     /* of the page, once written */
-    int64_t present; /* rows that are not null */
-    int64_t lowest, highest; /* rows; -1 where none is present */
+    const uint8_t *bits; /* one for each row, of which the first is number `offset` */
+    int64_t offset, rows;
+} sparse_levels;
+
+typedef struct {
+    size_t size;             /* of the page, once written */
+    int64_t lowest, highest; /* values; -1 where there is none */
 } sparse_page;
 
 /* Bytes that the page takes at most. */
-size_t sparse_room(const sparse_column *column);
+size_t sparse_room(const sparse_levels *levels, const sparse_column *values);
 
-/* Writes the page of `column` to `out`, which has room for it. */
-void sparse_write(const sparse_column *column, uint8_t *out, sparse_page *page);
+/* Writes the page of a column with `values`, none of which is null, in the rows that `levels` say, to `out`, which has
+ * room for it. */
+void sparse_write(const sparse_levels *levels, const sparse_column *values, uint8_t *out, sparse_page *page);
 
 /* Returns how many different values there are among the first `wanted` that are there, and how many those are in
  * `*found`; -1 when there is no memory. Values with equal hashes of 64 bits count as equal. */

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseColumn, array_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import COMPRESSION_LEVEL, distinct_values, sparse_chunk
 
@@ -34,19 +35,22 @@ class Encoder:
     def __init__(self) -> None:
         self._repeating: dict[str, bool | None] | None = None
 
-    def chunks(self, rows: pa.RecordBatch) -> list[Movable]:
+    def chunks(self, rows: Batch) -> list[Movable]:
         """Return the chunks of *rows*, which are one row group, in the order of its schema's leaves."""
         if self._repeating is None:
             self._repeating = _repeating(rows)
+        columns = dict(zip(rows.schema.names, rows.columns, strict=True))
         found: dict[str, list[Movable]] = {}
-        for name, column in zip(rows.schema.names, rows.columns, strict=True):
+        for name, column in columns.items():
             sparse = None if self._repeating.get(name) else sparse_chunk(name, column)
             found[name] = [] if sparse is None else [sparse]
         rest = [name for name, chunks in found.items() if not chunks]
         if rest:
+            fields = pa.schema([rows.schema.field(name) for name in rest])
+            dense = pa.RecordBatch.from_arrays([array_of(columns[name]) for name in rest], schema=fields)
             sink = pa.BufferOutputStream()
-            with _writer(sink, rows.select(rest).schema, _with_dictionary(self._repeating)) as writer:
-                writer.write_batch(rows.select(rest), row_group_size=max(1, rows.num_rows))
+            with _writer(sink, fields, _with_dictionary(self._repeating)) as writer:
+                writer.write_batch(dense, row_group_size=max(1, rows.num_rows))
             for chunk in next(row_groups(pa.BufferReader(sink.getvalue()))).chunks:
                 found[chunk.column].append(chunk)
         return [chunk for chunks in found.values() for chunk in chunks]
@@ -78,11 +82,9 @@ def _writer(sink: Any, schema: pa.Schema, dictionary: list[str] | bool) -> pq.Pa
     )
 
 
-def _repeating(rows: pa.RecordBatch | pa.Table) -> dict[str, bool | None]:
+def _repeating(rows: Batch | pa.Table) -> dict[str, bool | None]:
     """Return for each leaf whether its values come again and again; None where too few tell."""
-    columns = (
-        column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in rows.itercolumns()
-    )
+    columns = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in rows.columns)
     return {
         path: _repeats(leaf)
         for name, column in zip(rows.schema.names, columns, strict=True)
@@ -95,9 +97,11 @@ def _with_dictionary(repeating: Mapping[str, bool | None]) -> list[str] | bool:
     return [path for path, repeats in repeating.items() if repeats is not False] or False
 
 
-def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
+def _leaves(path: str, array: pa.Array | SparseColumn) -> Iterator[tuple[str, pa.Array | SparseColumn]]:
     """Yield the path in Parquet's schema and the values of each leaf of *array*."""
-    if pa.types.is_struct(array.type):
+    if isinstance(array, SparseColumn):
+        yield path, array
+    elif pa.types.is_struct(array.type):
         for field, member in zip(array.type, array.flatten(), strict=True):
             yield from _leaves(f"{path}.{field.name}", member)
     elif pa.types.is_map(array.type):
@@ -109,10 +113,11 @@ def _leaves(path: str, array: pa.Array) -> Iterator[tuple[str, pa.Array]]:
         yield path, array
 
 
-def _repeats(leaf: pa.Array) -> bool | None:
+def _repeats(leaf: pa.Array | SparseColumn) -> bool | None:
     present = len(leaf) - leaf.null_count
     if present < _FEW:
         return None
     # Of a table's hundreds of columns that are mostly null not more is looked at than they have in a few rows.
-    distinct, found = distinct_values(leaf, _SAMPLE if 2 * present > len(leaf) else 5 * _FEW)
+    values = leaf.values if isinstance(leaf, SparseColumn) else leaf
+    distinct, found = distinct_values(values, _SAMPLE if 2 * present > len(leaf) else 5 * _FEW)
     return distinct < 0.75 * found

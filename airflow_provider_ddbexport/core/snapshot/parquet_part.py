@@ -8,6 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseBatch
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, empty_file
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
@@ -20,7 +21,7 @@ class PartFile(Protocol):
     def bytes(self) -> int:
         """Size of what was written so far; of a sorted part an estimate."""
 
-    def write(self, rows: pa.RecordBatch) -> None:
+    def write(self, rows: Batch) -> None:
         """Write *rows*, which are enough for a row group."""
 
     def finish(self) -> None:
@@ -52,7 +53,7 @@ class _Part:
     def bytes(self) -> int:
         return self._file.tell()
 
-    def write(self, rows: pa.RecordBatch) -> None:
+    def write(self, rows: Batch) -> None:
         self._assembly.add(RowGroup.new(rows.num_rows), self._encoder.chunks(rows), self._sorted_by)
 
     def finish(self) -> None:
@@ -77,7 +78,9 @@ class _SortedPart:
     def bytes(self) -> int:
         return round(self._waiting.bytes * (self._shrinks_to or 0))
 
-    def write(self, rows: pa.RecordBatch) -> None:
+    def write(self, rows: Batch) -> None:
+        if isinstance(rows, SparseBatch):
+            rows = rows.dense()
         if self._shrinks_to is None:
             self._shrinks_to = _written_bytes(rows) / max(1, rows.nbytes)
         self._waiting.add(rows)

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from airflow_provider_ddbexport.core.columns.sparse import SparseColumn, is_mostly_null
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import LONGEST_BOUND, Copy
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     BINARY,
@@ -56,36 +57,38 @@ _ENDS = b"\0\0\0"
 
 _zstd = pa.Codec("zstd", compression_level=COMPRESSION_LEVEL)
 
-_Page = tuple[bytes, int, bytes | None, bytes | None]
-"""A page, how many rows have a value, and the lowest and the highest of them as they are in statistics."""
+_Page = tuple[bytes, bytes | None, bytes | None]
+"""A page, and the lowest and the highest of its values as they are in statistics."""
 
 
-def sparse_chunk(name: str, array: pa.Array) -> SparseChunk | None:
-    """Return the chunk of the top-level column *name* that is *array* in its row group.
+def sparse_chunk(name: str, column: pa.Array | SparseColumn) -> SparseChunk | None:
+    """Return the chunk of the top-level column *name* that is *column* in its row group.
 
     None where it is for pyarrow: where most rows have a value, where values are nested, and where they are long. The
-    same array gives the same bytes with the compiled part and without.
+    same values give the same bytes with the compiled part and without.
     """
+    if not isinstance(column, SparseColumn):
+        if not is_mostly_null(column) or _stored(column.type)[0] is None:
+            return None
+        column = SparseColumn.of(column)
+    rows, array = len(column), column.values
     values, width = _stored(array.type)
-    if values is None or not array.null_count or 2 * array.null_count < len(array):
-        return None
-    if values == _BYTES and _data_bytes(array) > _LARGEST_PAGE:
+    if values is None or (values == _BYTES and _data_bytes(array) > _LARGEST_PAGE):
         return None
     kernel = _kernel()
-    page, present, lowest, highest = (_page if kernel is None else kernel.sparse)(
-        values, width, array.offset, len(array), array.buffers()
-    )
+    levels = (column.valid.offset, rows, column.valid.buffers()[1])
+    page, lowest, highest = (_page if kernel is None else kernel.sparse)(values, width, _laid_out(array), levels)
     compressed = _zstd.compress(page, asbytes=True)
     header = bytearray(_HEADER)
     write_varint(header, 2 * len(page))
     header += _NEXT_I32
     write_varint(header, 2 * len(compressed))
     header += _DATA_PAGE
-    write_varint(header, 2 * len(array))
+    write_varint(header, 2 * rows)
     header += _PLAIN_WITH_LEVELS
 
     statistics = bytearray(_NULLS)
-    write_varint(statistics, 2 * (len(array) - present))
+    write_varint(statistics, 2 * column.null_count)
     if lowest is not None and highest is not None and max(len(lowest), len(highest)) <= LONGEST_BOUND:
         for place, bound in ((_HIGHEST, highest), (_LOWEST, lowest)):
             statistics += place
@@ -93,7 +96,7 @@ def sparse_chunk(name: str, array: pa.Array) -> SparseChunk | None:
             statistics += bound
         statistics += _BOTH_ARE_EXACT
     return SparseChunk(
-        name, _TYPES[values], len(array), bytes(header) + compressed, len(header) + len(page), bytes(statistics)
+        name, _TYPES[values], rows, bytes(header) + compressed, len(header) + len(page), bytes(statistics)
     )
 
 
@@ -107,7 +110,7 @@ def distinct_values(leaf: pa.Array, wanted: int) -> tuple[int, int]:
     if kernel is None or values is None or not len(leaf):
         sample = leaf.drop_null()[:wanted]
         return pc.count_distinct(sample).as_py(), len(sample)
-    found: tuple[int, int] = kernel.distinct(values, width, leaf.offset, len(leaf), leaf.buffers(), wanted)
+    found: tuple[int, int] = kernel.distinct(values, width, _laid_out(leaf), wanted)
     return found
 
 
@@ -175,15 +178,27 @@ def _stored(arrow: pa.DataType) -> tuple[int | None, int]:
 
 
 def _data_bytes(array: pa.Array) -> int:
+    if not len(array):
+        return 0  # Arrow leaves it open whether there are offsets
     offsets = array.buffers()[1]
     (first,) = struct.unpack_from("<i", offsets, 4 * array.offset)
     (end,) = struct.unpack_from("<i", offsets, 4 * (array.offset + len(array)))
     return int(end - first)
 
 
-def _page(values: int, width: int, offset: int, rows: int, buffers: list[Any]) -> _Page:
+_Array = tuple[int, int, list[Any]]
+"""The offset, the length and the buffers of one."""
+
+
+def _laid_out(array: pa.Array) -> _Array:
+    return array.offset, len(array), array.buffers()
+
+
+def _page(values: int, width: int, array: _Array, levels: tuple[int, int, Any]) -> _Page:
     """Return what the compiled part does: the size of the levels, a bit for each row, and the values that are there."""
-    bits, stored, *more = (memoryview(buffer or b"") for buffer in buffers)
+    offset, count, buffers = array
+    first, rows, valid = levels
+    stored, *more = (memoryview(buffer or b"") for buffer in buffers[1:])
 
     def value(place: int) -> bytes:
         if values == _BYTES:
@@ -195,15 +210,14 @@ def _page(values: int, width: int, offset: int, rows: int, buffers: list[Any]) -
             return bytes([stored[place // 8] >> place % 8 & 1])
         return bytes(stored[8 * place : 8 * place + 8])
 
-    valid = int.from_bytes(bits[offset // 8 : (offset + rows + 7) // 8], "little") >> offset % 8 & (1 << rows) - 1
-    levels = valid.to_bytes((rows + 7) // 8, "little")
-    flags = pa.BooleanArray.from_buffers(pa.bool_(), rows, [None, pa.py_buffer(levels)])
-    found = [value(offset + row) for row in pc.indices_nonzero(flags).to_pylist()]
+    bits = memoryview(valid)[first // 8 : (first + rows + 7) // 8]
+    packed = (int.from_bytes(bits, "little") >> first % 8 & (1 << rows) - 1).to_bytes((rows + 7) // 8, "little")
+    found = [value(place) for place in range(offset, offset + count)]
     run = bytearray()
-    write_varint(run, len(levels) << 1 | 1)
-    run += levels
+    write_varint(run, len(packed) << 1 | 1)
+    run += packed
     lowest, highest = (best(found, key=_ORDER[values], default=None) for best in (min, max))
-    return len(run).to_bytes(4, "little") + run + _plain(values, found), len(found), lowest, highest
+    return len(run).to_bytes(4, "little") + run + _plain(values, found), lowest, highest
 
 
 def _plain(values: int, found: list[bytes]) -> bytes:

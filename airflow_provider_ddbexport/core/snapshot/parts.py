@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import part_schema, partition_keys, partition_under
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.columns.sparse import Batch
 from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.decoder import block_builder, line_router
@@ -54,7 +55,7 @@ class _File:
         self.rescued: Counter[str] = Counter()
         self.part = open_part(path, arrow, sort_by)
 
-    def write(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: Batch) -> None:
         """Write *batch* as one row group."""
         self.rows += batch.num_rows
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -264,14 +265,14 @@ class PartsWriter:
             self._end(partition, part.file)
             part.file, part.rows = None, 0
         file = part.file = part.file or self._new_file()
-        batch = part.builder.finish()
+        batch = part.builder.finish_sparse()
         part.rows += batch.num_rows
         rescued = part.builder.rescued.copy()
         file.rescued += rescued - part.rescued
         part.rescued = rescued
         self._background.do(functools.partial(self._encode, file, batch))
 
-    def _encode(self, file: _File, batch: pa.RecordBatch) -> None:
+    def _encode(self, file: _File, batch: Batch) -> None:
         with self._stages.timed("encode"):
             file.write(batch)
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_ddbexport.core.columns.sparse import SparseColumn
 from airflow_provider_ddbexport.core.snapshot import parquet_sparse
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import SparseChunk, distinct_values, sparse_chunk
@@ -45,7 +46,7 @@ def sparse_arrays(draw: st.DrawFn) -> pa.Array:
     return array[len(whole) : len(whole) + rows]
 
 
-def both(array: pa.Array) -> SparseChunk | None:
+def both(array: pa.Array | SparseColumn) -> SparseChunk | None:
     """Return the chunk that is made with and without the compiled part, which has to be there."""
     assert parquet_sparse._kernel() is not None
     compiled = sparse_chunk("c", array)
@@ -69,7 +70,9 @@ def written(path: Path, array: pa.Array) -> pa.RecordBatch:
 def test_any_sparse_column_is_read_back(tmp_path_factory: pytest.TempPathFactory, array: pa.Array) -> None:
     """Of every type, wherever it begins in its buffers: its values, their number and their bounds."""
     path = tmp_path_factory.mktemp("parts") / "part"
-    assert both(array) is not None
+    sparse = SparseColumn.of(array)
+    assert sparse.array().equals(array)
+    assert both(sparse) == both(array) is not None
     batch = written(path, array)
     assert pq.read_table(path).equals(pa.Table.from_batches([batch]))
     column = pq.read_metadata(path).row_group(0).column(0)
