@@ -54,7 +54,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fuzz: $(STAMP) ## damaged lines to both decoders for SECONDS (60), compared; and generated exports, many more than in test
+fuzz: $(STAMP) ## damaged lines and pages to both decoders for SECONDS (60), compared; and generated exports, many more than in test
 	$(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),60)
 	DDBEXPORT_DECODER_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest -q tests/core/test_decoder.py
 
@@ -65,7 +65,7 @@ asan: $(STAMP) ## the same damage for SECONDS (600) to the compiled decoder unde
 	  --quiet build_ext --force --build-temp .local/asan/objects --build-lib .local/asan
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
-	  $(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),600) --kernel .local/asan/$(KERNEL)/_kernel.*.so
+	  $(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),600) --compiled .local/asan/$(KERNEL)
 
 bench: $(BENCH) ## conversion and its peers, into docs/benchmarks.md; about 12 minutes; SCALE=1 is 570 MB of reviews
 	@$(BIN)/python benchmarks/bench_convert.py --scale $(or $(SCALE),0.35) --page

@@ -1,7 +1,7 @@
-"""Feed damaged lines to both decoders for a while and compare their answers.
+"""Feed damaged lines to both decoders, and damaged pages of scans to both readers, and compare their answers.
 
-With ``--kernel`` the compiled decoder is that file, such as one built with AddressSanitizer (see ``make asan``). Ends
-with status 1 at the first difference; a sanitizer ends the process itself.
+With ``--compiled`` the compiled code is what lies in that folder, such as what was built with AddressSanitizer (see
+``make asan``). Ends with status 1 at the first difference; a sanitizer ends the process itself.
 """
 
 from __future__ import annotations
@@ -14,29 +14,33 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests/core"), str(ROOT / "tests/core/columns")]
+sys.path[:0] = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "scan")]
 
-KERNEL = "airflow_provider_ddbexport.core.compiled._kernel"
+COMPILED = "airflow_provider_ddbexport.core.compiled"
+MODULES = ("_kernel", "_splice")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--kernel", type=Path)
+    parser.add_argument("--compiled", type=Path)
     args = parser.parse_args()
-    if args.kernel is not None:
-        _use_kernel(args.kernel)
+    if args.compiled is not None:
+        for module in MODULES:
+            _use(f"{COMPILED}.{module}", args.compiled)
     print(f"seed {args.seed}", flush=True)
     return _fuzz(args.seed, args.seconds)
 
 
-def _use_kernel(path: Path) -> None:
-    spec = importlib.util.spec_from_file_location(KERNEL, path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is no extension module")
-    sys.modules[KERNEL] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[KERNEL])
+def _use(name: str, folder: Path) -> None:
+    for path in folder.glob(f"{name.rpartition('.')[2]}.*.so"):
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is not None and spec.loader is not None:
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+            return
+    raise SystemExit(f"{folder} has no {name}")
 
 
 def _fuzz(seed: int, seconds: float) -> int:
@@ -49,6 +53,9 @@ def _fuzz(seed: int, seconds: float) -> int:
         spelled,
     )
     from generated_items import random_items  # type: ignore[import-not-found]
+    from page_fuzz import body_of  # type: ignore[import-not-found]
+
+    from airflow_provider_ddbexport.core.scan.page import decoded_page, page_of
 
     until = time.monotonic() + seconds
     rounds = refused = 0
@@ -56,6 +63,12 @@ def _fuzz(seed: int, seconds: float) -> int:
         choice = random.Random(seed + rounds)  # noqa: S311 (it makes damage, not secrets)
         rounds += 1
         items = random_items(choice, rows=choice.choice([1, 2, 4, 30]))
+        body = body_of(items, choice)
+        for _ in range(8):
+            changed = damaged(body, choice)
+            if page_of(changed) != decoded_page(changed):
+                print(f"seed {seed + rounds - 1}: pages\n{changed!r}")
+                return 1
         lines = b"\n".join(spelled(item, choice) for item in items)
         schema = schema_for(items, random_options(choice))
         if schema is None:
@@ -68,7 +81,7 @@ def _fuzz(seed: int, seconds: float) -> int:
             if difference is not None:
                 print(f"seed {seed + rounds - 1}: {difference}\n{changed!r}")
                 return 1
-    print(f"{rounds} rounds of 8 damaged blocks, {refused} of them refused; no difference")
+    print(f"{rounds} rounds of 8 damaged pages and blocks, {refused} of the blocks refused; no difference")
     return 0
 
 

@@ -96,7 +96,7 @@ class _Counts:
         self.charges: list[tuple[float, float]] = []
 
     def page(self, request: dict[str, Any], start: Any) -> Any:
-        from airflow_provider_ddbexport.core.scan.page_source import Page
+        from airflow_provider_ddbexport.core.scan.page import Page
 
         asked = {**request, "ExclusiveStartKey": start} if start else request
         answer = self._dynamodb.scan(**asked)

@@ -49,13 +49,18 @@ _PIECES = [
 
 
 def spelled(item: Item, random: Random) -> bytes:
-    """Return a line that says *item*, in one of the ways JSON allows: spaces, escapes, members in any order."""
+    """Return a line that says *item*, in one of the ways JSON allows."""
+    return spelled_json({"Item": item}, random)
+
+
+def spelled_json(value: Any, random: Random) -> bytes:
+    """Return *value* in one of the ways JSON allows: spaces, escapes, members in any order."""
     way = random.randrange(4)
     if way == 0:
-        return json.dumps({"Item": item}, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
     if way == 1:
-        return json.dumps({"Item": item}).encode()
-    return _value({"Item": item}, random, spaces=way == 3).encode()
+        return json.dumps(value).encode()
+    return _value(value, random, spaces=way == 3).encode()
 
 
 def _value(value: Any, random: Random, *, spaces: bool) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from airflow_provider_ddbexport.core.scan.page_source import Page
+from airflow_provider_ddbexport.core.scan.page import Page
 
 _GZIP = zlib.MAX_WBITS | 16
 _LEVEL = 1

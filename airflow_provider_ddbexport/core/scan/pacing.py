@@ -10,7 +10,8 @@ from typing import Any
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.scan.budget import PageCost, RateReader, ReadBudget, Reservation
 from airflow_provider_ddbexport.core.scan.ending import Ending
-from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page, PageSource
+from airflow_provider_ddbexport.core.scan.page import Page
+from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, PageSource
 from airflow_provider_ddbexport.core.service import is_transient
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
 from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, ThrottledError

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -21,6 +21,7 @@ from urllib3.exceptions import ReadTimeoutError as UrlLibTimeoutError
 
 from airflow_provider_ddbexport.core.boto_values import item_from_boto, value_from_boto, value_to_boto
 from airflow_provider_ddbexport.core.decode import Item, check_item
+from airflow_provider_ddbexport.core.scan.page import Page, page_of
 from airflow_provider_ddbexport.core.service import THROTTLING_CODES, service_errors
 from airflow_provider_ddbexport.errors import ServiceError
 
@@ -29,33 +30,9 @@ log = logging.getLogger(__name__)
 DAMAGED_PAGE = "DamagedPage"
 """``code`` of the ServiceError for a response whose bytes are not what DynamoDB sent; asking again may help."""
 
-_OPEN, _BETWEEN, _CLOSE = b'{"Item":', b'}\n{"Item":', b"}\n"
 _PAGE_KEY = "DdbExportPage"
 _PROTOCOL = ("json", "1.0")
 _CHECKSUM = "x-amz-crc32"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of one segment.
-
-    Attributes:
-        lines: ``{"Item":…}`` and a line break for each item, in order; empty where a filter left nothing.
-        items: lines in it.
-        scanned_items: items read for it, before any filter.
-        response_bytes: size of the response's body; 0 where the stock parser hid it.
-        last_key: DynamoDB JSON of where the next page starts; None on the last page of the segment.
-        consumed_units: read capacity units it was charged.
-        requests: requests that were sent for it; botocore's own retries may have been charged as well.
-    """
-
-    lines: bytes
-    items: int
-    scanned_items: int
-    response_bytes: int
-    last_key: Item | None
-    consumed_units: float
-    requests: int = 1
 
 
 class PageSource(Protocol):
@@ -162,21 +139,6 @@ class _ParserFactory:
         return _ScanParser(parser) if protocol_name == _PROTOCOL[0] else parser
 
 
-class _Consumed(msgspec.Struct):
-    CapacityUnits: float = 0.0
-
-
-class _Response(msgspec.Struct):
-    Items: list[msgspec.Raw]
-    Count: int
-    ScannedCount: int
-    LastEvaluatedKey: dict[str, Any] | None = None
-    ConsumedCapacity: _Consumed | None = None
-
-
-_decode = msgspec.json.Decoder(_Response).decode
-
-
 class _ScanParser:
     """Parses a Scan's output; everything else, errors above all, is the stock parser's."""
 
@@ -193,45 +155,13 @@ class _ScanParser:
             return self._stock.parse(response, shape)
         headers = {name.lower(): value for name, value in response["headers"].items()}
         return {
-            _PAGE_KEY: None if _CHECKSUM in headers else _raw_page(response["body"]),
+            _PAGE_KEY: None if _CHECKSUM in headers else page_of(response["body"]),
             "ResponseMetadata": {
                 "RequestId": headers.get("x-amzn-requestid", ""),
                 "HTTPStatusCode": response["status_code"],
                 "HTTPHeaders": headers,
             },
         }
-
-
-def _raw_page(body: bytes) -> Page | None:
-    """Return the page that *body* is, None if it is damaged."""
-    try:
-        response = _decode(body)
-        if b"\n" in body:
-            # Only ever between tokens, because strings escape it; DynamoDB sends none, but lines would break on it.
-            response = _decode(msgspec.json.format(body, indent=-1))
-    except (msgspec.MsgspecError, ValueError):
-        return None
-    items = response.Items
-    if len(items) != response.Count:
-        return None
-    return Page(
-        lines=_lines(items),
-        items=response.Count,
-        scanned_items=response.ScannedCount,
-        response_bytes=len(body),
-        last_key=response.LastEvaluatedKey or None,
-        consumed_units=response.ConsumedCapacity.CapacityUnits if response.ConsumedCapacity else 0.0,
-    )
-
-
-def _lines(items: list[msgspec.Raw]) -> bytes:
-    """Return the items as lines, in one copy: join() takes them where they lie in the body."""
-    if not items:
-        return b""
-    pieces: list[Any] = [*items]
-    pieces[0] = _OPEN + bytes(pieces[0])
-    pieces[-1] = bytes(pieces[-1]) + _CLOSE
-    return _BETWEEN.join(pieces)
 
 
 class _RawPages:

@@ -18,7 +18,7 @@ from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import Checkpoint, FileEntry, Journal, Position
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
-from airflow_provider_ddbexport.core.scan.page_source import Page
+from airflow_provider_ddbexport.core.scan.page import Page
 from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError

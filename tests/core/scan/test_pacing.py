@@ -21,7 +21,8 @@ from airflow_provider_ddbexport.core.scan import (
     scan_shard,
 )
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
-from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, Page
+from airflow_provider_ddbexport.core.scan.page import Page
+from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE
 from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
 from airflow_provider_ddbexport.core.scan.shard import rotated
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
