@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -33,6 +33,7 @@ class ScanDetails:
         consumed_units: read capacity units the scan was charged.
         filter_expression, projection_expression: as given; None where everything was read.
         index_name: the secondary index that was scanned; None for the table itself.
+        names: the attributes that ``#names`` in the expressions stand for; values are not written down.
     """
 
     started_at: datetime
@@ -43,6 +44,7 @@ class ScanDetails:
     filter_expression: str | None = None
     projection_expression: str | None = None
     index_name: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

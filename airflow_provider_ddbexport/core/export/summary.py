@@ -33,6 +33,7 @@ class _Scan(msgspec.Struct, rename="camel", frozen=True):
     filter_expression: str | None = None
     projection_expression: str | None = None
     index_name: str | None = None
+    names: dict[str, str] = {}
     # Said for people who open the file: writes during the scan may or may not be in it.
     is_point_in_time: bool = False
 
@@ -143,6 +144,7 @@ def scan_summary_json(summary: ExportSummary) -> bytes:
                 filter_expression=scan.filter_expression,
                 projection_expression=scan.projection_expression,
                 index_name=scan.index_name,
+                names=scan.names,
             ),
         }
     )
@@ -186,6 +188,7 @@ def _scan(raw: _Scan | None, export_type: ExportType) -> ScanDetails | None:
         filter_expression=raw.filter_expression,
         projection_expression=raw.projection_expression,
         index_name=raw.index_name,
+        names=raw.names,
     )
 
 

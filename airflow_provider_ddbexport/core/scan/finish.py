@@ -88,5 +88,6 @@ def scan_summary(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFil
             filter_expression=plan.filter_expression,
             projection_expression=plan.projection_expression,
             index_name=plan.index_name,
+            names=plan.names,
         ),
     )

@@ -17,7 +17,9 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -27,6 +29,9 @@ from airflow_provider_ddbexport.errors import ManifestError, ObjectExistsError, 
 
 STATE_FOLDER = "_scan"
 PLAN_NAME = "plan.json"
+
+_READERS = 8
+_READ_AHEAD = 256
 
 _RUN = re.compile(r"run-(\d{4,})\.json")
 
@@ -72,6 +77,26 @@ class Checkpoint(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True
     file: FileEntry | None = None
 
 
+@dataclass
+class Durable:
+    """What checkpoints have come to.
+
+    Attributes:
+        response_bytes, units: of their pages.
+    """
+
+    files: list[FileEntry] = field(default_factory=list)
+    units: float = 0.0
+    response_bytes: int = 0
+
+    def add(self, checkpoint: Checkpoint) -> None:
+        """Count *checkpoint*."""
+        if checkpoint.file is not None:
+            self.files.append(checkpoint.file)
+        self.units += checkpoint.units
+        self.response_bytes += checkpoint.response_bytes
+
+
 class _Run(msgspec.Struct, rename="camel"):
     run: int
     token: str
@@ -106,16 +131,16 @@ def shard_folder(export_id: str, shard: int) -> str:
 class Journal:
     """The checkpoints of one shard, and the run that adds to them. :meth:`commit` may be called by several threads.
 
+    Memory does not grow with the checkpoints, but for the names of their files.
+
     Attributes:
         run: number of this run, from 1.
-        checkpoints: all that count, those of earlier runs included.
     """
 
     def __init__(self, root: ObjectStore, export_id: str, shard: int, segments: Iterable[int]) -> None:
         """Begin the next run, from *root*, the folder AWSDynamoDB. Raises ManifestError where checkpoints are amiss."""
         self._root = root
         self._folder = shard_folder(export_id, shard)
-        self._segments = list(segments)
         self._lock = threading.Lock()
         self._written = 0
         while True:
@@ -128,12 +153,16 @@ class Journal:
             except ObjectExistsError:
                 # Another process began the same run at the same moment: the next one is after it.
                 continue
-        self.checkpoints = [self._read(key) for key in accepted]
-        self._positions = self._chained()
+        self._durable = Durable()
+        self._positions = self._chained(accepted, segments)
 
     def positions(self) -> dict[int, Position]:
         """Return where each segment stands."""
         return dict(self._positions)
+
+    def durable(self) -> Durable:
+        """Return what all checkpoints that count have come to, those of earlier runs included."""
+        return self._durable
 
     def commit(self, checkpoint: Checkpoint) -> None:
         """Make *checkpoint* durable; its data file is already.
@@ -146,7 +175,7 @@ class Journal:
         self.require_latest()
         self._root.create(f"{self._folder}/run-{self.run:04d}/{number:06d}.json", msgspec.json.encode(checkpoint))
         with self._lock:
-            self.checkpoints.append(checkpoint)
+            self._durable.add(checkpoint)
             for position in checkpoint.positions:
                 self._positions[position.segment] = position
 
@@ -190,20 +219,39 @@ class Journal:
         except (msgspec.MsgspecError, ObjectNotFoundError) as error:
             raise self._amiss(f"{key.rpartition('/')[2]}: {type(error).__name__}") from None
 
-    def _chained(self) -> dict[int, Position]:
+    def _chained(self, keys: list[str], segments: Iterable[int]) -> dict[int, Position]:
         """Return the last position of each segment, once its checkpoints are seen to follow each other without gaps."""
-        positions = {segment: Position(segment=segment) for segment in self._segments}
-        steps = [
-            (before, position)
-            for checkpoint in self.checkpoints
-            for before, position in zip(checkpoint.pages_before, checkpoint.positions, strict=True)
-        ]
-        for before, position in sorted(steps, key=lambda step: (step[1].segment, step[0])):
-            reached = positions.get(position.segment)
-            if reached is None or reached.pages != before or reached.is_done:
-                raise self._amiss(f"segment {position.segment} is not checkpointed page after page")
-            positions[position.segment] = position
+        positions = {segment: Position(segment=segment) for segment in segments}
+        steps: dict[int, dict[int, int]] = {segment: {} for segment in positions}
+        for checkpoint in self._checkpoints(keys):
+            self._durable.add(checkpoint)
+            for before, position in zip(checkpoint.pages_before, checkpoint.positions, strict=True):
+                known = steps.get(position.segment)
+                if known is None or before in known:
+                    raise self._not_chained(position.segment)
+                known[before] = position.pages
+                reached = positions[position.segment]
+                if position.is_done or (position.pages > reached.pages and not reached.is_done):
+                    positions[position.segment] = position
+        for segment, known in steps.items():
+            pages = 0
+            for before, after in sorted(known.items()):
+                if pages != before:
+                    raise self._not_chained(segment)
+                pages = after
+            if pages != positions[segment].pages:
+                raise self._not_chained(segment)
         return positions
+
+    def _checkpoints(self, keys: list[str]) -> Iterator[Checkpoint]:
+        """Yield the checkpoints in no order, some read at the same time: a large table has tens of thousands."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="ddbexport-journal") as pool:
+            # In lots, because map() reads everything ahead of who takes it.
+            for start in range(0, len(keys), _READ_AHEAD):
+                yield from pool.map(self._read, keys[start : start + _READ_AHEAD])
+
+    def _not_chained(self, segment: int) -> ManifestError:
+        return self._amiss(f"segment {segment} is not checkpointed page after page")
 
     def _amiss(self, what: str) -> ManifestError:
         uri = self._root.uri_of(self._folder)

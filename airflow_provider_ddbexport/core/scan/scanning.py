@@ -109,8 +109,7 @@ def read_shard(
     folder = shard_folder(plan.export_id, shard)
     if (done := read_done(root, folder)) is not None:
         return done
-    table = describe_table(dynamodb, request.table_name, request.index_name)
-    require_same(plan, table, request, segments=None, shards=plan.shards, output_format=plan.output_format)
+    _require_planned(dynamodb, plan, request)
     journal = Journal(root, plan.export_id, shard, plan.shard_segments(shard))
     rate = _rate(dynamodb, request, settings.budget)
 
@@ -149,7 +148,14 @@ def read_shard(
         limits=settings.limits,
         clock=settings.retries.clock,
     ).run()
+    # A table that was deleted and made anew meanwhile has answered all the same.
+    _require_planned(dynamodb, plan, request)
     return journal.finish(_done(journal, settings.now))
+
+
+def _require_planned(dynamodb: Any, plan: ScanPlan, request: ScanRequest) -> None:
+    table = describe_table(dynamodb, request.table_name, request.index_name)
+    require_same(plan, table, request, segments=None, shards=plan.shards, output_format=plan.output_format)
 
 
 def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions) -> Callable[[], float | None]:
@@ -186,14 +192,14 @@ def _done(journal: Journal, now: Now) -> ShardDone:
             100 * share,
             share / even,
         )
-    files = [checkpoint.file for checkpoint in journal.checkpoints if checkpoint.file is not None]
+    durable = journal.durable()
     return ShardDone(
-        files=files,
-        items=sum(file.item_count for file in files),
+        files=durable.files,
+        items=sum(file.item_count for file in durable.files),
         scanned_items=items,
         pages=sum(position.pages for position in positions),
-        units=sum(checkpoint.units for checkpoint in journal.checkpoints),
-        response_bytes=sum(checkpoint.response_bytes for checkpoint in journal.checkpoints),
+        units=durable.units,
+        response_bytes=durable.response_bytes,
         ended_at=iso(parse_time(now())),
         busiest_segment=busiest.segment,
         busiest_share=round(share, 4),

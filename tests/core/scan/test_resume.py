@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -150,6 +151,32 @@ class UncertainStore(MortalStore):
             raise OutcomeUnknownError(f"{key}: it may or may not be there")
 
 
+class WaitingStore(MortalStore):
+    """Answers no reading of a checkpoint of the second run before another one is asked for.
+
+    Attributes:
+        asked: for which checkpoints.
+    """
+
+    def __init__(self, objects: dict[str, bytes], **arguments: Any) -> None:
+        super().__init__(objects, **arguments)
+        self.asked: list[str] = []
+        self._changed = threading.Condition()
+
+    def child(self, folder: str) -> WaitingStore:
+        child = WaitingStore(self.objects, folder=f"{self.folder}{folder}/")
+        child.asked, child._changed = self.asked, self._changed
+        return child
+
+    def read(self, key: str) -> bytes:
+        if "/run-0002/" in key:
+            with self._changed:
+                self.asked.append(key)
+                self._changed.notify_all()
+                assert self._changed.wait_for(lambda: len(self.asked) > 1, timeout=20.0)
+        return super().read(key)
+
+
 def test_a_checkpoint_whose_outcome_is_unknown_is_not_read_past() -> None:
     """Another worker that has nothing to do must not read on from before it: the checkpoints would contradict each
     other, and the scan could never be gone on with."""
@@ -264,6 +291,64 @@ def test_damaged_checkpoints_are_not_gone_on_with() -> None:
     store.objects[checkpoints[1]] = missing[:-5]
     with pytest.raises(ManifestError, match="damaged"):
         back_up(table, MortalStore(dict(store.objects)), segments=1)
+
+
+def test_a_segment_that_was_read_on_from_after_its_end_is_damaged() -> None:
+    """Items would be there twice."""
+    store = MortalStore({})
+    table = PageTable(6)
+    with pytest.raises(DiedError):
+        back_up(table, MortalStore(store.objects, writes_left=8), workers=1, segments=1, limits=GroupLimits(pages=1))
+    *_, last = sorted(key for key in store.objects if "/run-0001/" in key)
+    checkpoint = json.loads(store.objects[last])
+    assert checkpoint["positions"][0]["isDone"]
+    checkpoint["pagesBefore"][0] += 1
+    checkpoint["positions"][0]["pages"] += 1
+    store.objects[last.replace("000002", "000003")] = json.dumps(
+        checkpoint | {"positions": [checkpoint["positions"][0] | {"isDone": False}]}
+    ).encode()
+    with pytest.raises(ManifestError, match="page after page"):
+        back_up(table, store, segments=1)
+
+
+def test_a_table_that_is_replaced_while_it_is_scanned_makes_no_backup() -> None:
+    """Deleted and made anew under its name, it goes on answering: with items of another table."""
+    store = MortalStore({})
+    table = PageTable(ITEMS)
+
+    def replace(page: ScanPage) -> None:
+        table.table = {**table.table, "TableId": "22222222-2222-3333-4444-555555555555"}
+
+    with pytest.raises(ScanResumeError, match="the table was deleted and created again"):
+        back_up(table, store, on_page=replace)
+    assert not [key for key in store.objects if key.endswith("/done.json")]
+
+
+def test_checkpoints_are_read_side_by_side() -> None:
+    """A large table has tens of thousands, and each is a request."""
+    store = WaitingStore({})
+    table = PageTable(ITEMS, page_items=1)
+    stopped_in_the_middle(table, store)
+    with pytest.raises(DiedError):
+        back_up(table, MortalStore(store.objects, writes_left=40), workers=1, limits=GroupLimits(pages=1))
+    assert numbers_in(store, back_up(table, store)) == ONCE
+    assert len(store.asked) > 1
+
+
+def test_what_was_filtered_and_by_which_attributes_is_written_down() -> None:
+    """Placeholders mean nothing without the names they stand for; values are never written."""
+    store = MortalStore({})
+    export = back_up(
+        PageTable(4),
+        store,
+        filter_expression="#n0 >= :v0",
+        expression_attribute_names={"#n0": "Rating"},
+        expression_attribute_values={":v0": {"S": "walrus"}},
+    )
+    read = read_export(store.child("AWSDynamoDB"), export.summary.export_id)
+    assert read.summary.scan is not None
+    assert (read.summary.scan.filter_expression, read.summary.scan.names) == ("#n0 >= :v0", {"#n0": "Rating"})
+    assert b"walrus" not in b"".join(store.objects.values())
 
 
 def test_resuming_needs_something_to_resume() -> None:
