@@ -149,6 +149,18 @@ class ReadBudget:
             self._window_units += units
 
 
+def most_shards(rate_rcu: float | None, *, is_consistent: bool) -> int | None:
+    """Return how many processes may divide the budget among them; None for any number.
+
+    Each must be able to pay for the largest item there can be in every window: what a page costs beyond that is granted
+    all the same, and all of them together would overspend.
+    """
+    if rate_rcu is None:
+        return None
+    largest_item = PageCost(is_consistent=is_consistent).expected(1)
+    return max(1, int(rate_rcu * WINDOW_S * TOLERANCE / largest_item))
+
+
 class PageCost:
     """What pages cost, from what they did cost; decides how many items a page may hold. Not thread-safe.
 

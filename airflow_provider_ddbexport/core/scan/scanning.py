@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME
+from airflow_provider_ddbexport.core.scan.budget import most_shards
 from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
@@ -53,11 +54,19 @@ def begin_scan(
     budget = budget or ReadBudgetOptions()
     table = describe_table(dynamodb, request.table_name, request.index_name)
     rate = _rate(dynamodb, request, budget)()
-    count = choose_segments(table, segments, rate, shards)
     if resumption is not None and (found := find_scan(root, resumption)) is not None:
         require_same(found, table, request, segments=segments, shards=shards, output_format=output_format)
         log.info("Scan %s of %s is resumed", found.export_id, table.name)
         return found
+    most = most_shards(rate, is_consistent=request.is_consistent)
+    if most is not None and most < shards:
+        log.warning(
+            "%d shards of %d: the read budget of %s is too small to be divided among more",
+            most,
+            shards,
+            rate_text(rate),
+        )
+        shards = most
     started_at = parse_time(now())
     plan = ScanPlan(
         export_id=f"0{int(started_at.timestamp() * 1000)}-{secrets.token_hex(4)}",
@@ -67,7 +76,7 @@ def begin_scan(
         table_arn=table.arn,
         table_id=table.table_id,
         key_schema=table.key_schema,
-        segments=count,
+        segments=choose_segments(table, segments, rate, shards),
         shards=shards,
         index_name=request.index_name,
         is_consistent=request.is_consistent,

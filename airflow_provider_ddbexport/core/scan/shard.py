@@ -21,7 +21,7 @@ from airflow_provider_ddbexport.core.scan.pacing import Pacer
 from airflow_provider_ddbexport.core.scan.page import Page
 from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError
+from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError, StorageError
 
 FILE_BYTES = 24 << 20
 """Compressed; a data file is in memory once while it is uploaded."""
@@ -33,6 +33,7 @@ _UPLOADS = 3
 _MOST_SEGMENTS_AT_ONCE = 4
 _GIVEN_UP_FROM_BYTES = 8 << 20
 _TELL_EVERY_S = 0.5
+_LOOK_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class ShardScan:
         self._stop = stop
         self._limits = limits
         self._clock = clock
+        self._looked_at = clock()
         self._positions = journal.positions()
         unfinished = [segment for segment, position in self._positions.items() if not position.is_done]
         self._workers = max(1, min(workers, len(unfinished)))
@@ -123,6 +125,7 @@ class ShardScan:
                     while unfinished and not any(future.done() and future.exception() for future in futures):
                         unfinished = wait(unfinished, timeout=_TELL_EVERY_S, return_when=FIRST_EXCEPTION).not_done
                         self._meter.tell()
+                        self._look()
                 finally:
                     # An interrupt of this thread, too, stops the threads that scan.
                     self._end()
@@ -142,6 +145,15 @@ class ShardScan:
                     self._end()
                     raise
                 self._give_back(taken)
+
+    def _look(self) -> None:
+        """Raise ScanStoppedError where another run has taken the scan over: both spend the budget until then."""
+        now = self._clock()
+        if now - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = now
+            # Whether the store can be reached, the next checkpoint tells.
+            with contextlib.suppress(StorageError, ServiceError):
+                self._journal.require_latest()
 
     def _end(self) -> None:
         self._stop.set()

@@ -13,6 +13,7 @@ from page_table import MortalStore, PageTable
 from airflow_provider_ddbexport.core.scan import (
     GroupLimits,
     ReadBudgetOptions,
+    Resumption,
     ScanProgress,
     ScanRequest,
     ScanSettings,
@@ -374,6 +375,42 @@ def test_shards_in_several_processes_share_one_budget() -> None:
     assert sum(units for at, units in charged if at < ends_at) >= 0.9 * whole * ends_at
     late = ends_at + 60.0
     assert sum(units for at, units in charged if late <= at < 300.0) >= 0.9 * whole * (300.0 - late)
+
+
+@pytest.mark.parametrize(("rate", "is_consistent", "shards"), [(25.0, False, 5), (25.0, True, 2), (1.0, False, 1)])
+def test_a_small_budget_is_divided_among_fewer_shards(
+    rate: float, is_consistent: bool, shards: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each begins with one item, of which nobody knows how large it is: for ten shards and items of 400 KB that would
+    be twice the budget of any ten seconds. By one clock for all of them it is kept; a retry finds the same shards."""
+    table, store = PageTable(40, page_items=1), MortalStore({})
+    item_units = 100.0 if is_consistent else 50.0
+    request, budget = ScanRequest("Reviews", is_consistent=is_consistent), ReadBudgetOptions(read_units=rate)
+    for _ in range(2):
+        job = Resumption("job")
+        plan = plan_scan(table, store, request, bucket="b", segments=10, shards=10, budget=budget, resumption=job)
+        assert plan.shards == shards
+    assert f"{shards} shards of 10" in caplog.text
+    charged: list[tuple[float, float]] = []
+    scan = table.scan
+    for shard in range(shards):
+        time = FakeTime()
+
+        def charging(time: FakeTime = time, **request: Any) -> dict[str, Any]:
+            answer = scan(**request)
+            answer["ConsumedCapacity"]["CapacityUnits"] = item_units * len(answer["Items"]) or 0.5
+            charged.append((time.now, answer["ConsumedCapacity"]["CapacityUnits"]))
+            return answer
+
+        table.scan = charging  # type: ignore[method-assign]
+        # Each begins while all others are still to come, and has its part to the end.
+        others = MortalStore({key: body for key, body in store.objects.items() if "/done.json" not in key})
+        settings = ScanSettings(budget=budget, workers=4, retries=time.policy())
+        scan_shard(table, others, plan, request, shard=shard, settings=settings)
+    assert sum(units for _, units in charged) >= 40 * item_units
+    allowed = max(1.05 * rate * 10.0, item_units + 0.5)
+    for start, _ in charged:
+        assert sum(units for at, units in charged if start <= at < start + 10.0) <= allowed
 
 
 def test_a_shard_has_the_budget_divided_by_those_that_are_not_through() -> None:

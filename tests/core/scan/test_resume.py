@@ -9,6 +9,7 @@ import os
 import random
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from airflow_provider_ddbexport.core.scan import (
     scan_backup,
     scan_shard,
 )
-from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore
+from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore, RetryPolicy
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     ManifestError,
@@ -126,6 +127,35 @@ def test_a_run_thought_dead_neither_doubles_nor_spoils_anything() -> None:
     with pytest.raises(ScanStoppedError, match="took this scan over"):
         back_up(table, store, workers=1, on_page=take_over)
     assert numbers_in(store, result[0]) == ONCE
+
+
+def test_a_run_thought_dead_is_stopped_long_before_its_next_checkpoint() -> None:
+    """Both would spend the whole read budget: it looks every ten seconds, here of a clock that is quick."""
+    store = MortalStore({})
+    table = EndlessTable(ITEMS)
+    quick = RetryPolicy(clock=lambda: 100 * time.monotonic())
+    never = GroupLimits(file_bytes=1 << 40, group_s=1e9)
+    others: list[Any] = []
+
+    def take_over(_: ScanPage) -> None:
+        if not others:
+            others.append(None)
+            others[0] = back_up(PageTable(ITEMS), store)
+
+    with pytest.raises(ScanStoppedError, match="took this scan over"):
+        back_up(table, store, workers=1, on_page=take_over, limits=never, retries=quick)
+    assert numbers_in(store, others[0]) == ONCE
+
+
+class EndlessTable(PageTable):
+    """Its first page is there again and again, for no longer than a minute."""
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        self.first = getattr(self, "first", time.monotonic())
+        if time.monotonic() - self.first > 60.0:
+            raise AssertionError("nobody has stopped the scan")
+        request.pop("ExclusiveStartKey", None)
+        return super().scan(**request)
 
 
 class OneSidedTable(PageTable):
