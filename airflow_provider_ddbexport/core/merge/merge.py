@@ -1,4 +1,4 @@
-"""From a published snapshot and the increments since to the snapshot at their end.
+"""From a published snapshot and the increments since to the snapshot at their end: plan, merge each shard, publish.
 
 ::
 
@@ -9,40 +9,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment, compact
-from airflow_provider_ddbexport.core.merge.parts import MergedPart, check_part, conflict, merge_part
-from airflow_provider_ddbexport.core.merge.plan import (
-    MergeInput,
-    MergePlan,
-    find_compacted,
-    find_input,
-    keep_compacted,
-    survivors_export,
-)
-from airflow_provider_ddbexport.core.merge.report import merge_report
-from airflow_provider_ddbexport.core.merge.staged import StagedChanges
-from airflow_provider_ddbexport.core.snapshot.commit import (
-    BeforeReplace,
-    Now,
-    commit,
-    is_settled,
-    utc_now,
-    withdraw,
-)
-from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, make_plan
+from airflow_provider_ddbexport.core.merge.compact import Increment
+from airflow_provider_ddbexport.core.merge.plan import MergeInput, find_input
+from airflow_provider_ddbexport.core.merge.planned import MergePlan, plan_shards
+from airflow_provider_ddbexport.core.merge.publish import publish_merge
+from airflow_provider_ddbexport.core.merge.shards import check_base, merge_crew, merge_shards, sweeping_is_a_race
+from airflow_provider_ddbexport.core.snapshot.commit import BeforeReplace, Now, is_settled, utc_now, withdraw
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.publish import Agreed, agree
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
-from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import BadDataError, ObjectNotFoundError, PublishRaceError
+from airflow_provider_ddbexport.errors import PublishRaceError
 
 _RACES = 5
 """Lost to other runs before giving up; each means that another run published, or added columns, meanwhile."""
@@ -64,7 +43,8 @@ def merge_increments(
 
     They are merged into the snapshot of *table* as of *base*, by default the newest before them; its options stay. The
     last write of each key wins, by its time. Rows of the base whose keys were changed are dropped, without decoding the
-    others; parts that have none are copied. *workers* parts are gone through side by side, by threads.
+    others; parts that have none are copied, but that small ones are gathered. *workers* shards are merged side by side,
+    by threads.
 
     Every byte of the increments is verified before anything is published, and every part of the base against its
     record. Where the increments have old images they are compared with the rows that are dropped; not with *max_gap*
@@ -78,107 +58,66 @@ def merge_increments(
     Raises what find_input raises, MergeConflictError, DataFileError and ItemError for damage, SnapshotExistsError,
     SnapshotDamagedError, StorageError and OutcomeUnknownError.
     """
-    store = lake.child(table)
-    merging = find_input(store, table, increments, base=base, max_gap=max_gap)
-    publication = merging.publication
-    ledger = Ledger(store)
-    replaces = existing = ledger.get(publication.as_of)
+    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap)
+    ledger = Ledger(lake.child(table))
+    replaces = existing = ledger.get(merging.publication.as_of)
     for races_left in reversed(range(_RACES)):
-        # What another run published since this one began is not this run's to replace.
-        may_replace = replace and existing == replaces
-        if existing is not None and is_settled(lake, existing, publication, replace=may_replace):
-            return existing
         try:
-            compacted = stage(merging, store.child(publication.conversion))
-            return _merge(merging, compacted, lake, workers, now, replaces=existing, before_replace=before_replace)
+            # What another run published since this one began is not this run's to replace.
+            may_replace = replace and existing == replaces
+            plan = _planned(merging, lake, existing, workers, replace=may_replace, before_replace=before_replace)
+            if isinstance(plan, CommitRecord):
+                return plan
+            with merge_crew(plan, lake, workers) as crew:
+                merge_shards(plan, crew)
+                return publish_merge(plan, crew, now=now)
         except PublishRaceError:
             if not races_left:
                 raise
-            found = ledger.get(publication.as_of)
-        except (ObjectNotFoundError, BadDataError):
-            # A run that publishes sweeps away what is staged, under the hands of others too.
-            found = ledger.get(publication.as_of)
-            if not races_left or found is None or found == existing:
-                raise
-        existing = found
+        existing = ledger.get(merging.publication.as_of)
     raise AssertionError
 
 
-def stage(merging: MergeInput, staging: ObjectStore) -> Compacted:
-    """Return what the increments come to, staged in *staging*; they are read only if that is not there yet."""
-    compacted = find_compacted(staging)
-    if compacted is None:
-        compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros)
-        keep_compacted(staging, compacted)
-    return compacted
-
-
-def _merge(
-    merging: MergeInput,
-    compacted: Compacted,
+def plan_merge(
+    increments: Sequence[Increment],
     lake: ObjectStore,
-    workers: int,
-    now: Now,
     *,
-    replaces: CommitRecord | None,
+    table: str,
+    base: datetime | None = None,
+    max_gap: timedelta = timedelta(0),
+    workers: int = 1,
+    replace: bool = False,
+    before_replace: BeforeReplace | None = None,
+) -> MergePlan | CommitRecord:
+    """Return the plan for merging *increments*, recorded in the lake; the commit record, where it is published already.
+
+    Reads and verifies the increments, and stages what they came to. Only where another snapshot is to be replaced it
+    goes through the whole base, by *workers*, and then withdraws that. For engines that run the steps themselves:
+    :func:`merge_shards` for some shards of the plan each, anywhere, and :func:`publish_merge` once.
+    :func:`merge_increments`, with the same arguments, does what is left of it in one call. Repeating it is safe; errors
+    are those of merge_increments, and PublishRaceError where another run publishes meanwhile.
+    """
+    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap)
+    existing = Ledger(lake.child(table)).get(merging.publication.as_of)
+    return _planned(merging, lake, existing, workers, replace=replace, before_replace=before_replace)
+
+
+def _planned(
+    merging: MergeInput,
+    lake: ObjectStore,
+    existing: CommitRecord | None,
+    workers: int,
+    *,
+    replace: bool,
     before_replace: BeforeReplace | None,
-) -> CommitRecord:
-    store = lake.child(merging.base.table)
-    publication = merging.publication
-    staging = store.child(publication.conversion)
-    export = survivors_export(merging, compacted, staging)
-    # Below the merge's own folder, so that one sweep removes both.
-    target = dataclasses.replace(merging.target, conversion=f"{publication.conversion}/survivors")
-    survivors = make_plan(staging, export, lake, target, None)
-    plan = MergePlan(merging.base, publication, survivors, merging.tells_before)
-    numbers = range(len(plan.base.parts))
-    with (
-        Crew(Stores(staging, lake), workers, releases_gil=True) as crew,
-        tempfile.TemporaryDirectory(prefix="ddbexport-") as folder,
-    ):
-        changes = StagedChanges(staging, compacted, Path(folder))
-        if replaces is not None:
-            _require_all(plan, compacted, [one for _, one in crew.run(_CheckPart(plan, changes), numbers)])
-            withdraw(lake, replaces, before_replace)
-        convert_shards(survivors, crew)
-        agreed = agree(survivors, lake, crew)
-        found = dict(crew.run(_MergePart(plan, agreed, changes), numbers))
-        merged = [found[number] for number in numbers]
-    _require_all(plan, compacted, merged)
-    rows = plan.base.rows - sum(one.gone for one in merged) + export.summary.item_count
-    kept = [one.part for one in merged if one.part is not None]
-    parts = [*kept, *(part for part in agreed.parts if part.rows)] or agreed.parts
-    source = dataclasses.replace(publication.source, item_count=rows)
-    publication = dataclasses.replace(publication, rows=rows, source=source)
-    report = merge_report(plan.base, agreed, merged, parts, Ledger(store).previous(publication.as_of))
-    return commit(publication, agreed.schema, agreed.schema_number, parts, lake, report=report, now=now)
-
-
-def _require_all(plan: MergePlan, compacted: Compacted, merged: Iterable[MergedPart]) -> None:
-    """Raise MergeConflictError unless all items that the increments say were there are in the base's parts."""
-    if plan.tells_before and (missing := compacted.there - sum(one.there for one in merged)):
-        raise conflict(plan, missing, "items are missing in it that")
-
-
-@dataclass(frozen=True, slots=True)
-class _CheckPart:
-    """Work on one part of the base, whose result is not kept."""
-
-    plan: MergePlan
-    changes: StagedChanges
-
-    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedPart:
-        return check_part(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
-
-
-@dataclass(frozen=True, slots=True)
-class _MergePart:
-    """Work on one part of the base."""
-
-    plan: MergePlan
-    agreed: Agreed
-    changes: StagedChanges
-
-    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedPart:
-        table_store = stores.lake.child(self.plan.base.table)
-        return merge_part(self.plan, number, self.agreed.schema, self.changes, table_store)
+) -> MergePlan | CommitRecord:
+    """Return *existing* if it is what merging would give; else the plan, after *existing* was withdrawn."""
+    if existing is not None and is_settled(lake, existing, merging.publication, replace=replace):
+        return existing
+    with sweeping_is_a_race(lake, merging.base.table, merging.publication.as_of, known=existing):
+        plan = plan_shards(merging, lake)
+        if existing is not None:
+            with merge_crew(plan, lake, workers) as crew:
+                check_base(plan, crew)
+            withdraw(lake, existing, before_replace)
+    return plan

@@ -1,16 +1,13 @@
-"""One part of the base becoming one part of the merged snapshot: without the rows whose keys were changed."""
+"""A lot of the base's parts becoming one part of the merged snapshot: without the rows whose keys were changed."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,115 +15,131 @@ from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, res
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Schema
 from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.merge.built_anew import build_anew
-from airflow_provider_ddbexport.core.merge.plan import MergePlan
+from airflow_provider_ddbexport.core.merge.gather import gather
+from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
-from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part
+from airflow_provider_ddbexport.core.snapshot.adapt import fetched
+from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part, made_again
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
-from airflow_provider_ddbexport.core.snapshot.parts import put_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
-from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import (
-    BadCallError,
-    MergeConflictError,
-    ObjectNotFoundError,
-    SnapshotDamagedError,
-)
+from airflow_provider_ddbexport.errors import BadCallError, MergeConflictError, PublishRaceError, SnapshotDamagedError
 
 
-@dataclass(frozen=True, slots=True)
-class MergedPart:
-    """What became of a part of the base.
+def merge_lot(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedLot:
+    """Write what stays of lot *number* of the base's parts, under the plan's schema, record it, and return the record.
 
-    Attributes:
-        part: of the merged snapshot; None where no row stays.
-        gone: rows that the increments changed.
-        there: how many of those the increments say were there.
-        values: how many more values that are not null it has than the base's, by column; less than 0 are fewer.
+    Repeating it is safe, at the same time as well. A part of its own that loses nothing and has all columns is copied.
+    Raises MergeConflictError where rows are not what the increments say they were, SnapshotDamagedError, and
+    PublishRaceError rather than write into the folder of a snapshot that is published.
     """
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+        kept = []
+        for place, part in enumerate(plan.lots[number]):
+            folder = Path(name, str(place))
+            folder.mkdir()
+            kept.append(_without_changed(plan, part, changes, folder, table_store))
+        merged, path = _together(plan, kept, Path(name, "gathered"))
+        merged, path = _under(plan, merged, plan.base.schema, plan.schema, path)
+        return LotRecords(table_store, plan, plan.schema).keep(number, merged, path)
 
-    part: Part | None
-    gone: int
-    there: int
-    values: dict[str, int] = field(default_factory=dict, hash=False)
 
+def adapt_lot(plan: MergePlan, number: int, merged: MergedLot, schema: Schema, table_store: ObjectStore) -> MergedLot:
+    """Bring *merged*, what became of lot *number*, under *schema*, the one that all items ask for, and record that.
 
-def merge_part(
-    plan: MergePlan, number: int, schema: Schema, changes: StagedChanges, table_store: ObjectStore
-) -> MergedPart:
-    """Write what stays of part *number* of the base, under *schema*, record it, and return the record.
-
-    A part that is recorded already, and there, is not gone through again. Repeating it is safe, at the same time as
-    well. A part that loses nothing and has all columns is copied. Raises MergeConflictError where rows are not what the
-    increments say they were, SnapshotDamagedError, and PublishRaceError rather than write into the folder of a snapshot
-    that is published.
+    Raises PublishRaceError where its part is gone: merge that shard again.
     """
-    names = plan.parts_digest(schema)
-    key = f"{plan.publication.conversion}/part-{number:05d}-{names[:8]}.json"
-    found = _recorded(table_store, plan, key)
-    if found is not None:
-        return found
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        folder = Path(name)
-        base = fetch_part(table_store, plan.base, number, folder / "base")
-        merged, path = _without_changed(plan, base, changes, folder)
-        merged, path = _under(plan, merged, schema, path)
-        if merged.part is not None:
-            part = _described(plan, number, merged.part, path, names)
-            put_part(table_store, plan.survivors, part, path)
-            merged = replace(merged, part=part)
-    table_store.write(key, json.dumps(_to_json(merged), ensure_ascii=False).encode())
-    return merged
-
-
-def check_part(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedPart:
-    """Return what would become of part *number* of the base, and write nothing. Raises what :func:`merge_part` does."""
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        folder = Path(name)
-        base = fetch_part(table_store, plan.base, number, folder / "base")
-        merged, _ = _without_changed(plan, base, changes, folder)
+    if merged.part is None:
         return merged
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+        path = Path(name, "narrow")
+        if not fetched(table_store, merged.part, path):
+            raise PublishRaceError(
+                f"{table_store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
+                "it was; nothing was published, merge again",
+                key=merged.part.key,
+            )
+        wide, path = _under(plan, merged, plan.schema, schema, path)
+        return LotRecords(table_store, plan, schema).keep(number, wide, path)
 
 
-def _without_changed(plan: MergePlan, base: Part, changes: StagedChanges, folder: Path) -> tuple[MergedPart, Path]:
-    """Return what stays of *base*, still under its own name, and the file it is in."""
+def check_lot(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedLot:
+    """Return what would become of lot *number*, and write nothing. Raises what :func:`merge_lot` does."""
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+        kept = [_without_changed(plan, part, changes, Path(name), table_store) for part in plan.lots[number]]
+        return _sum([merged for merged, _ in kept], None)
+
+
+def _without_changed(
+    plan: MergePlan, number: int, changes: StagedChanges, folder: Path, table_store: ObjectStore
+) -> tuple[MergedLot, Path]:
+    """Return what stays of part *number* of the base, still under its own name, and the file it is in."""
     schema, source = plan.base.schema, folder / "base"
-    split = split_part(source, changes.keys.search(schema, base.partition), folder / "kept", folder / "gone")
+    base = fetch_part(table_store, plan.base, number, source)
+    # A quiet window changes nothing.
+    keys = changes.keys.search(schema, base.partition) if plan.compacted.changed else None
+    split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
     if split is None:
-        return MergedPart(base, 0, 0), source
+        return MergedLot(base, 0, 0), source
     gone = len(split.keys)
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
-            f"{layout.shown(base.key)}: expected {base.rows} rows, found {split.rows + gone}; convert "
-            f"{plan.base.source.uri} again with replace (--replace)",
+            f"{layout.shown(base.key)}: expected {base.rows} rows, found {split.rows + gone}; {made_again(plan.base)}",
             as_of=iso(plan.base.as_of),
         )
     there = 0
     if plan.tells_before:
         comparison = changes.compare(folder / "gone", split.keys, schema, base.partition)
         if comparison.unlike:
-            raise conflict(plan, comparison.unlike, f"items of {layout.shown(base.key)} are not what")
+            raise conflict(
+                plan,
+                comparison.unlike,
+                f"{comparison.unlike} of the {gone} items they changed in {layout.shown(base.key)} were not there "
+                "before as they say",
+            )
         there = comparison.there
     fewer = {name: -count for name, count in _values(folder / "gone").items()}
     if not split.rows:
-        return MergedPart(None, gone, there, fewer), folder / "kept"
+        return MergedLot(None, gone, there, fewer), folder / "kept"
     part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base))
-    return MergedPart(part, gone, there, fewer), folder / "kept"
+    return MergedLot(part, gone, there, fewer), folder / "kept"
 
 
-def _under(plan: MergePlan, merged: MergedPart, schema: Schema, path: Path) -> tuple[MergedPart, Path]:
-    """Return *merged*, whose rows are in *path*, with them under *schema*, and the file they are in then.
+def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Path) -> tuple[MergedLot, Path]:
+    """Return what stays of a lot, and the file it is in: *path* where that has to be gathered."""
+    sources = [(merged.part, source) for merged, source in kept if merged.part is not None]
+    if len(sources) <= 1:
+        part, path = sources[0] if sources else (None, path)
+        return _sum([merged for merged, _ in kept], part), path
+    gather([source for _, source in sources], path, plan.base.schema, plan.survivors.target)
+    rescued: Counter[str] = Counter()
+    for part, _ in sources:
+        rescued.update(part.rescued)
+    first, _ = sources[0]
+    whole = replace(first, rows=sum(part.rows for part, _ in sources), rescued=dict(sorted(rescued.items())))
+    return _sum([merged for merged, _ in kept], whole), path
+
+
+def _sum(lots: Sequence[MergedLot], part: Part | None) -> MergedLot:
+    values: Counter[str] = Counter()
+    for merged in lots:
+        values.update(merged.values)
+    return MergedLot(part, sum(merged.gone for merged in lots), sum(merged.there for merged in lots), dict(values))
+
+
+def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, path: Path) -> tuple[MergedLot, Path]:
+    """Return *merged*, whose rows are in *path* under *narrow*, and the file that has them under *schema*.
 
     They are built anew where *schema* has places for what was rescued.
     """
     part, wide = merged.part, path.with_name("wide")
-    if part is None or schema == plan.base.schema:
+    if part is None or schema == narrow:
         return merged, path
-    if can_widen(plan.base.schema, schema, part.rescued):
+    if can_widen(narrow, schema, part.rescued):
         try:
             widen_part(path, wide, part_schema(schema))
         except (BadCallError, pa.ArrowInvalid):
@@ -134,7 +147,7 @@ def _under(plan: MergePlan, merged: MergedPart, schema: Schema, path: Path) -> t
             pass
         else:
             return merged, wide
-    rescued = build_anew(path, plan.base.schema, wide, schema, partition=part.partition, target=plan.survivors.target)
+    rescued = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
     more = Counter(merged.values)
     more.update(_values(wide))
     more.subtract(_values(path))
@@ -142,10 +155,15 @@ def _under(plan: MergePlan, merged: MergedPart, schema: Schema, path: Path) -> t
 
 
 def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:
-    """Return the error of increments that do not fit the base; *what* goes between the count and their word."""
+    """Return the error of increments that do not fit the base: *what* is wrong with so many *items*."""
+    last = plan.publication.source
+    first = last.ancestry[len(plan.base.source.ancestry) or 1]
+    count = len(last.ancestry) - (len(plan.base.source.ancestry) or 1)
+    increments = f"increment {first.uri}" if count == 1 else f"{count} increments from {first.uri} to {last.uri}"
     return MergeConflictError(
-        f"table {plan.base.table}, snapshot as of {iso(plan.base.as_of)}: {items} {what} the increments say they were; "
-        "they do not belong together, or one of them is damaged: convert a full export and go on from there",
+        f"table {plan.base.table}: the {increments} do{'es' if count == 1 else ''} not fit the snapshot as of "
+        f"{iso(plan.base.as_of)}: {what}; nothing was published. They do not belong together, or one of them is "
+        f"damaged: look which, and give other increments, or {made_again(plan.base)}; a full export begins anew",
         items=items,
         as_of=iso(plan.base.as_of),
     )
@@ -180,36 +198,3 @@ def _values(path: Path) -> Mapping[str, int]:
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 values[name] += len(column) - column.null_count
     return values
-
-
-def _described(plan: MergePlan, number: int, part: Part, path: Path, names: str) -> Part:
-    folder = layout.partition_folder(plan.base.schema.partition_by, part.partition)
-    with path.open("rb") as body:
-        sha256 = hashlib.file_digest(body, "sha256").hexdigest()
-    key = f"{layout.snapshot_folder(plan.publication.as_of)}/{folder}{layout.part_name(number, names)}"
-    return replace(part, key=key, size=path.stat().st_size, sha256=sha256)
-
-
-def _recorded(table_store: ObjectStore, plan: MergePlan, key: str) -> MergedPart | None:
-    try:
-        body = table_store.read(key)
-    except ObjectNotFoundError:
-        return None
-    try:
-        fields = json.loads(body)
-        part = None if fields["part"] is None else part_from_fields(fields["part"])
-        merged = MergedPart(part, fields["gone"], fields["there"], dict(fields["values"]))
-    except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
-        raise SnapshotDamagedError(
-            f"{table_store.uri_of(key)}: expected a record of a merge under way, found something else "
-            f"({type(error).__name__}); delete it and merge again",
-            key=key,
-        ) from None
-    if merged.part is not None and missing_parts(table_store, plan.publication.as_of, [merged.part]):
-        return None
-    return merged
-
-
-def _to_json(merged: MergedPart) -> dict[str, object]:
-    part = None if merged.part is None else part_fields(merged.part)
-    return {"part": part, "gone": merged.gone, "there": merged.there, "values": merged.values}

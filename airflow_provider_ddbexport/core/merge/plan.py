@@ -1,36 +1,26 @@
-"""What a merge will do, decided once: the base, the increments, and what they came to."""
+"""What is merged: a published snapshot, and the increments that follow it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
-
-from airflow_provider_ddbexport.core.columns import schema_to_json
-from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.chain import ChainBase, ChainState, chain_increments
-from airflow_provider_ddbexport.core.export.manifest import digest_of as files_digest
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
-from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment
+from airflow_provider_ddbexport.core.merge.compact import Increment
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Target, digest_of
+from airflow_provider_ddbexport.core.snapshot.plan import Target, digest_of
 from airflow_provider_ddbexport.core.snapshot.record import MERGE, WRITER, Ancestor, CommitRecord, Publication, Source
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     ExportChainError,
-    ObjectNotFoundError,
-    SnapshotDamagedError,
     SnapshotNotFoundError,
 )
-
-_COMPACTED = "compacted.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +90,6 @@ class MergeInput:
             source=source,
             rows=self.base.rows,
             conversion=layout.conversion_folder(as_of, digest_of(made_of)),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class MergePlan:
-    """Everything that merging a part needs to know.
-
-    Attributes:
-        survivors: how the items that the increments left are converted.
-    """
-
-    base: CommitRecord
-    publication: Publication
-    survivors: ConversionPlan
-    tells_before: bool
-
-    def parts_digest(self, schema: Schema) -> str:
-        """Hex digest of all that decides the bytes of the base's parts under *schema*; it is in their names."""
-        return digest_of(
-            {
-                "contents": self.publication.digest,
-                "base": [part.sha256 for part in self.base.parts],
-                "schema": schema_to_json(schema),
-                "writer": WRITER,
-            }
         )
 
 
@@ -200,38 +165,6 @@ def merged_into(record: CommitRecord, ledger: Ledger) -> CommitRecord | None:
             return earlier
         earlier = ledger.previous(earlier.as_of)
     return None
-
-
-def survivors_export(merging: MergeInput, compacted: Compacted, staging: ObjectStore) -> Export:
-    """Return the items that *compacted* left, staged in *staging*, as a full export of the merged snapshot's time."""
-    last = merging.increments[-1].export
-    files = compacted.survivors
-    summary = replace(
-        last.summary,
-        export_type=ExportType.FULL,
-        from_time=None,
-        output_view=None,
-        item_count=sum(file.item_count for file in files),
-    )
-    return Export(staging.uri, summary, files, files_digest(files), ())
-
-
-def find_compacted(staging: ObjectStore) -> Compacted | None:
-    """Return what :func:`keep_compacted` has recorded; None where it has not."""
-    try:
-        return msgspec.json.decode(staging.read(_COMPACTED), type=Compacted)
-    except ObjectNotFoundError:
-        return None
-    except msgspec.MsgspecError as error:
-        raise SnapshotDamagedError(
-            f"{staging.uri_of(_COMPACTED)}: expected a record of a merge under way, found something else "
-            f"({type(error).__name__}); delete the folder it is in and merge again"
-        ) from None
-
-
-def keep_compacted(staging: ObjectStore, compacted: Compacted) -> None:
-    """Record that *compacted* is staged, all of it."""
-    staging.write(_COMPACTED, json.dumps(msgspec.to_builtins(compacted)).encode())
 
 
 def _from(export: Export) -> datetime:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_provider_ddbexport.core.columns.arrow_types import leaves
-from airflow_provider_ddbexport.core.merge.parts import MergedPart
+from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.records import MergedLot
 from airflow_provider_ddbexport.core.snapshot.conversion import ShardFigures
 from airflow_provider_ddbexport.core.snapshot.publish import Agreed
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
@@ -15,24 +16,26 @@ from airflow_provider_ddbexport.core.snapshot.report import conversion_report
 
 
 def merge_report(
-    base: CommitRecord,
+    plan: MergePlan,
     agreed: Agreed,
-    merged: Iterable[MergedPart],
+    merged: Iterable[MergedLot],
     parts: Sequence[Part],
     previous: CommitRecord | None,
 ) -> dict[str, Any]:
-    """Return the report as :func:`.conversion_report` does; an empty one where *base* has none.
+    """Return the report as :func:`.conversion_report` does; an empty one where the base has none.
 
     Items, what was read, and seconds are those of the items that the increments left; columns, rescued values and drift
-    those of the whole snapshot, whose *parts* are *merged* of the base's and *agreed* for the others.
+    those of the whole snapshot, whose *parts* are *merged* of the base's lots and *agreed* for the others. ``gathered``
+    is how many parts of the base were written together with others.
     """
-    if not base.report:
+    if not plan.base.report:
         return {}
-    values = _values(base)
+    values = _values(plan.base)
     for one in merged:
         values.update(one.values)
     figures = [*agreed.figures, ShardFigures(values=dict(values))]
-    return conversion_report(agreed.seen, agreed.schema, parts, figures, previous)
+    gathered = sum(len(lot) for lot in plan.lots if len(lot) > 1)
+    return {**conversion_report(agreed.seen, agreed.schema, parts, figures, previous), "gathered": gathered}
 
 
 def _values(base: CommitRecord) -> Counter[str]:

@@ -127,7 +127,7 @@ def published_meanwhile(other: CommitRecord) -> PublishRaceError:
     """Return the error of a run that finds *other* published, which was not there when it began."""
     return PublishRaceError(
         f"table {other.table}: a snapshot as of {iso(other.as_of)} was published by another run meanwhile; this run "
-        "published nothing, plan and convert again",
+        "published nothing, run it again",
         as_of=iso(other.as_of),
     )
 
@@ -154,7 +154,7 @@ def commit(
     """
     store = lake.child(publication.table)
     ledger = Ledger(store)
-    _require_rows(publication, parts)
+    _require_rows(store, publication, parts)
     existing = ledger.get(publication.as_of)
     if existing is not None:
         return adopt(store, publication, existing)
@@ -162,7 +162,7 @@ def commit(
     if missing:
         raise PublishRaceError(
             f"{store.uri_of(layout.snapshot_folder(publication.as_of))}: {len(missing)} of {len(parts)} parts of this "
-            "run are gone, another run of the same time removed them; nothing was published, plan and convert again",
+            "run are gone, another run of the same time removed them; nothing was published, run it again",
             as_of=iso(publication.as_of),
         )
     _agree_on_schema(ledger, schema_number, schema, store)
@@ -205,14 +205,14 @@ def _record(
     )
 
 
-def _require_rows(publication: Publication, parts: Sequence[Part]) -> None:
+def _require_rows(store: ObjectStore, publication: Publication, parts: Sequence[Part]) -> None:
     rows = sum(part.rows for part in parts)
     keys = {part.key for part in parts}
     if rows != publication.rows or len(keys) != len(parts) or not parts:
         uri = publication.source.uri
         raise SnapshotError(
             f"{uri}: expected parts with {publication.rows} rows in all, found {len(keys)} parts with {rows}; nothing "
-            "was published, delete the records of this conversion and convert again",
+            f"was published, delete the folder {store.uri_of(publication.conversion)} and run again",
             source=uri,
         )
 

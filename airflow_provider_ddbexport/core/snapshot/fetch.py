@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.record import MERGE, CommitRecord, Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError
@@ -38,10 +38,20 @@ def fetch_part(table_store: ObjectStore, record: CommitRecord, number: int, path
 
 
 def _damaged(store: ObjectStore, record: CommitRecord, number: int, problem: str) -> SnapshotDamagedError:
-    part = record.parts[number]
+    uri = f"{store.uri}/{layout.shown(record.parts[number].key)}"
     return SnapshotDamagedError(
-        f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(part.key)}: {problem} convert "
-        f"{record.source.uri} again with replace (--replace)",
+        f"part {number + 1} of {len(record.parts)} {uri}: {problem} {made_again(record)}",
         part=number,
         as_of=iso(record.as_of),
     )
+
+
+def made_again(record: CommitRecord) -> str:
+    """Return what to do to have the snapshot of *record* written again, for messages."""
+    source = record.source
+    if source.export_type == MERGE:
+        return (
+            f"merge the increments up to {source.uri} again with replace (--replace) into a snapshot before them, or "
+            f"convert a full export as of {iso(record.as_of)} in its place"
+        )
+    return f"convert {source.uri} again with replace (--replace)"

@@ -244,6 +244,11 @@ def by_contents(files: Iterable[DataFile]) -> list[DataFile]:
     return sorted((file for file in files if file.item_count), key=lambda file: (file.md5, file.key))
 
 
+def shard_bytes(total: int, part_bytes: int) -> int:
+    """Return the size at which a shard ends of files of *total* compressed bytes in all."""
+    return min(part_bytes, max(SMALL_SHARD_BYTES, -(-total // FEW_SHARDS)))
+
+
 def make_shards(
     files: Iterable[DataFile], sizes: Mapping[str, int], *, rows_per_part: int, part_bytes: int
 ) -> tuple[Shard, ...]:
@@ -255,13 +260,13 @@ def make_shards(
     """
     ordered = sorted(files, key=lambda file: (file.item_count > 0, file.md5, file.key))
     total = sum(sizes.get(file.key, 0) for file in ordered)
-    shard_bytes = min(part_bytes, max(SMALL_SHARD_BYTES, -(-total // FEW_SHARDS)))
+    most_bytes = shard_bytes(total, part_bytes)
     shards: list[Shard] = []
     members: list[DataFile] = []
     rows = size = 0
     for file in ordered:
         # A file more than fits would be a small part of its own.
-        if rows and (rows + file.item_count > rows_per_part or size >= shard_bytes):
+        if rows and (rows + file.item_count > rows_per_part or size >= most_bytes):
             shards.append(Shard(len(shards), tuple(members)))
             members, rows, size = [], 0, 0
         members.append(file)

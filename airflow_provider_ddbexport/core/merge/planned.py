@@ -1,0 +1,165 @@
+"""What a merge will do, decided and recorded once, so that its shards can be merged anywhere and give the same parts.
+
+A shard is a lot of parts of the base, from which the rows that the increments changed are taken, or one of the
+conversion of the items that they left.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import msgspec
+
+from airflow_provider_ddbexport.core.columns import schema_to_json
+from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.export.manifest import digest_of as files_digest
+from airflow_provider_ddbexport.core.export.model import Export, ExportType
+from airflow_provider_ddbexport.core.merge.compact import Compacted, compact
+from airflow_provider_ddbexport.core.merge.lots import Lot, lots_of
+from airflow_provider_ddbexport.core.merge.plan import MergeInput
+from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
+from airflow_provider_ddbexport.core.snapshot.convert import make_plan
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, digest_of
+from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Publication
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import ObjectExistsError, ObjectNotFoundError, SnapshotDamagedError
+
+_PLAN = "merge.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """Everything that merging a shard, and publishing all of them, needs to know.
+
+    Attributes:
+        base: the snapshot that is merged into.
+        publication: what the snapshot will be, but for its rows.
+        compacted: what the increments came to; it is staged in the conversion's folder.
+        tells_before: whether what they say was there before is the base's items.
+        survivors: how the items that they left are converted.
+        lots: which parts of the base become one.
+    """
+
+    base: CommitRecord
+    publication: Publication
+    compacted: Compacted
+    tells_before: bool
+    survivors: ConversionPlan
+    lots: tuple[Lot, ...]
+
+    @property
+    def shards(self) -> range:
+        """The numbers of the shards: the lots first, then those of the survivors."""
+        return range(len(self.lots) + len(self.survivors.shards))
+
+    @property
+    def schema(self) -> Schema:
+        """What parts are written under at first: it has room for the base, and for what a sample of the items shows."""
+        return self.survivors.schema
+
+    def parts_digest(self, schema: Schema) -> str:
+        """Hex digest of all that decides the bytes of the base's parts under *schema*; it is in their names."""
+        return digest_of(
+            {
+                "contents": self.publication.digest,
+                "base": [part.sha256 for part in self.base.parts],
+                "first": schema_to_json(self.schema),
+                "schema": schema_to_json(schema),
+                "writer": WRITER,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What is recorded of a plan; the rest follows from it."""
+
+    base: datetime
+    base_identity: str
+    publication: Publication
+    compacted: Compacted
+    tells_before: bool
+
+
+def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
+    """Return the recorded plan of *merging*; where none is, or what was staged is gone, the increments are read."""
+    store = lake.child(merging.base.table)
+    publication = merging.publication
+    staging = store.child(publication.conversion)
+    planned = _find(staging)
+    if planned is None or not _is_staged(planned.compacted, staging):
+        compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros)
+        planned = _Planned(
+            merging.base.as_of, merging.base.identity, publication, compacted, tells_before=merging.tells_before
+        )
+        # One that is there is of the same increments and base, so it says the same.
+        with suppress(ObjectExistsError):
+            staging.create(_PLAN, msgspec.json.encode(planned))
+    export = _survivors(merging, planned.compacted, staging)
+    # Below the merge's own folder, so that one sweep removes both.
+    target = replace(merging.target, conversion=_survivors_folder(publication.conversion))
+    return _plan(merging.base, planned, make_plan(staging, export, lake, target, None))
+
+
+def find_merge(table_store: ObjectStore, folder: str) -> MergePlan | None:
+    """Return the plan recorded in *folder*; None where the merge has ended, or its base is not published any more."""
+    planned = _find(table_store.child(folder))
+    survivors = find_plan(table_store, _survivors_folder(folder))
+    if planned is None or survivors is None:
+        return None
+    base = Ledger(table_store).get(planned.base)
+    if base is None or base.identity != planned.base_identity:
+        return None
+    return _plan(base, planned, survivors)
+
+
+def _plan(base: CommitRecord, planned: _Planned, survivors: ConversionPlan) -> MergePlan:
+    return MergePlan(
+        base=base,
+        publication=planned.publication,
+        compacted=planned.compacted,
+        tells_before=planned.tells_before,
+        survivors=survivors,
+        lots=lots_of(base.parts, survivors.target),
+    )
+
+
+def _survivors_folder(folder: str) -> str:
+    return f"{folder}/survivors"
+
+
+def _survivors(merging: MergeInput, compacted: Compacted, staging: ObjectStore) -> Export:
+    """Return the items that *compacted* left, staged in *staging*, as a full export of the merged snapshot's time."""
+    last = merging.increments[-1].export
+    files = compacted.survivors
+    summary = replace(
+        last.summary,
+        export_type=ExportType.FULL,
+        from_time=None,
+        output_view=None,
+        item_count=sum(file.item_count for file in files),
+    )
+    return Export(staging.uri, summary, files, files_digest(files), ())
+
+
+def _is_staged(compacted: Compacted, staging: ObjectStore) -> bool:
+    """Return whether all that *compacted* names is there: a run that swept it away may have been killed half-way."""
+    there = {info.key for info in staging.list()}
+    changed = [bucket for bucket in compacted.buckets if bucket.changed]
+    images = [file.key for bucket in changed for file in (bucket.survivors, bucket.before) if file is not None]
+    return there.issuperset([*images, *(bucket.keys for bucket in changed)])
+
+
+def _find(staging: ObjectStore) -> _Planned | None:
+    try:
+        return msgspec.json.decode(staging.read(_PLAN), type=_Planned)
+    except ObjectNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise SnapshotDamagedError(
+            f"{staging.uri_of(_PLAN)}: expected a record of a merge under way, found something else "
+            f"({type(error).__name__}); delete the folder it is in and merge again"
+        ) from None

@@ -1,0 +1,112 @@
+"""The shards of a merge, by threads of this process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from airflow_provider_ddbexport.core.merge.parts import check_lot, conflict, merge_lot
+from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.staged import StagedChanges
+from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
+from airflow_provider_ddbexport.core.snapshot.convert import convert_shards
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
+from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import BadDataError, ObjectNotFoundError
+
+
+def merge_crew(plan: MergePlan, lake: ObjectStore, workers: int = 1) -> Crew:
+    """Return the workers for shards of *plan*; for :func:`merge_shards` and :func:`publish_merge`."""
+    staging = lake.child(plan.base.table).child(plan.publication.conversion)
+    return Crew(Stores(staging, lake), workers, releases_gil=True)
+
+
+def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = None) -> tuple[Part, ...]:
+    """Merge those of *shards*, all of the plan's by default, that are not recorded yet, and return their parts.
+
+    Nobody sees these before :func:`publish_merge`. The same plan and shard give the same names and bytes, so repeating
+    it is safe, at the same time as well. Raises MergeConflictError, SnapshotDamagedError where the base is not what its
+    record says, and PublishRaceError rather than write into the folder of a snapshot that is published.
+    """
+    chosen = plan.shards if shards is None else shards
+    first = len(plan.lots)
+    lots = [number for number in chosen if number < first]
+    lake = crew.stores.lake
+    with sweeping_is_a_race(lake, plan.base.table, plan.publication.as_of):
+        survivors = [plan.survivors.shards[number - first] for number in chosen if number >= first]
+        converted = convert_shards(plan.survivors, crew, survivors) if survivors else ()
+        merged = LotRecords(lake.child(plan.base.table), plan, plan.schema).done(lots)
+        merged.update(_for_lots(_MergeLot, plan, crew, [number for number in lots if number not in merged]))
+    kept = [merged[number].part for number in lots]
+    return (*(part for part in kept if part is not None), *(part for record in converted for part in record.parts))
+
+
+def check_base(plan: MergePlan, crew: Crew) -> None:
+    """Go through the whole base as merging does, and write nothing. Raises what that does."""
+    require_all(plan, _for_lots(_CheckLot, plan, crew, range(len(plan.lots))).values())
+
+
+def require_all(plan: MergePlan, merged: Iterable[MergedLot]) -> None:
+    """Raise MergeConflictError unless all items that the increments say were there are in the base's parts."""
+    expected = plan.compacted.there
+    if plan.tells_before and (missing := expected - sum(one.there for one in merged)):
+        raise conflict(
+            plan, missing, f"expected the {expected} items that they say were there before, found {expected - missing}"
+        )
+
+
+@contextmanager
+def sweeping_is_a_race(
+    lake: ObjectStore, table: str, as_of: datetime, known: CommitRecord | None = None
+) -> Iterator[None]:
+    """Raise PublishRaceError where what is missing or damaged is so because a snapshot besides *known* is published.
+
+    A run that publishes sweeps away what is staged, under the hands of others too.
+    """
+    try:
+        yield
+    except (ObjectNotFoundError, BadDataError):
+        published = Ledger(lake.child(table)).get(as_of)
+        if published is None or published == known:
+            raise
+        raise published_meanwhile(published) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckLot:
+    """Work on one lot of the base's parts, whose result is not kept."""
+
+    plan: MergePlan
+    changes: StagedChanges
+
+    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedLot:
+        return check_lot(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
+
+
+@dataclass(frozen=True, slots=True)
+class _MergeLot:
+    """Work on one lot of the base's parts."""
+
+    plan: MergePlan
+    changes: StagedChanges
+
+    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedLot:
+        return merge_lot(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
+
+
+def _for_lots(
+    work: type[_CheckLot | _MergeLot], plan: MergePlan, crew: Crew, lots: Sequence[int]
+) -> dict[int, MergedLot]:
+    """Return what *work* makes of each of *lots*."""
+    if not lots:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+        changes = StagedChanges(crew.stores.root, plan.compacted, Path(folder))
+        return dict(crew.run(work(plan, changes), lots))

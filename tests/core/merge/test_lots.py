@@ -1,0 +1,66 @@
+"""Which parts of a base become one."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.merge.lots import lots_of
+from airflow_provider_ddbexport.core.snapshot.plan import Target
+from airflow_provider_ddbexport.core.snapshot.record import Part
+
+WHOLE = 1_000_000
+TARGET = Target("reviews", ColumnOptions())
+
+
+def a_part(rows: int, *partition: str) -> Part:
+    """Return a part whose rows have ten bytes each."""
+    return Part("key", rows, rows * 10, "", partition)
+
+
+def lots(*rows: int) -> list[tuple[int, ...]]:
+    return list(lots_of([a_part(count) for count in rows], TARGET))
+
+
+def test_parts_as_a_conversion_makes_them_stay() -> None:
+    """Whole ones, and the rest at the end."""
+    assert lots(WHOLE, WHOLE, WHOLE // 3) == [(0,), (1,), (2,)]
+    assert lots(0) == [(0,)]
+    assert lots() == []
+
+
+def test_small_parts_are_gathered_up_to_a_whole_one() -> None:
+    """Those that come to half a part, and any four; the rest waits until there are more."""
+    assert lots(WHOLE, 400_000, 300_000) == [(0,), (1, 2)]
+    assert lots(WHOLE, 300_000, 100_000) == [(0,), (1,), (2,)]
+    assert lots(WHOLE, 30_000, 10_000, 10_000, 10_000) == [(0,), (1, 2, 3, 4)]
+    assert lots(450_000, WHOLE, 450_000, 450_000) == [(0, 2), (1,), (3,)]
+
+
+def test_parts_of_different_partitions_are_never_one() -> None:
+    """However small."""
+    parts = [a_part(10, "a" if number % 2 else "b") for number in range(8)]
+    assert lots_of(parts, TARGET) == ((0, 2, 4, 6), (1, 3, 5, 7))
+
+
+@pytest.mark.parametrize("daily", [0.001, 0.01, 0.1])
+def test_after_a_year_of_daily_merges_there_are_few_more_parts_than_a_conversion_makes(daily: float) -> None:
+    """Each day changes items all over the table; few rows are written again for being gathered."""
+    dice = Random(1)
+    table = 20 * WHOLE
+    parts = [WHOLE] * 20
+    most = again = 0
+    for _ in range(365):
+        kept = []
+        for lot in lots(*parts):
+            rows = sum(parts[number] for number in lot)
+            again += rows if len(lot) > 1 else 0
+            kept.append(round(rows * (1 - daily * dice.uniform(0.9, 1.1))))
+        new = table - sum(kept)
+        parts = [*kept, *[WHOLE] * (new // WHOLE), new % WHOLE]
+        most = max(most, len(parts))
+        assert sum(parts) == table
+    assert most <= 2 * 20 + 4
+    assert again < 365 * table * max(daily, 0.01) * 3

@@ -1,0 +1,205 @@
+"""A merge whose shards are merged anywhere, and published once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from increments import START, write_increment
+from merged_tables import History, Told, key
+from snapshot_exports import in_order, items_of, parts_below
+from watched_store import Steps, WatchedStore
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation
+from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.merge import (
+    Increment,
+    MergePlan,
+    find_merge,
+    merge_crew,
+    merge_increments,
+    merge_shards,
+    plan_merge,
+    publish_merge,
+)
+from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
+from airflow_provider_ddbexport.core.snapshot import convert as convert_module
+from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.errors import PublishRaceError
+
+
+def planned(story: History, lake: Any, *windows: int, **options: Any) -> MergePlan:
+    increments = [Increment(story.root, story.increments[window]) for window in windows]
+    plan = plan_merge(increments, lake, table="reviews", **options)
+    assert isinstance(plan, MergePlan)
+    return plan
+
+
+def merged_elsewhere(lake: Any, folder: str, *shards: int) -> None:
+    """Merge *shards* as a task does that knows nothing but where the plan is."""
+    plan = find_merge(lake.child("reviews"), folder)
+    assert plan is not None
+    with merge_crew(plan, lake) as crew:
+        merge_shards(plan, crew, shards)
+
+
+def published(lake: Any, folder: str) -> CommitRecord:
+    plan = find_merge(lake.child("reviews"), folder)
+    assert plan is not None
+    with merge_crew(plan, lake) as crew:
+        return publish_merge(plan, crew)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"options": ColumnOptions(partition_by=("few",))}], ids=["in one folder", "in partitions"]
+)
+@pytest.mark.parametrize("sample", ["of all items", "of none"])
+def test_shards_merged_anywhere_give_the_parts_of_one_run(
+    options: dict[str, Any], sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any order, also twice; under columns that the plan knew of and under those that only all shards tell."""
+    story = History(tmp_path / "exports")
+    alone, shared = LocalStore(tmp_path / "alone"), LocalStore(tmp_path / "shared")
+    for lake in (alone, shared):
+        story.convert(lake, rows_per_part=20, **options)
+    if sample == "of none":
+        monkeypatch.setattr(convert_module, "sample_export", lambda *_: Observation())
+    story.go_on(New={"N": "1.5"}, Other={"M": {"a": {"S": "b"}}})
+    expected = story.merge(alone, 0)
+
+    plan = planned(story, shared, 0)
+    folder = plan.publication.conversion
+    assert planned(story, shared, 0) == plan == find_merge(shared.child("reviews"), folder)
+    knew = "new" in {column.name for column in plan.schema.columns}
+    assert knew == (sample == "of all items")
+    for shard in [*Random(1).sample(plan.shards, len(plan.shards)), 0]:
+        merged_elsewhere(shared, folder, shard)
+    assert Ledger(shared.child("reviews")).times() == (START,)
+    record = published(shared, folder)
+    assert (record.digest, record.parts, record.schema) == (expected.digest, expected.parts, expected.schema)
+    assert in_order(items_of(shared)) == story.expected(1)
+    assert find_merge(shared.child("reviews"), folder) is None
+    assert parts_below(shared) == {part.key for at in Ledger(shared.child("reviews")).records() for part in at.parts}
+
+
+def test_a_shard_that_is_tried_again_redoes_nothing_else(tmp_path: Path) -> None:
+    """And publishing names what is missing, and publishes nothing until that is there."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake, rows_per_part=15)
+    story.go_on()
+    plan = planned(story, lake, 0)
+    folder = plan.publication.conversion
+    assert len(plan.lots) == 3
+    merged_elsewhere(lake, folder, *plan.shards[1:])
+    with pytest.raises(PublishRaceError, match=r"1 of \d+ shards .* are not recorded as merged, the first is 0"):
+        published(lake, folder)
+    steps = Steps()
+    merged_elsewhere(WatchedStore(lake, steps), folder, *plan.shards)
+    written = [line for line in steps.log if line.startswith("before write")]
+    assert [line.split("/")[-1][:10] for line in written] == ["part-00000", "lot-00000-"]
+    read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before stream ddb_export")}
+    assert read == {base.parts[0].key}
+    assert published(lake, folder).rows == len(story.table)
+
+
+def test_a_part_of_a_merge_under_way_that_is_lost_is_merged_again(tmp_path: Path) -> None:
+    """Found when it is published, at the latest."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake, rows_per_part=15)
+    story.go_on()
+    plan = planned(story, lake, 0)
+    with merge_crew(plan, lake) as crew:
+        parts = merge_shards(plan, crew)
+        (lake.root / "reviews" / parts[1].key).unlink()
+        with pytest.raises(PublishRaceError, match=r"1 of .* parts of this run are gone"):
+            publish_merge(plan, crew)
+        assert merge_shards(plan, crew) == parts
+        assert publish_merge(plan, crew).rows == len(story.table)
+
+
+def test_a_plan_ends_with_its_base(tmp_path: Path) -> None:
+    """Once another snapshot has taken the base's place there is nothing to merge into."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    story.go_on()
+    plan = planned(story, lake, 0)
+    story.convert(lake, rows_per_part=7, replace=True)
+    assert find_merge(lake.child("reviews"), plan.publication.conversion) is None
+    assert story.merge(lake, 0).rows == len(story.table)
+
+
+@pytest.mark.parametrize("gone", ["before-00000.json.gz", "keys-00000.arrow", "survivors-00000.json.gz"])
+def test_a_merge_whose_records_are_half_gone_stages_the_increments_again(gone: str, tmp_path: Path) -> None:
+    """A run that sweeps them away may be killed; replacing a snapshot that lost a part meets what it left."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake)
+    story.go_on()
+    plan = planned(story, lake, 0)
+    left = {path: path.read_bytes() for path in (lake.root / "reviews/_conversions").rglob("*") if path.is_file()}
+    first = story.merge(lake, 0)
+    for path, body in left.items():
+        if path.name != gone:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+    assert not (lake.root / "reviews" / plan.publication.conversion / gone).exists()
+    (lake.root / "reviews" / first.parts[0].key).unlink()
+    record = story.merge(lake, 0, replace=True)
+    assert record.parts == first.parts
+    assert in_order(items_of(lake)) == story.expected(1)
+
+
+@pytest.mark.parametrize("sort_by", [(), ("Book",)], ids=["as they come", "sorted"])
+def test_small_parts_are_gathered(sort_by: tuple[str, ...], tmp_path: Path) -> None:
+    """Twelve merges leave a few parts and not dozens; the report says so; sorted parts stay sorted."""
+    table: dict[int, Item] = {number: {**key(number), "v": {"N": "0"}} for number in range(60)}
+    windows: list[dict[int, Item | None]] = [
+        {
+            number: {**key(number), "v": {"S": "a" * (hour + 1)}, f"on{hour % 3}": {"BOOL": True}}
+            for number in (hour, 99)
+        }
+        for hour in range(12)
+    ]
+    story, lake = Told(tmp_path / "exports", table, *windows), LocalStore(tmp_path / "lake")
+    convert_export(story.root, story.full, lake, rows_per_part=20, sort_by=sort_by)
+    records = [story.merge(lake, hour) for hour in range(12)]
+    assert in_order(items_of(lake)) == in_order(story.table.values())
+    assert max(len(record.parts) for record in records) <= 8
+    gathered = [record.report["gathered"] for record in records]
+    assert 4 <= sum(gathered) <= 12 * 3
+    last = records[-1]
+    assert sum(last.rescued.values()) == story.converted(LocalStore(tmp_path / "other")).rescued.get("v", 0)
+    if sort_by:
+        for part in last.parts:
+            books = pq.read_table(lake.root / "reviews" / part.key, columns=["book"])["book"].to_pylist()
+            assert books == sorted(books)
+
+
+def test_a_merge_that_gathers_and_is_killed_goes_on_to_the_same_parts(tmp_path: Path) -> None:
+    """What was gathered before is not gathered again."""
+    story, lake = History(tmp_path / "exports", rows=8), LocalStore(tmp_path / "lake")
+    story.convert(lake, rows_per_part=1000)
+    for window in range(4):
+        story.go_on()
+        if window < 3:
+            story.merge(lake, window)
+    plan = planned(story, lake, 3)
+    assert plan.lots == ((0, 1, 2, 3),)
+    merged_elsewhere(lake, plan.publication.conversion, 0)
+    steps = Steps()
+    record = merge_increments([Increment(story.root, story.increments[3])], WatchedStore(lake, steps), table="reviews")
+    read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before stream ddb_export")}
+    assert not read & {part.key for part in plan.base.parts}
+    assert record.report["gathered"] == 4
+    assert in_order(items_of(lake)) == story.expected(4)
+
+
+def test_an_increment_without_changes_gives_the_parts_of_its_base(tmp_path: Path) -> None:
+    """A quiet hour: they are copied."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake, rows_per_part=15)
+    quiet = write_increment(story.folder, [])
+    record = merge_increments([Increment(story.root, quiet)], lake, table="reviews")
+    assert [part.sha256 for part in record.parts] == [part.sha256 for part in base.parts]
