@@ -85,7 +85,7 @@ class NumberSpan:
     is_int64: bool = True
 
     def add(self, text: str) -> bool:
-        """Take in one number; return whether :meth:`arrow` is another type now."""
+        """Take in one number; return whether more is known now."""
         # Most numbers are whole, and shorter than some other.
         if text.isdecimal() and len(text) <= self.whole_digits and len(text) <= 18:
             return False
@@ -93,11 +93,10 @@ class NumberSpan:
         is_int64 = not scale and (whole_digits <= 18 or _int64(text) is not None)
         if whole_digits <= self.whole_digits and scale <= self.scale and (is_int64 or not self.is_int64):
             return False
-        before = self.arrow()
         self.whole_digits = max(self.whole_digits, whole_digits)
         self.scale = max(self.scale, scale)
         self.is_int64 = self.is_int64 and is_int64
-        return bool(self.arrow() != before)
+        return True
 
     def merge(self, other: NumberSpan) -> None:
         """Take in all numbers of *other*."""

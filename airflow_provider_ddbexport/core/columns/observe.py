@@ -166,8 +166,9 @@ class Observation:
         self.items = 0
         """Items added."""
         self.news = 0
-        """Moves when an item is added that has a type at a place where none had it, or a number that asks for another
-        Arrow type: without news, only which of the types at a place is the commonest can change the columns."""
+        """Moves when an item is added that has a type at a place where none had it, or a number with more digits before
+        or after the point than any there: without news, only which of the types at a place is the commonest can change
+        the columns, whatever other items there are."""
         self._attributes: dict[str, Shape] = {}
 
     def add(self, item: Item) -> None:

@@ -29,23 +29,15 @@ static shape *shape_of(names *shapes, const uint8_t *name, uint32_t size, uint32
     return made;
 }
 
-/* Which of the types that NumberSpan.arrow() chooses from. */
-static int span_type(const span *s) {
-    enum { DEFAULT_SCALE = 9, INT64 = -1, DIGITS = -2 };
-    if (s->is_int64) return INT64;
-    if (s->scale <= DEFAULT_SCALE && s->whole_digits <= MAX_DIGITS - DEFAULT_SCALE) return DEFAULT_SCALE;
-    return s->whole_digits + s->scale <= MAX_DIGITS ? s->scale : DIGITS;
-}
-
-/* Returns whether they are numbers of another type now. */
+/* Returns whether more is known of them now. */
 static int span_add(span *s, const node *n) {
-    int is_wider = !s->is_known;
+    int is_int64 = (n->flags & WHOLE) != 0;
+    if (s->is_known && n->whole_digits <= s->whole_digits && n->scale <= s->scale && is_int64 >= s->is_int64) return 0;
     if (!s->is_known) *s = (span){.is_known = 1, .is_int64 = 1};
-    int type = span_type(s);
     if (n->whole_digits > s->whole_digits) s->whole_digits = n->whole_digits;
     if (n->scale > s->scale) s->scale = n->scale;
-    if (!(n->flags & WHOLE)) s->is_int64 = 0;
-    return is_wider || span_type(s) != type;
+    s->is_int64 &= is_int64;
+    return 1;
 }
 
 static void span_merge(span *s, const span *other) {
