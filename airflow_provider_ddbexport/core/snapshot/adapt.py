@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,16 +53,27 @@ def widened_shard(
     store = lake.child(plan.table)
     conversion = Conversion(store, plan.under(schema))
     found = conversion.find(record.shard)
-    if found is None and _is_widenable(record, schema):
+    if found is None and _is_widenable(plan, record, schema):
         found = _widened(plan, record, schema, store)
         if found is not None:
             conversion.keep(found)
     return found
 
 
-def _is_widenable(record: ShardRecord, schema: Schema) -> bool:
+def _is_widenable(plan: ConversionPlan, record: ShardRecord, schema: Schema) -> bool:
     return record.is_built and all(
-        can_widen(own, schema, part.rescued) for part, own in zip(record.parts, record.schemas, strict=True)
+        can_widen(own, schema, part.rescued) and _keeps_order(own, schema, plan.target.sort_columns(schema))
+        for part, own in zip(record.parts, record.schemas, strict=True)
+    )
+
+
+def _keeps_order(narrow: Schema, wide: Schema, sort_by: Sequence[str]) -> bool:
+    """Return whether rows sorted under *narrow* are sorted under *wide*: not by numbers that become text."""
+    types = {column.name: column.arrow for column in narrow.columns}
+    return all(
+        column.arrow == types.get(column.name, column.arrow) or not pa.types.is_string(column.arrow)
+        for column in wide.columns
+        if column.name in sort_by
     )
 
 
@@ -78,7 +90,7 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
             if not fetched(store, part, narrow):
                 return None
             try:
-                widen_part(narrow, wide, part_schema(schema))
+                widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
             except (BadCallError, pa.ArrowInvalid):
                 return None
             parts.append(_put(plan, part, schema, store, wide))

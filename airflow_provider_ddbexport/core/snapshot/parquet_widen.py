@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,12 +14,13 @@ from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, e
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Movable, RowGroup, SortedBy, row_groups
 
 
-def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
+def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> None:
     """Make *target* the part that *source* would be, byte for byte, had its rows been written under *schema*.
 
     Columns that *source* lacks are null; numbers and fields of structs get wider types and more fields, as
     :func:`.widened` does; the other columns are copied as they lie there. At most one row group's changed columns are
-    in memory. Whether the rows are right under *schema* is the caller's to know, from :func:`.can_widen`.
+    in memory. Whether the rows are right under *schema* is the caller's to know, from :func:`.can_widen`. Rows that are
+    sorted by those columns of *sort_by* that *source* has are sorted by all of them.
 
     A row group whose columns have indexes or filters beside them is written anew as a whole. Raises
     SnapshotDamagedError or pyarrow.ArrowInvalid where *source* is no whole Parquet file, BadCallError or
@@ -41,7 +42,7 @@ def widen_part(source: Path, target: Path, schema: pa.Schema) -> None:
                 columns = parquet.read_row_group(number, old_columns, use_threads=False)
                 fields = pa.schema([field for field in schema if field.name in changed])
                 chunks += encoder.chunks(_under(fields, columns, group.rows))
-            assembly.add(group, _in_order(chunks, schema), _still_sorted_by(group, narrow, schema))
+            assembly.add(group, _in_order(chunks, schema), _sorted_by(group, narrow, schema, sort_by))
         assembly.finish()
 
 
@@ -71,7 +72,7 @@ def _in_order(chunks: Iterable[Movable], schema: pa.Schema) -> list[Movable]:
     return sorted(chunks, key=lambda chunk: place[chunk.column])
 
 
-def _still_sorted_by(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> list[SortedBy]:
+def _sorted_by(group: RowGroup, narrow: pa.Schema, wide: pa.Schema, sort_by: Sequence[str]) -> list[SortedBy]:
     """Return by what the rows are sorted under *wide*, where numbers that become text have another order."""
 
     def keeps_order(by: SortedBy) -> bool:
@@ -79,4 +80,8 @@ def _still_sorted_by(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> lis
             wide.field(by.column).type
         )
 
-    return list(itertools.takewhile(keeps_order, group.sorted_by))
+    kept = list(itertools.takewhile(keeps_order, group.sorted_by))
+    # By a column of nothing but nulls all rows are sorted.
+    if [by.column for by in kept] == [name for name in sort_by if name in narrow.names]:
+        return [SortedBy.ascending(name) for name in sort_by if name in wide.names]
+    return kept

@@ -84,6 +84,20 @@ def test_an_attribute_that_only_later_items_have_can_be_sorted_by(tmp_path: Path
 
 
 @pytest.mark.usefixtures("short_sample")
+def test_parts_sorted_by_numbers_that_become_text_are_sorted_as_text(tmp_path: Path) -> None:
+    """9 comes before 10 until a number that fits no decimal makes text of all of them; then it comes behind."""
+    items = [{**item, "Rank": {"N": str(number)}} for number, item in enumerate(reviews(200))]
+    items[-1]["Rank"] = {"N": "1E+100"}
+    root, export = write_export(tmp_path, items, files=2, in_order=True)
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(root, export, lake, sort_by="Rank", rows_per_part=100)
+    assert in_order(items_of(lake)) == in_order(items)
+    for part in record.parts:
+        ranks = pq.read_table(tmp_path / "lake/reviews" / part.key, columns=["rank"])["rank"].to_pylist()
+        assert ranks == sorted(ranks)
+
+
+@pytest.mark.usefixtures("short_sample")
 def test_what_no_item_has_is_found_at_the_end_where_the_sample_is_not_all(tmp_path: Path) -> None:
     """Nothing is published."""
     root, export = write_export(tmp_path, reviews(300))
