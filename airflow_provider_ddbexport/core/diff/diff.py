@@ -79,8 +79,9 @@ def diff_snapshots(
 
     Readers see all changes or none: the record is written last. Repeating it is safe and, once it is written, cheap.
     Memory does not grow with the snapshots. Raises BadCallError for a key that is none and for increments that do not
-    tell the difference, ExportChainError, SnapshotDamagedError, the errors of reading exports, and SnapshotExistsError
-    when there is a diff of the same times but of other contents, unless *replace* is set.
+    tell the difference, ExportChainError, SnapshotDamagedError, the errors of reading exports, SnapshotExistsError when
+    there is a diff of the same times but of other contents, unless *replace* is set, and PublishRaceError when another
+    run was in the way. With *replace* the snapshots are compared once before what is there is withdrawn, and again.
     """
     if not key or len(set(key)) < len(key):
         raise BadCallError(f"key: expected the attributes of the table's key, each once, found {', '.join(key)!r}")
@@ -113,9 +114,13 @@ def diff_snapshots(
     if output is None:
         return record(compare(None), ())
     place = DiffPlace(output.child(changes_folder(pair.new.table)), pair.old.as_of, pair.new.as_of, digest)
-    settled = place.settled(replace=replace)
-    if settled is not None:
-        return settled
+    existing = place.existing()
+    if existing is not None:
+        if place.is_settled(existing, replace=replace):
+            return existing
+        # Nothing is withdrawn for a comparison that fails.
+        compare(None)
+        place.withdraw(existing)
     parts_digest = digest_of(
         {"contents": digest, "schema": schema_to_json(schema), "increments": arns, "writer": WRITER}
     )

@@ -9,10 +9,12 @@ from datetime import datetime
 from airflow_provider_ddbexport.core.diff import layout
 from airflow_provider_ddbexport.core.diff.record import DiffRecord, record_from_json, record_to_json
 from airflow_provider_ddbexport.core.snapshot.layout import shown
+from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
+    PublishRaceError,
     SnapshotDamagedError,
     SnapshotExistsError,
 )
@@ -45,44 +47,58 @@ class DiffPlace:
         """Address of the record."""
         return self.store.uri_of(layout.record_key(self.old, self.new))
 
-    def settled(self, *, replace: bool) -> DiffRecord | None:
-        """Return the record if the diff is there already; None if it has to be made.
-
-        What else is there is taken away with *replace*: raises SnapshotExistsError or SnapshotDamagedError without.
-        """
-        existing = self._read()
-        if existing is None:
-            return None
-        try:
-            return self._adopt(existing)
-        except (SnapshotExistsError, SnapshotDamagedError):
-            if not replace:
-                raise
-        self.store.delete(layout.record_key(self.old, self.new))
-        return None
-
-    def publish(self, record: DiffRecord) -> DiffRecord:
-        """Make *record*, whose parts are there, the one of this place, and return it.
-
-        When another run was faster with the same changes, its record is returned; raises SnapshotExistsError when it
-        had others, and OutcomeUnknownError when it cannot be told whether the record was written.
-        """
-        try:
-            self.store.create(layout.record_key(self.old, self.new), record_to_json(record))
-        except ObjectExistsError:
-            winner = self._read()
-            if winner is None:
-                raise
-            return self._adopt(winner)
-        self._sweep(record)
-        return record
-
-    def _read(self) -> DiffRecord | None:
+    def existing(self) -> DiffRecord | None:
+        """Return what is there; None where nothing is. Raises SnapshotDamagedError where it cannot be read."""
         try:
             body = self.store.read(layout.record_key(self.old, self.new))
         except ObjectNotFoundError:
             return None
         return record_from_json(body, where=self.record_uri)
+
+    def is_settled(self, existing: DiffRecord, *, replace: bool) -> bool:
+        """Return whether *existing* is the diff that is to be here, and whole.
+
+        Where it is not, *replace* may take it away: raises SnapshotExistsError or SnapshotDamagedError without.
+        """
+        try:
+            self._adopt(existing)
+        except (SnapshotExistsError, SnapshotDamagedError):
+            if not replace:
+                raise
+            return False
+        return True
+
+    def withdraw(self, replaced: DiffRecord) -> None:
+        """Make sure that *replaced* is not there any more; its parts stay until others are. Raises PublishRaceError.
+
+        Call it once what takes its place was compared, and before any of that is written.
+        """
+        existing = self.existing()
+        if existing is not None and existing != replaced:
+            raise PublishRaceError(f"{self.record_uri} was written by another run meanwhile; nothing was, run again")
+        self.store.delete(layout.record_key(self.old, self.new))
+
+    def publish(self, record: DiffRecord) -> DiffRecord:
+        """Make *record*, whose parts are there, the one of this place, and return it.
+
+        When another run was faster with the same changes, its record is returned; raises SnapshotExistsError when it
+        had others, PublishRaceError when it removed parts, and OutcomeUnknownError when it cannot be told whether the
+        record was written.
+        """
+        if missing := self._missing(record):
+            raise PublishRaceError(
+                f"{self.record_uri}: {len(missing)} of {len(record.parts)} parts of this run are gone, another run "
+                "removed them; nothing was published, run again"
+            )
+        try:
+            self.store.create(layout.record_key(self.old, self.new), record_to_json(record))
+        except ObjectExistsError:
+            winner = self.existing()
+            if winner is None:
+                raise
+            return self._adopt(winner)
+        self._sweep(record)
+        return record
 
     def _adopt(self, existing: DiffRecord) -> DiffRecord:
         """Return *existing* if it is the diff that is to be here."""
@@ -93,9 +109,7 @@ class DiffPlace:
                 "place",
                 record=self.record_uri,
             )
-        sizes = {info.key: info.size for info in self.store.list(self.folder)}
-        missing = [part for part in existing.parts if sizes.get(part.key) != part.size]
-        if missing:
+        if missing := self._missing(existing):
             raise SnapshotDamagedError(
                 f"{self.record_uri}: {len(missing)} of {len(existing.parts)} parts are missing or of another size, the "
                 f"first is {shown(missing[0].key)}; use replace (--replace) to write them again",
@@ -104,9 +118,19 @@ class DiffPlace:
         self._sweep(existing)
         return existing
 
+    def _missing(self, record: DiffRecord) -> list[Part]:
+        """Return those parts of *record* that are not there, or are there with another size."""
+        sizes = {info.key: info.size for info in self.store.list(self.folder)}
+        return [part for part in record.parts if sizes.get(part.key) != part.size]
+
     def _sweep(self, record: DiffRecord) -> None:
-        """Remove the parts that are not of *record*: of interrupted runs, of what it replaced."""
+        """Remove the parts that are not of *record*: of interrupted runs, of what it replaced.
+
+        Looks before each that it still is the one that is there, because a run that replaces it may be writing now.
+        """
         own = {part.key for part in record.parts}
         for info in list(self.store.list(self.folder)):
             if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2]):
+                if self.existing() != record:
+                    return
                 self.store.delete(info.key)

@@ -19,7 +19,7 @@ from watched_store import Killed, Steps, WatchedStore, die
 from airflow_provider_ddbexport.core.diff import DiffRecord, buckets, diff_snapshots, find_pair, key_join, writer
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
-from airflow_provider_ddbexport.errors import SnapshotDamagedError, SnapshotExistsError
+from airflow_provider_ddbexport.errors import PublishRaceError, SnapshotDamagedError, SnapshotExistsError
 
 AFTER = [*reviews(25)[5:], *({**item, "Rating": {"N": "0.5"}} for item in reviews(5)[:3])]
 RECORD = f"reviews_changes/_diffs/{OLD:%Y%m%dT%H%M%SZ}-{NEW:%Y%m%dT%H%M%SZ}.json"
@@ -131,6 +131,60 @@ def test_a_diff_that_lost_a_part_is_refused_unless_replaced(lake: LocalStore, tm
     output.write(RECORD, b"{}")
     with pytest.raises(SnapshotDamagedError, match="expected the record of a diff"):
         run(lake, output)
+
+
+def test_nothing_is_withdrawn_for_a_comparison_that_fails(tmp_path: Path, lake: LocalStore) -> None:
+    """A snapshot that lost a part, after it was replaced, leaves the diff that is there."""
+    output = LocalStore(tmp_path / "out")
+    first = run(lake, output)
+    root, export = write_export(tmp_path / "again", AFTER[1:], as_of=NEW, number=9)
+    record = convert_export(root, export, lake, replace=True)
+    lake.child("reviews").delete(record.parts[0].key)
+    with pytest.raises(SnapshotDamagedError):
+        run(lake, output, replace=True)
+    assert is_whole(output, first)
+
+
+def test_who_finds_a_diff_there_removes_nothing_of_one_that_takes_its_place(lake: LocalStore, tmp_path: Path) -> None:
+    """At whatever moment it is overtaken, but for the one between its last look and the removal."""
+    story = LocalStore(tmp_path / "story")
+    run(lake, story)
+    shutil.copytree(tmp_path / "story", tmp_path / "first")
+    root, export = write_export(tmp_path / "again", AFTER[1:], as_of=NEW, number=9)
+    pair = find_pair(lake.child("reviews"), "reviews")
+    convert_export(root, export, lake, replace=True)
+    second = run(lake, story, replace=True)
+    # What a run that was killed has left: the very part that the other one writes.
+    left = story.read(f"reviews_changes/{second.parts[0].key}")
+    moments = 0
+    for number in range(20):
+        shutil.copytree(tmp_path / "first", tmp_path / f"out {number}")
+        output = LocalStore(tmp_path / f"out {number}")
+        output.write(f"reviews_changes/{second.parts[0].key}", left)
+        steps = Steps(number, lambda: run(lake, output, replace=True))  # noqa: B023 - called in this turn
+        try:
+            diff_snapshots(lake.child("reviews"), pair, key=KEY, output=WatchedStore(output, steps), now=lambda: NOON)
+        except (SnapshotExistsError, SnapshotDamagedError):
+            assert steps.acted
+        if not steps.acted:
+            break
+        if not steps.log[number].startswith("before delete"):
+            moments += 1
+            assert told_changes(output, second) == without_keys(expected_changes(reviews(20), AFTER[1:]))
+    assert moments > 3
+
+
+def test_parts_that_another_run_removed_are_not_published(lake: LocalStore, tmp_path: Path) -> None:
+    """The run says so; the next one makes them again."""
+    output = LocalStore(tmp_path / "out")
+    dry = Steps()
+    record = run(lake, WatchedStore(LocalStore(tmp_path / "dry"), dry))
+    written = next(number for number, entry in enumerate(dry.log) if entry.startswith("after write_file"))
+    part = f"reviews_changes/{record.parts[0].key}"
+    with pytest.raises(PublishRaceError, match="another run removed them"):
+        run(lake, WatchedStore(output, Steps(written, lambda: output.delete(part))))
+    assert RECORD not in objects(output)
+    assert run(lake, output) == record
 
 
 def test_of_two_runs_at_once_the_second_takes_the_firsts_diff(lake: LocalStore, tmp_path: Path) -> None:
