@@ -34,7 +34,7 @@
     │   ├── SnapshotExistsError           published already with other contents
     │   ├── SnapshotNotFoundError
     │   ├── SchemaConflictError           an option contradicts a column the table already has
-    │   ├── PublishRaceError              another run was faster; nothing was published, plan and convert again
+    │   ├── PublishRaceError              another run was faster; nothing was published, run again
     │   └── OutcomeUnknownError           it may or may not have happened; nothing was cleaned up
     ├── DeadlineError                 a wait ended at the deadline its caller set
     ├── ScanStoppedError              a scan was asked to stop, or another run took it over; it can be resumed

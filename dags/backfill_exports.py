@@ -3,8 +3,9 @@
     ddbexport plan Reviews --from 2026-01-05 --to 2026-01-31 --lake s3://ddbexport-demo/history --table reviews_history
     airflow backfill create --dag-id reviews_history --from-date 2026-01-05 --to-date 2026-01-31
 
-Any range will do: a day that is published is skipped, one whose history is gone fails, or is skipped, and says what the
-restorable window is; the oldest is taken first, and three exports are made at once, however many runs there are.
+Any range will do: a day that is published is skipped; one whose history is gone is merged from the exports that lead
+there, or fails, or is skipped, and says what the restorable window is; the oldest is taken first, and three exports are
+made at once, however many runs there are.
 Interrupted and created again it goes on where it was, and bills no export twice. A run without a logical date (started
 by hand, or by an asset) takes the table as it was when the run was due.
 """
@@ -13,12 +14,14 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import DynamoDBPointInTimeExportOperator
+from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.backfill_time import DynamoDBBackfillTimeSensor
 
@@ -38,8 +41,31 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         database="history",
         exports_in=f"s3://{BUCKET}/history",
         out_of_window=OUT_OF_WINDOW,
+        with_increments=True,
     )
     # [END backfill_time]
+
+    @task.branch
+    def way(found: dict[str, Any]) -> str | list[str]:
+        """A day out of the window is merged from exports that are there, on top of a full one or of a snapshot."""
+        if not found["increments"]:
+            return "export"
+        return ["begin", "merge"] if found["full"] else "merge"
+
+    begin = DynamoDBExportToParquetOperator(
+        task_id="begin",
+        source="{{ ti.xcom_pull(task_ids='due')['full'] }}",
+        lake=f"s3://{BUCKET}/history",
+        table="reviews_history",
+        numbers={"Rating": "decimal(3,1)"},
+    )
+    merge = DynamoDBMergeIncrementsOperator(
+        task_id="merge",
+        increments=due.output,
+        lake=f"s3://{BUCKET}/history",
+        table="reviews_history",
+        trigger_rule="none_failed_min_one_success",
+    )
 
     # [START export]
     export = DynamoDBPointInTimeExportOperator(
@@ -50,6 +76,8 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         out_of_window=OUT_OF_WINDOW,
         poll_interval_s=5,
         max_active_tis_per_dag=3,
+        # Before 3.3 Airflow does not count tasks that are deferred.
+        deferrable=False,
     )
     # [END export]
 
@@ -67,7 +95,8 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     crawl = GlueSnapshotCrawlerOperator(
         task_id="crawl",
         crawler_name="reviews-history",
-        record="{{ ti.xcom_pull(task_ids='convert')['record'] }}",
+        record="{{ (ti.xcom_pull(task_ids='convert') or ti.xcom_pull(task_ids='merge'))['record'] }}",
+        trigger_rule="none_failed_min_one_success",
         create=True,
         role=ROLE,
         database="history",
@@ -78,7 +107,7 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     # [START athena_check]
     check = AthenaSnapshotCheckOperator(
         task_id="check",
-        record="{{ ti.xcom_pull(task_ids='convert')['record'] }}",
+        record="{{ (ti.xcom_pull(task_ids='convert') or ti.xcom_pull(task_ids='merge'))['record'] }}",
         database="history",
         keys=["User", "Book"],
         expectations={"every review has an author": "SELECT count(*) = count(author) FROM {snapshot}"},
@@ -86,4 +115,7 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     )
     # [END athena_check]
 
-    due >> export >> convert >> crawl >> check
+    way(due.output) >> [export, begin, merge]
+    export >> convert >> crawl
+    begin >> merge >> crawl
+    crawl >> check

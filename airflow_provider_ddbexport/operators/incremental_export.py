@@ -90,13 +90,16 @@ class DynamoDBIncrementalExportOperator(ExportingOperator):
 
 
 Increments = Sequence[str] | Mapping[str, Any] | str
-"""Addresses of incremental exports' folders, or what :class:`DynamoDBIncrementalExportOperator` returned."""
+"""Addresses of incremental exports' folders, or what :class:`DynamoDBIncrementalExportOperator` or
+:class:`.DynamoDBBackfillTimeSensor` returned."""
 
 
 def sources_of(increments: Increments) -> list[str]:
     """Return the addresses of the exports' folders."""
     if isinstance(increments, Mapping):
-        return [str(export["source"]) for export in increments["exports"]]
+        if "exports" in increments:
+            return [str(export["source"]) for export in increments["exports"]]
+        return list(increments["increments"])
     return [increments] if isinstance(increments, str) else list(increments)
 
 

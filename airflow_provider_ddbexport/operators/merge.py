@@ -36,8 +36,8 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     XCom: as :class:`.DynamoDBExportToParquetOperator`'s, with ``MERGE`` as ``export_type``. The commit record names the
     full export and every increment that the snapshot is made of.
 
-    :param increments: addresses of the exports' folders, or what :class:`.DynamoDBIncrementalExportOperator` returned.
-        (templated)
+    :param increments: addresses of the exports' folders, or what :class:`.DynamoDBIncrementalExportOperator` or
+        :class:`.DynamoDBBackfillTimeSensor` returned. (templated)
     :param lake: folder of the lake, ``s3://`` or a path. (templated)
     :param table: folder and catalog name of the table. (templated)
     :param base: the instant of the snapshot to begin with, ISO 8601 text with an offset, or an aware datetime; by

@@ -22,6 +22,7 @@ from airflow_provider_ddbexport.core.history import PlannedTime, TimeState, plan
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, layout, table_folder
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import RestorableWindowError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT
 from airflow_provider_ddbexport.operators.out_of_window import OutOfWindow, gone_times
@@ -37,8 +38,8 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
     what could be restored when the backfill was created may be gone. Nothing is billed for asking.
 
     XCom: ``export_time``, ``state`` (``RESTORABLE``, ``REACHABLE`` by exports that are there, ``PUBLISHED`` where only
-    the registration is missing), ``earliest`` and ``latest`` (the window), ``sources`` (where REACHABLE: the addresses
-    of those exports, oldest first; without a full one they follow a published snapshot).
+    the registration is missing), ``earliest`` and ``latest`` (the window), ``full`` and ``increments`` (where
+    REACHABLE: the addresses of those exports; without a full one, None, the increments follow a published snapshot).
 
     :param table_name: the DynamoDB table's name or ARN. (templated)
     :param lake: where snapshots are published, ``s3://`` or a path. (templated)
@@ -128,12 +129,21 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
             return None
         steps = planned.least or ()
         is_merge = any(step.from_time is not None for step in steps)
+        sources = [step.known.source for step in steps if step.known]
         if planned.state is TimeState.OUT_OF_WINDOW or (is_merge and not self.with_increments):
-            raise outside_window(planned.time, window, what=f"table {self.table_name}")
+            gone = outside_window(planned.time, window, what=f"table {self.table_name}")
+            if not is_merge:
+                raise gone
+            raise RestorableWindowError(
+                f"{gone}; but {', '.join(sources)} lead there: "
+                "merge them, in a DAG that does, with with_increments=True",
+                **gone.context,
+            )
         return {
             "export_time": iso(planned.time),
             "state": planned.state.value,
             "earliest": window.earliest and iso(window.earliest),
             "latest": window.latest and iso(window.latest),
-            "sources": [step.known.source for step in steps if step.known],
+            "full": next((step.known.source for step in steps if step.known and step.from_time is None), None),
+            "increments": [step.known.source for step in steps if step.known and step.from_time is not None],
         }

@@ -44,7 +44,8 @@ def test_a_time_that_can_be_exported_goes_on(
 ) -> None:
     """With the window as it is now."""
     found = run_task(due(export_time=time, deferrable=deferrable), context)
-    assert (found["export_time"], found["state"], found["sources"]) == (iso(time), "RESTORABLE", [])
+    assert (found["export_time"], found["state"]) == (iso(time), "RESTORABLE")
+    assert (found["full"], found["increments"]) == (None, [])
     assert found["earliest"] < iso(time) < found["latest"]
     assert run_task.deferrals == []
 
@@ -125,7 +126,7 @@ def test_a_time_that_slid_out_of_the_window_goes_on_if_it_was_exported(
     exported = run_task(export, context)
     lake.aws.clock.advance(timedelta(days=36))
     found = run_task(due(export_time=time, exports_in=f"s3://{BUCKET}/history"), context)
-    assert (found["state"], found["sources"]) == ("REACHABLE", [exported["source"]])
+    assert (found["state"], found["full"], found["increments"]) == ("REACHABLE", exported["source"], [])
     assert run_task(export, context)["export_arn"] == exported["export_arn"]
     assert len(lake.aws.exports_billed()) == 1
     with pytest.raises(AirflowFailException, match="outside the restorable window"):
@@ -135,17 +136,17 @@ def test_a_time_that_slid_out_of_the_window_goes_on_if_it_was_exported(
 def test_a_time_that_only_increments_lead_to_is_for_those_who_merge(
     lake: EmulatedLake, time: datetime, run_task: Any, context: Any
 ) -> None:
-    """The exports to merge are in XCom, the full one first."""
+    """The exports to merge are in XCom; for others they are in the message."""
     full = lake.aws.clock.now().replace(microsecond=0)
     source = lake.export_at(full)
     lake.aws.clock.advance(HOUR)
     increment = lake.export_at(full + HOUR / 2, since=full)
     lake.aws.clock.advance(timedelta(days=36))
     wanted = full + HOUR / 2
-    with pytest.raises(AirflowFailException, match="outside the restorable window"):
+    with pytest.raises(AirflowFailException, match=f"but {source}, {increment} lead there: .* with_increments=True"):
         run_task(due(export_time=wanted), context)
     found = run_task(due(export_time=wanted, with_increments=True), context)
-    assert (found["state"], found["sources"]) == ("REACHABLE", [source, increment])
+    assert (found["state"], found["full"], found["increments"]) == ("REACHABLE", source, [increment])
 
 
 def test_a_run_without_a_logical_date_takes_the_time_it_was_due(

@@ -14,11 +14,14 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import task_context
 
+from airflow_provider_ddbexport.core.snapshot import Ledger
+from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import snapshot_timestamp
 from airflow_provider_ddbexport.local import LocalAws
 from airflow_provider_ddbexport.local.reviews import BUCKET, SeededReviews, seed_reviews
 
 CHECKOUT = Path(__file__).parents[2]
+LAKE = f"s3://{BUCKET}/history/reviews_history"
 
 S3_ACTIONS = {
     "GetObject": "s3:GetObject",
@@ -96,15 +99,23 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
     dag = DagBag(CHECKOUT / "dags").dags[dag_id]
     results: dict[str, Any] = {}
     undocumented: dict[str, set[str]] = {}
+    skipped: set[str] = set()
     for task in (operator for mapped in in_order(dag) for operator in expanded(mapped, results)):
+        if task.task_id in skipped or (task.upstream_task_ids and task.upstream_task_ids <= skipped):
+            skipped.add(task.task_id)
+            continue
         context = task_context()
-        context["ti"].xcom_pull = lambda task_ids, **_: results[task_ids]
+        context["ti"].xcom_pull = lambda task_ids, **_: results.get(task_ids)
         context |= {"logical_date": day, "dag_run": type("Run", (), {"logical_date": day, "run_after": day})}
         context |= {"params": dag.params.dump()}
         context |= {"data_interval_start": day - timedelta(days=1), "data_interval_end": day}
         task.deferrable = False
         task.render_template_fields(context)
         calls.clear()
+        if hasattr(task, "choose_branch"):
+            chosen = task.choose_branch(context)
+            skipped |= task.downstream_task_ids - ({chosen} if isinstance(chosen, str) else set(chosen))
+            continue
         results[task.task_id] = json.loads(json.dumps(task.execute(context)))
         undocumented.setdefault(task.task_id, set()).update(calls - documented(task))
     return results, undocumented
@@ -148,6 +159,33 @@ def test_the_policy_is_enough_for_a_day_that_is_gone(reviews: SeededReviews, cal
         run("reviews_history", reviews.last_day - timedelta(days=60), calls)
     assert "dynamodb:ListExports" in calls
     assert calls <= documented(reviews_history.get_task("due"))
+
+
+def test_a_day_that_is_gone_is_merged_from_what_was_exported(
+    reviews: SeededReviews, local_aws: LocalAws, calls: set[str]
+) -> None:
+    """A backfill goes by a full export of an earlier day and the increment after it, and asks for nothing new."""
+    dynamodb, day = local_aws.client("dynamodb"), reviews.last_day
+    arn = dynamodb.describe_table(TableName="Reviews")["Table"]["TableArn"]
+    window = {"ExportFromTime": day - timedelta(days=1), "ExportToTime": day}
+    for times in (
+        {"ExportTime": day - timedelta(days=1)},
+        {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": window},
+        {"ExportTime": day, "S3Prefix": "elsewhere"},
+    ):
+        dynamodb.export_table_to_point_in_time(**{"TableArn": arn, "S3Bucket": BUCKET, "S3Prefix": "history", **times})
+    *_, truth = (
+        dynamodb.describe_export(ExportArn=export["export_arn"])["ExportDescription"]
+        for export in local_aws.exports_billed()
+    )
+    local_aws.clock.advance(timedelta(days=40))
+    results, undocumented = run("reviews_history", day, calls)
+    assert results.keys() == {"due", "begin", "merge", "crawl", "check"}
+    assert undocumented == {task_id: set() for task_id in results}
+    assert (results["due"]["state"], results["check"]["rows"]) == ("REACHABLE", truth["ItemCount"])
+    assert len(local_aws.exports_billed()) == 3
+    published = {record.as_of for record in Ledger(open_store(LAKE, s3=local_aws.client("s3"))).records()}
+    assert published == {day, day - timedelta(days=1)}
 
 
 def test_the_readmes_sql_names_who_has_how_many_reviews(

@@ -116,12 +116,19 @@ def lines(items: list[dict[str, Any]]) -> list[str]:
     return sorted(json.dumps(canonical(item), sort_keys=True) for item in items)
 
 
+def turn_recovery(aws: LocalAws, *, on: bool) -> None:
+    """Turn point-in-time recovery of the table on or off; off forgets its history."""
+    aws.client("dynamodb").update_continuous_backups(
+        TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": on}
+    )
+
+
 def write_history(
-    aws: LocalAws, first_day: datetime, days: int, *, recovery_after: int = 0
+    aws: LocalAws, first_day: datetime, days: int, *, on_day: Callable[[int], None] = lambda _: None
 ) -> dict[datetime, list[str]]:
     """Make the table, write to it on each of *days* days, and return what a scan finds at each midnight.
 
-    Point-in-time recovery is turned on after *recovery_after* days.
+    Point-in-time recovery is on from the first. *on_day* is called with the number of each day, when it begins.
     """
     dynamodb = aws.client("dynamodb")
     truth = {}
@@ -135,11 +142,9 @@ def write_history(
         KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}, {"AttributeName": "Book", "KeyType": "RANGE"}],
         BillingMode="PAY_PER_REQUEST",
     )
+    turn_recovery(aws, on=True)
     for day in range(days):
-        if day == recovery_after:
-            dynamodb.update_continuous_backups(
-                TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-            )
+        on_day(day)
         aws.clock.set(first_day + timedelta(days=day, hours=9))
         for number in range(12):
             item = {

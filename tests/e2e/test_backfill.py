@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
-from scheduled_dags import BUCKET, TABLE, ScheduledDags, wait_for, write_history
+from scheduled_dags import BUCKET, TABLE, ScheduledDags, turn_recovery, wait_for, write_history
 
 from airflow_provider_ddbexport.cli import FINE, main
 from airflow_provider_ddbexport.core.catalog import register_snapshot
@@ -31,6 +31,7 @@ from stack import CHECKOUT, AirflowStack, airflow_environment, free_port, postgr
 DAG = "reviews_history"
 DAYS = int(os.environ.get("DDBEXPORT_BACKFILL_DAYS", "7"))
 GONE = 2
+"""Days out of the window: to the last of them exports lead that are there, to the others nothing does."""
 PUBLISHED = 1 if DAYS < 30 else 5
 AT_ONCE = 3
 DAY = timedelta(days=1)
@@ -43,8 +44,8 @@ pytestmark = pytest.mark.airflow
 def airflow(tmp_path: Path) -> Iterator[tuple[ScheduledDags, AirflowStack]]:
     """An Airflow with the backfill DAG alone that soon notices what has died, and a table with a history.
 
-    Point-in-time recovery was off for the first two days, and some of the others are published. Tasks wait in workers,
-    so that a worker can be killed that waits.
+    Point-in-time recovery was turned off and on again after the first two days, and some of the others are published.
+    Tasks wait in workers, so that a worker can be killed that waits.
     """
     dags, home, port = tmp_path / "dags", tmp_path / "home", free_port()
     dags.mkdir()
@@ -52,8 +53,8 @@ def airflow(tmp_path: Path) -> Iterator[tuple[ScheduledDags, AirflowStack]]:
     shutil.copy(CHECKOUT / "dags" / "backfill_exports.py", dags)
     with local_aws() as aws, postgres() as database:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        truth = write_history(aws, midnight - DAYS * DAY, DAYS, recovery_after=GONE)
         aws.client("s3").create_bucket(Bucket=BUCKET)
+        truth = write_history(aws, midnight - DAYS * DAY, DAYS, on_day=lambda day: day == GONE and lose_history(aws))
         environment = airflow_environment(home, aws.environment(), dags=dags, port=port, database=database) | {
             "DDBEXPORT_TABLE": TABLE,
             "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
@@ -64,6 +65,22 @@ def airflow(tmp_path: Path) -> Iterator[tuple[ScheduledDags, AirflowStack]]:
         }
         with running(AirflowStack(environment, home, port)) as stack:
             yield ScheduledDags(home, stack.api, aws, truth), stack
+
+
+def lose_history(aws: LocalAws) -> None:
+    """Export the table as it was half a day ago, and what was written since; then let its history begin now."""
+    dynamodb, now = aws.client("dynamodb"), aws.clock.now().replace(microsecond=0)
+    window = {"ExportFromTime": now - DAY / 2, "ExportToTime": now}
+    aws.clock.advance(timedelta(minutes=10))
+    for times in (
+        {"ExportTime": now - DAY / 2},
+        {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": window},
+    ):
+        arn = dynamodb.describe_table(TableName=TABLE)["Table"]["TableArn"]
+        dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=BUCKET, S3Prefix="history", **times)
+    wait_for(lambda: not in_progress(aws), "exports", 60)
+    turn_recovery(aws, on=False)
+    turn_recovery(aws, on=True)
 
 
 def publish(airflow: ScheduledDags, day: datetime) -> None:
@@ -160,12 +177,14 @@ def kill_worker_and_scheduler(stack: AirflowStack, task: dict[str, Any]) -> None
 def test_a_backfill_killed_half_way_does_what_was_planned(
     airflow: tuple[ScheduledDags, AirflowStack], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each day has its outcome: published days skipped, gone ones failed with the window, all others as they were.
+    """Each day has its outcome: published days skipped, gone ones failed with the window, or merged from the exports
+    that are there, all others as they were.
 
     The exports billed are those that were planned, each once.
     """
     dags, stack = airflow
     days = sorted(dags.truth)
+    there = billed(dags.aws)
     published = days[GONE + 1 : GONE + 1 + PUBLISHED]
     for day in published:
         publish(dags, day)
@@ -173,17 +192,17 @@ def test_a_backfill_killed_half_way_does_what_was_planned(
     plan = planned(dags.aws, days, monkeypatch, capsys)
     states = {parse_time(one["time"]): one["state"] for one in plan["times"]}
     to_export = [day for day, state in states.items() if state == "RESTORABLE"]
-    assert [day for day, state in states.items() if state == "OUT_OF_WINDOW"] == days[:GONE]
+    assert [state for day, state in states.items() if day < days[GONE]] == ["OUT_OF_WINDOW", "REACHABLE"]
     assert len(to_export) == plan["ways"]["FULL_EXPORTS"]["exports"] == DAYS - GONE - PUBLISHED
     dags.aws.configure(export_seconds=ENDLESS_S)
 
     dags.start(DAG)  # which starts the run of the last midnight
     body = {"dag_id": DAG, "from_date": f"{days[0]:%FT%TZ}", "to_date": f"{days[-2]:%FT%TZ}", "max_active_runs": 4}
     dags.api.post("/api/v2/backfills", body)
-    start_exports(dags.aws, PUBLISHED + len(to_export) // 2)
+    start_exports(dags.aws, len(there) + PUBLISHED + len(to_export) // 2)
     killed, task = next(iter(running_exports(dags).items()))
     kill_worker_and_scheduler(stack, task)
-    assert len(billed(dags.aws)) - PUBLISHED < len(to_export), "killed too late to be half-way"
+    assert len(billed(dags.aws)) < len(there) + PUBLISHED + len(to_export), "killed too late to be half-way"
     dags.aws.configure(export_seconds=1)
     stack.launch("scheduler")
 
@@ -194,13 +213,14 @@ def test_a_backfill_killed_half_way_does_what_was_planned(
     for day, run in runs.items():
         assert (run["state"], set(dags.tasks(DAG, run["dag_run_id"]).values())) == {
             "PUBLISHED": ("success", {"skipped"}),
-            "RESTORABLE": ("success", {"success"}),
+            "RESTORABLE": ("success", {"success", "skipped"}),
+            "REACHABLE": ("success", {"success", "skipped"}),
             "OUT_OF_WINDOW": ("failed", {"failed", "upstream_failed"}),
         }[states[day]], day
-    assert dags.logs(DAG).count("is outside the restorable window (") >= GONE
-    assert billed(dags.aws) == sorted([*to_export, *published])
+    assert dags.logs(DAG).count("is outside the restorable window (") >= GONE - 1
+    assert billed(dags.aws) == sorted([*there, *to_export, *published])
     assert most_at_once(dags.aws) <= AT_ONCE
-    for day in [*to_export, *published]:
+    for day in [days[GONE - 1], *to_export, *published]:
         assert dags.items("history", "reviews_history", day) == dags.truth[day]
     assert published_before.items() < published_at(dags).items()
 

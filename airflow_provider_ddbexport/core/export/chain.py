@@ -219,7 +219,7 @@ def _gap(old: ChainBase, after: Export, max_gap: timedelta, *, is_first: bool) -
         raise ExportChainError(
             f"nothing tells what was written from {iso(end)} ({old.label}) to {iso(start)} (export "
             f"{new.export_id}), {start - end} in all; add the increment of this time while it can be restored, or "
-            f"{_ANEW}",
+            f"{_ANEW}; if you know that nothing was written then, allow it with max_gap (--max-gap)",
             state=ChainState.GAP.value,
             from_time=iso(end),
             to_time=iso(start),
