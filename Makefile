@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KERNEL := airflow_provider_ddbexport/core/compiled
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 
-.PHONY: .venv demo test lint fuzz asan bench bench-identity bench-merge airflow bench-scan wheel wheels pins clean
+.PHONY: .venv demo test lint fuzz asan bench bench-identity bench-merge airflow bench-scan readers wheel wheels pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml $(filter-out $(KERNEL)/_%.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
@@ -82,6 +82,10 @@ airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 bench-scan: $(BENCH) $(AWSWRANGLER)/.installed ## scans, ours and other clients, into docs/benchmarks.md; about 12 minutes
 	@$(BIN)/python benchmarks/bench_scan.py --docs --json build/bench-scan.json \
 	  --awswrangler-python $(AWSWRANGLER)/bin/python
+
+readers: $(BENCH) ## a live table read by DuckDB, Polars, pandas, and by Spark, which needs Java and is no part of make test
+	$(BIN)/python -c 'import pyspark'
+	$(BIN)/python -m pytest -q tests/core/scan/test_readers.py
 
 wheel: $(STAMP) ## sdist and wheel for this Python into dist/, both tried where there is no C compiler
 	@rm -rf dist

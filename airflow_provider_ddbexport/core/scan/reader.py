@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import tempfile
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from airflow_provider_ddbexport.core.scan.expressions import Aliases
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
 from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
 from airflow_provider_ddbexport.core.scan.plan import choose_segments, require_possible
+from airflow_provider_ddbexport.core.scan.progress import Meter, ScanProgress
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
 from airflow_provider_ddbexport.core.scan.shard import WORKERS
 from airflow_provider_ddbexport.core.scan.stream import PageStream
@@ -51,6 +52,7 @@ def scan_table(
     read_percent: float | None = None,
     ceiling_units: float | None = None,
     retries: RetryPolicy | None = None,
+    on_progress: Callable[[ScanProgress], None] | None = None,
 ) -> pa.RecordBatchReader:
     """Return a reader of all items of the table, in no order, as batches of at most *batch_rows* rows.
 
@@ -60,8 +62,10 @@ def scan_table(
     of its columns is in ``_rescued``: nothing is lost, whatever the sample missed. It is no point in time: writes
     while it runs may or may not be in it.
 
-    The scan costs read capacity from the first batch on, within the budget of :func:`.table.read_rate`; closing the
-    reader, or letting go of it, ends it. Raises as :func:`.scan_backup` does, at once or while it is read.
+    It costs read capacity, within the budget of :func:`.table.read_rate`: for the sample, or with ``exact`` for
+    everything, in this call, and for the rest while batches are read, a little ahead of them. Progress is logged every
+    30 s, and told to *on_progress* twice a second from the thread that reads the batches. Closing the reader, or
+    letting go of it, ends the scan. Raises as :func:`.scan_backup` does, at once or while it is read.
     """
     options = options or ColumnOptions()
     if options.partition_by:
@@ -89,10 +93,20 @@ def scan_table(
         ceiling_units=ceiling_units,
     )
     stop = threading.Event()
-    pacer = Pacer(page_source(dynamodb), rate, is_consistent=is_consistent, retries=retries or RetryPolicy(), stop=stop)
+    retries = retries or RetryPolicy()
+    pacer = Pacer(page_source(dynamodb), rate, is_consistent=is_consistent, retries=retries, stop=stop)
     count = choose_segments(table, segments, rate(), 1)
+    meter = Meter(
+        pacer,
+        segments=count,
+        segments_done=0,
+        expected_units=table.size_bytes / 4096 * (1.0 if is_consistent else 0.5) or None,
+        on_page=None,
+        on_progress=on_progress,
+        clock=retries.clock,
+    )
     pages = PageStream(
-        pacer, request.parameters(count), count, workers=usable_workers(dynamodb, workers), stop=stop
+        pacer, request.parameters(count), count, meter=meter, workers=usable_workers(dynamodb, workers), stop=stop
     ).pages()
     try:
         if isinstance(schema, Schema):

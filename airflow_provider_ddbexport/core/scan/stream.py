@@ -12,10 +12,12 @@ from typing import Any
 
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
+from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
 from airflow_provider_ddbexport.core.scan.shard import rotated
 from airflow_provider_ddbexport.errors import ScanStoppedError
 
 _LOOK_S = 0.1
+_TELL_EVERY_S = 0.5
 
 
 class _End:
@@ -32,10 +34,18 @@ class PageStream:
     """
 
     def __init__(
-        self, pacer: Pacer, parameters: dict[str, Any], segments: int, *, workers: int, stop: threading.Event
+        self,
+        pacer: Pacer,
+        parameters: dict[str, Any],
+        segments: int,
+        *,
+        meter: Meter,
+        workers: int,
+        stop: threading.Event,
     ) -> None:
         """Take *stop*, which the pacer knows too; it is set when the reading ends."""
         self._pacer = pacer
+        self._meter = meter
         self._parameters = parameters
         self._workers = min(workers, segments)
         self._stop = stop
@@ -52,7 +62,7 @@ class PageStream:
             try:
                 for _ in range(self._workers):
                     pool.submit(self._work)
-                while not isinstance(page := self._pages.get(), _End):
+                while not isinstance(page := self._next(), _End):
                     yield page
                 if page.error is not None:
                     raise page.error
@@ -61,11 +71,21 @@ class PageStream:
                 with self._changed:
                     self._changed.notify_all()
 
+    def _next(self) -> bytes | _End:
+        while True:
+            self._meter.tell()
+            with contextlib.suppress(queue.Empty):
+                return self._pages.get(timeout=_TELL_EVERY_S)
+
     def _work(self) -> None:
         try:
             while (taken := self._take()) is not None:
                 segment, start = taken
                 page = self._pacer.page({**self._parameters, "Segment": segment}, start)
+                self._meter.page(
+                    ScanPage(segment, page.items, page.consumed_units, page.response_bytes),
+                    ended_segment=page.last_key is None,
+                )
                 if page.lines:
                     self._put(page.lines)
                 if self._is_last(segment, page.last_key):
