@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -50,7 +51,9 @@ def page_source(dynamodb: Any) -> PageSource:
     """
     try:
         model = dynamodb.meta.service_model
-        protocol = (model.resolved_protocol, model.metadata.get("jsonVersion"))
+        # Older ones know only one protocol of each service.
+        spoken = getattr(model, "resolved_protocol", None) or model.metadata.get("protocol")
+        protocol = (spoken, model.metadata.get("jsonVersion"))
         if protocol == _PROTOCOL:
             return _RawPages(_twin(dynamodb))
         reason = f"this botocore speaks {' '.join(filter(None, protocol))} with DynamoDB, not JSON 1.0"
@@ -81,6 +84,7 @@ def _twin(dynamodb: Any) -> Any:
     # Throttled pages are tried again by the read budget, which knows the deadline; botocore would hide them for 25 s.
     endpoint._event_emitter = copy.copy(endpoint._event_emitter)
     endpoint._event_emitter.register_first("needs-retry.dynamodb.Scan", _leave_throttling_alone)
+    endpoint._needs_retry = _except_throttling(endpoint._needs_retry)
     endpoint.http_session = _WholeBodies(endpoint.http_session)
     # copy.copy asks the client for attributes, which it looks for in attributes it does not have yet.
     twin = object.__new__(type(dynamodb))
@@ -89,9 +93,23 @@ def _twin(dynamodb: Any) -> Any:
 
 
 def _leave_throttling_alone(response: Any = None, **_: Any) -> bool | None:
-    if response is not None and response[1].get("Error", {}).get("Code") in THROTTLING_CODES:
-        return False
-    return None
+    return False if _is_throttled(response) else None
+
+
+def _except_throttling(needs_retry: Callable[..., bool]) -> Callable[..., bool]:
+    """Return *needs_retry* of an endpoint without throttling: older botocores take False for a sleep of 0 seconds."""
+
+    def decided(
+        attempts: int, operation: Any, request: Any, response: Any = None, caught_exception: Any = None
+    ) -> bool:
+        again = needs_retry(attempts, operation, request, response, caught_exception)
+        return again and not _is_throttled(response)
+
+    return decided
+
+
+def _is_throttled(response: Any) -> bool:
+    return response is not None and response[1].get("Error", {}).get("Code") in THROTTLING_CODES
 
 
 class _WholeBodies:

@@ -15,6 +15,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.endpoint import Endpoint
+from botocore.hooks import first_non_none_response
 
 from airflow_provider_ddbexport.core.scan.page_source import DAMAGED_PAGE, page_source
 from airflow_provider_ddbexport.errors import AccessError, ServiceError, TableNotFoundError, ThrottledError
@@ -195,7 +197,23 @@ def test_a_page_where_a_filter_left_nothing_has_no_lines() -> None:
     assert page.last_key == {"Id": {"N": "2"}}
 
 
-@pytest.mark.parametrize("mode", ["legacy", "standard"])
+@pytest.fixture(params=[True, False], ids=["this botocore", "an older botocore"])
+def is_false_no_retry(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Older botocores take a handler's False for a retry after 0 seconds."""
+
+    def needs_retry(self: Any, *asked: Any) -> bool:
+        names = ("attempts", "operation", "request_dict", "response", "caught_exception")
+        answers = self._event_emitter.emit(
+            "needs-retry.dynamodb.Scan", endpoint=self, **dict(zip(names, asked, strict=True))
+        )
+        return first_non_none_response(answers) is not None
+
+    if not request.param:
+        monkeypatch.setattr(Endpoint, "_needs_retry", needs_retry)
+
+
+@pytest.mark.usefixtures("is_false_no_retry")
+@pytest.mark.parametrize("mode", ["legacy", "standard", "adaptive"])
 def test_botocore_does_not_hide_throttling(mode: str) -> None:
     """One request and a ThrottledError, so that the budget and the deadline know; other refusals come through too."""
     body = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow"}'
