@@ -188,19 +188,25 @@ class ShardScan:
             try:
                 while active and not self._is_full(group, started, len(active)):
                     segment = active.popleft()
-                    page = self._pacer.page({**self._parameters, "Segment": segment}, reached[segment].last_key)
-                    group.add(page)
-                    reached[segment] = _after(reached[segment], page)
-                    if page.last_key is not None:
+                    reached[segment] = self._read_page(group, reached[segment])
+                    if not reached[segment].is_done:
                         active.append(segment)
-                    self._meter.page(
-                        ScanPage(segment, page.items, page.consumed_units, page.response_bytes),
-                        ended_segment=page.last_key is None,
-                    )
             except (ServiceError, ScanStoppedError):
                 self._checkpoint(group, reached)
                 raise
             self._checkpoint(group, reached)
+
+    def _read_page(self, group: PageGroup, position: Position) -> Position:
+        """Add the page after *position* and return where it ends. The page is gone then: while the next one is waited
+        for, or the group made durable, its lines would be most of the memory a worker takes."""
+        segment = position.segment
+        page = self._pacer.page({**self._parameters, "Segment": segment}, position.last_key)
+        group.add(page)
+        self._meter.page(
+            ScanPage(segment, page.items, page.consumed_units, page.response_bytes),
+            ended_segment=page.last_key is None,
+        )
+        return _after(position, page)
 
     @contextlib.contextmanager
     def _group(self, folder: Path, zipper: ThreadPoolExecutor) -> Iterator[PageGroup]:
