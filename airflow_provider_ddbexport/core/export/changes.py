@@ -47,10 +47,10 @@ class _Change(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RawChange(msgspec.Struct, forbid_unknown_fields=True):
-    """A change whose images are JSON text still, not looked into; empty for none."""
+    """A change whose keys and images are JSON text still, not looked into; empty for no image."""
 
     Metadata: _Metadata
-    Keys: dict[str, dict[str, str]]
+    Keys: msgspec.Raw
     OldImage: msgspec.Raw = msgspec.Raw()
     NewImage: msgspec.Raw = msgspec.Raw()
 

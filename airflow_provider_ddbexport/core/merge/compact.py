@@ -12,71 +12,35 @@ All three are in the order of the keys' bytes, so that the same changes give the
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import mmap
-import struct
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
-import pyarrow as pa
-from isal import igzip
 
-from airflow_provider_ddbexport.core.decode import Item, check_item, decode_line
+from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import check_lines
 from airflow_provider_ddbexport.core.export.changes import decode_raw_change, require_changes
 from airflow_provider_ddbexport.core.export.lines import BlockReader
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.source import split_source
-from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.line_blocks import Lines, RefusedLineError
+from airflow_provider_ddbexport.core.merge.change_keys import KeyReader
+from airflow_provider_ddbexport.core.merge.settle import Bucket, settle
+from airflow_provider_ddbexport.core.merge.spill import Spill
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import ItemError
+from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import ItemError, MergeConflictError
 
 KEYS_PER_BUCKET = 500_000
 """Changes that are in memory at once, about 500 bytes each; their items are not."""
 
-MAX_BUCKETS = 256
-"""Files open at once."""
-
-KEY_TABLE = pa.schema([pa.field("key", pa.binary()), pa.field("was_there", pa.bool_()), pa.field("before", pa.int64())])
-"""Of the tables of changed keys: their :func:`.key_bytes`; whether the base has them, null where nobody tells; where
-their item begins in the unzipped lines of items before the changes."""
-
-_HEADER = struct.Struct("<HHHqII")
-"""Before each spilled change: length of its key, its window, flags, its time, lengths of the lines of both images."""
-
-_TELLS_BEFORE = 1
-"""Flag of a change whose increment has old images: without one, the key was not there."""
-
 _NEW_IMAGES_ONLY = "NEW_IMAGE"
 _NO_CHANGE = "expected a change with Metadata, Keys, OldImage and NewImage"
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """What the changes of one bucket came to.
-
-    Attributes:
-        keys: key of the table of changed keys in the staging store.
-        changed: how many there are.
-        there: how many of them the increments say were there before.
-        survivors: the items that take their place; None where all were deleted.
-        before: the items they had; None where the increments tell of none.
-    """
-
-    keys: str
-    changed: int
-    there: int
-    survivors: DataFile | None
-    before: DataFile | None
+_OTHER_KEY = "expected a NewImage with the attributes of Keys, found others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,61 +109,65 @@ def compact(
     The change with the highest WriteTimestampMicros decides about its key. Every byte of the increments is verified
     before anything is written. Repeating it writes the same. Of what was written at *untold_micros* it is not told
     whether it was there before, nor what it was. *on_file* is called after each data file with it and its compressed
-    bytes. Raises BadCallError, DataFileError, ItemError and the store's errors.
+    bytes. Raises BadCallError, DataFileError, ItemError, the store's errors, and MergeConflictError where an increment
+    has another old image of an item than the new one of the increments before it, and no time lies between them.
     """
     for increment in increments:
         require_changes(increment.export)
     expected = sum(increment.export.summary.item_count for increment in increments)
-    buckets = min(MAX_BUCKETS, -(-expected // KEYS_PER_BUCKET))
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name, _Spill(Path(name), buckets) as spill:
+    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+        spill = Spill(Path(name), -(-expected // KEYS_PER_BUCKET))
+        keys = KeyReader()
         for window, increment in enumerate(increments):
             export = increment.export
             tells_before = export.summary.output_view != _NEW_IMAGES_ONLY
             for file in export.files:
-                taker = _Taker(spill, window, tells_before=tells_before, untold_micros=untold_micros)
+                taker = _Taker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
                 reader = BlockReader(increment.root, export, file, taker)
                 for _ in reader:
                     pass
                 if on_file is not None:
                     on_file(file, reader.compressed_bytes)
-        written = tuple(_settle(path, number, staging, Path(name)) for number, path in enumerate(spill.flushed()))
-        return Compacted(spill.key_attributes, expected, written)
+        written = []
+        unlike = 0
+        for number, path in enumerate(spill.flushed()):
+            bucket, breaks = settle(path, number, staging, Path(name), _stretches(increments))
+            written.append(bucket)
+            unlike += breaks
+            # Its items are in the staging store; the disk need not hold them twice.
+            path.unlink(missing_ok=True)
+    if unlike:
+        raise _conflict(increments, unlike)
+    return Compacted(keys.attributes, expected, tuple(written))
 
 
-class _Spill:
-    """Changes on the local disk, dealt to *buckets* files."""
+def _stretches(increments: Sequence[Increment]) -> list[int]:
+    """Return for each of *increments* how many gaps there are before it."""
+    summaries = [increment.export.summary for increment in increments]
+    return list(accumulate((one.as_of != other.from_time for one, other in pairwise(summaries)), initial=0))
 
-    def __init__(self, folder: Path, buckets: int) -> None:
-        self.key_attributes: tuple[str, ...] = ()
-        self._paths = [folder / f"{number:05d}.changes" for number in range(buckets)]
-        self._files: list[BinaryIO] = []
 
-    def __enter__(self) -> _Spill:
-        self._files = [path.open("wb") for path in self._paths]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self._files:
-            file.close()
-
-    def add(self, key: bytes, change: bytes) -> None:
-        """Keep one change."""
-        self._files[zlib.crc32(key) % len(self._files)].write(change)
-
-    def flushed(self) -> Iterator[Path]:
-        """Yield the files, which hold all that was added."""
-        for file in self._files:
-            file.close()
-        yield from self._paths
+def _conflict(increments: Sequence[Increment], unlike: int) -> MergeConflictError:
+    first, last = increments[0].export.summary, increments[-1].export.summary
+    return MergeConflictError(
+        f"table {last.table_name}, {len(increments)} increments from {iso(first.from_time or first.as_of)} to "
+        f"{iso(last.as_of)}: {unlike} items are not, where an increment begins, what the ones before it have left; "
+        "they do not belong together, or one of them is damaged: convert a full export and go on from there",
+        items=unlike,
+        as_of=iso(last.as_of),
+    )
 
 
 class _Taker:
     """Spills the changes in blocks of lines."""
 
-    def __init__(self, spill: _Spill, window: int, *, tells_before: bool, untold_micros: int | None) -> None:
+    def __init__(
+        self, spill: Spill, keys: KeyReader, window: int, *, tells_before: bool, untold_micros: int | None
+    ) -> None:
         self._spill = spill
+        self._keys = keys
         self._window = window
-        self._tells = _TELLS_BEFORE if tells_before else 0
+        self._tells = tells_before
         self._untold_micros = untold_micros
         self._check = check_lines(decode_line)
 
@@ -207,27 +175,30 @@ class _Taker:
         """Take whole *lines* and return how many they are. Raises RefusedLineError."""
         images: list[bytes] = []
         lines_of_images: list[int] = []
+        other_key: int | None = None
         offset = count = 0
         *whole, rest = lines.split(b"\n")
         for line in [*whole, rest] if rest else whole:
             try:
                 change = decode_raw_change(line)
                 micros = int(change.Metadata.WriteTimestampMicros.N)
-                key = self._key(change.Keys)
-            except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
-                raise RefusedLineError(offset, _NO_CHANGE) from None
+                text, image = bytes(change.Keys), bytes(change.NewImage)
+                key = self._keys.read(text)
+                if image and other_key is None and not self._keys.is_of(image, key, text):
+                    other_key = offset
             except ItemError as error:
                 raise RefusedLineError(offset, str(error.context["reason"])) from None
-            old, new = _item_line(change.OldImage), _item_line(change.NewImage)
-            for image in (old, new):
-                if image:
-                    images.append(image)
+            except (ValueError, msgspec.MsgspecError, RecursionError):
+                raise RefusedLineError(offset, _NO_CHANGE) from None
+            old, new = _item_line(bytes(change.OldImage)), _item_line(image)
+            for one in (old, new):
+                if one:
+                    images.append(one)
                     lines_of_images.append(offset)
-            tells = self._tells
             if micros == self._untold_micros:
-                old, tells = b"", 0
-            header = _HEADER.pack(len(key), self._window, tells, micros, len(old), len(new))
-            self._spill.add(key, header + key + old + new)
+                self._spill.add(key, self._window, micros, False, b"", new)
+            else:
+                self._spill.add(key, self._window, micros, self._tells, old, new)
             offset += len(line) + 1
             count += 1
         block = b"".join(images)
@@ -235,111 +206,10 @@ class _Taker:
             self._check(block)
         except RefusedLineError as refused:
             raise RefusedLineError(lines_of_images[block.count(b"\n", 0, refused.offset)], refused.reason) from None
+        if other_key is not None:
+            raise RefusedLineError(other_key, _OTHER_KEY)
         return count
 
-    def _key(self, keys: Item) -> bytes:
-        attributes = self._spill.key_attributes
-        if not attributes:
-            attributes = self._spill.key_attributes = tuple(sorted(keys))
-        # Text was checked by parsing it.
-        if not all("S" in value for value in keys.values()):
-            check_item(keys)
-        key = key_bytes(keys, attributes) if len(keys) == len(attributes) <= 2 else None
-        if not key:
-            reason = (
-                f"expected as Keys one or two strings, numbers or binaries, {', '.join(attributes)} as in the first "
-                f"change, found {', '.join(sorted(keys)) or 'none'}"
-            )
-            raise ItemError(reason, reason=reason)
-        return key
 
-
-def _item_line(image: msgspec.Raw) -> bytes:
-    text = bytes(image)
-    return text and b'{"Item":%b}\n' % text
-
-
-@dataclass(slots=True)
-class _Fate:
-    """What is known of one key so far; images are where they lie in the bucket's file."""
-
-    first: int
-    flags: int
-    old: slice
-    last: tuple[int, int]
-    new: slice
-
-
-def _settle(path: Path, number: int, staging: ObjectStore, folder: Path) -> Bucket:
-    """Write to *staging* what the changes in *path* come to."""
-    if not path.stat().st_size:
-        return Bucket("", 0, 0, None, None)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as spilled:
-        fates = _fates(spilled)
-        ordered = sorted(fates)
-        was_there = [_was_there(fates[key]) for key in ordered]
-        key = f"keys-{number:05d}.arrow"
-        local = folder / "keys.arrow"
-        with pa.OSFile(str(local), "wb") as sink:
-            sizes = [fates[key].old.stop - fates[key].old.start for key in ordered]
-            begins = [start if size else None for start, size in zip(accumulate(sizes, initial=0), sizes, strict=False)]
-            table = pa.record_batch([ordered, was_there, begins], KEY_TABLE)
-            with pa.ipc.new_file(sink, KEY_TABLE) as writer:
-                writer.write_batch(table)
-        staging.write_file(key, local)
-        news = (spilled[fates[key].new] for key in ordered)
-        olds = (spilled[fates[key].old] for key in ordered)
-        survivors = _write_lines(staging, f"survivors-{number:05d}.json.gz", news, folder)
-        before = _write_lines(staging, f"before-{number:05d}.json.gz", olds, folder)
-    return Bucket(key, len(ordered), was_there.count(True), survivors, before)
-
-
-def _fates(spilled: mmap.mmap) -> dict[bytes, _Fate]:
-    fates: dict[bytes, _Fate] = {}
-    position, end = 0, len(spilled)
-    while position < end:
-        key_bytes, window, flags, micros, old_bytes, new_bytes = _HEADER.unpack_from(spilled, position)
-        start = position + _HEADER.size
-        key = spilled[start : start + key_bytes]
-        old_start = start + key_bytes
-        new_start = old_start + old_bytes
-        position = new_start + new_bytes
-        old, new = slice(old_start, new_start), slice(new_start, position)
-        fate = fates.get(key)
-        if fate is None:
-            fates[key] = _Fate(window, flags, old, (micros, window), new)
-            continue
-        if window < fate.first:
-            fate.first, fate.flags, fate.old = window, flags, old
-        if (micros, window) > fate.last:
-            fate.last, fate.new = (micros, window), new
-    return fates
-
-
-def _was_there(fate: _Fate) -> bool | None:
-    """Return whether the base has the key; None where the increments do not tell."""
-    if fate.old.stop > fate.old.start:
-        return True
-    return False if fate.flags & _TELLS_BEFORE else None
-
-
-def _write_lines(staging: ObjectStore, key: str, lines: Iterator[bytes], folder: Path) -> DataFile | None:
-    """Write *lines*, of which there may be empty ones, as a data file; None if there are no others."""
-    path = folder / "lines.json.gz"
-    count = 0
-    with path.open("wb") as raw, igzip.IGzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file:  # type: ignore[no-untyped-call]
-        # Written a hundred at a time: a call takes longer than the line.
-        for some in _batched(filter(None, lines)):
-            file.write(b"".join(some))  # type: ignore[no-untyped-call]
-            count += len(some)
-    if not count:
-        return None
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-    staging.write_file(key, path)
-    return DataFile(key, count, base64.b64encode(md5).decode())
-
-
-def _batched(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
-    while some := list(islice(lines, 100)):
-        yield some
+def _item_line(image: bytes) -> bytes:
+    return image and b'{"Item":%b}\n' % image

@@ -18,7 +18,8 @@ from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.equality import is_same_item
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys
-from airflow_provider_ddbexport.core.merge.compact import KEY_TABLE, Bucket, Compacted
+from airflow_provider_ddbexport.core.merge.compact import Compacted
+from airflow_provider_ddbexport.core.merge.settle import KEY_TABLE, Bucket
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 
 _BATCH_ROWS = 1024
@@ -35,8 +36,14 @@ class StagedChanges:
     """Copies of what is staged in files in *folder*, mapped into memory. Threads may share it."""
 
     def __init__(self, staging: ObjectStore, compacted: Compacted, folder: Path) -> None:
-        self._buckets = [_Bucket(staging, bucket, folder) for bucket in compacted.buckets]
-        self.keys = ChangedKeys(compacted.key_attributes, [bucket.keys for bucket in self._buckets])
+        # One file each for all buckets, because files cannot be open by the thousand.
+        with (folder / "keys.arrow").open("wb") as sink, pa.ipc.new_file(sink, KEY_TABLE) as writer:
+            for bucket in compacted.buckets:
+                writer.write_batch(_table(staging, bucket))
+        tables = pa.ipc.open_file(pa.memory_map(str(folder / "keys.arrow")))
+        self._tables = [tables.get_batch(number) for number in range(len(compacted.buckets))]
+        self._lines, self._starts = _unzipped(staging, compacted.buckets, folder)
+        self.keys = ChangedKeys(compacted.key_attributes, [table.column("key") for table in self._tables])
 
     def compare(self, gone: Path, keys: pa.BinaryArray, schema: Schema, partition: Sequence[str | None]) -> Comparison:
         """Compare the rows of *gone*, a part of *schema*, with what the increments say of their *keys*, in order."""
@@ -53,7 +60,7 @@ class StagedChanges:
                 continue
             comparison.there += len(rows)
             places = here.select(["bucket", "before"]).take(rows).to_pydict()
-            lines = [self._buckets[bucket].line(start) for bucket, start in zip(*places.values(), strict=True)]
+            lines = [self._line(self._starts[bucket] + begin) for bucket, begin in zip(*places.values(), strict=True)]
             comparison.unlike += _unlike(batch.take(rows), lines, schema, partition)
         return comparison
 
@@ -61,11 +68,14 @@ class StagedChanges:
         """Return what the tables of keys say of each of *keys*, all of which they have, and in which table it is."""
         found = []
         for number, which, places in self.keys.places(keys):
-            told = self._buckets[number].table.select(["was_there", "before"]).take(places)
+            told = self._tables[number].select(["was_there", "before"]).take(places)
             bucket = pa.repeat(pa.scalar(number, pa.int32()), len(which))
             found.append(pa.table([which, bucket, *told.columns], ["which", "bucket", "was_there", "before"]))
         (batch,) = pa.concat_tables(found).sort_by("which").combine_chunks().to_batches()
         return batch
+
+    def _line(self, start: int) -> bytes:
+        return self._lines[start : self._lines.find(b"\n", start) + 1]
 
 
 class Comparison:
@@ -81,31 +91,10 @@ class Comparison:
         self.unlike = 0
 
 
-class _Bucket:
-    """What is staged of one bucket.
-
-    Attributes:
-        table: of its keys.
-    """
-
-    def __init__(self, staging: ObjectStore, bucket: Bucket, folder: Path) -> None:
-        self.table = _mapped_table(staging, bucket.keys, folder / bucket.keys) if bucket.changed else _NO_KEYS
-        self.keys: pa.BinaryArray = self.table.column("key")
-        self._lines = _unzipped(staging, bucket, folder)
-
-    def line(self, start: int) -> bytes:
-        """Return the line of the item before the changes that begins at *start*."""
-        return self._lines[start : self._lines.find(b"\n", start) + 1]
-
-
-_NO_KEYS = pa.RecordBatch.from_pylist([], KEY_TABLE)
-
-
-def _mapped_table(staging: ObjectStore, key: str, path: Path) -> pa.RecordBatch:
-    with path.open("wb") as file:
-        for chunk in staging.stream(key):
-            file.write(chunk)
-    return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
+def _table(staging: ObjectStore, bucket: Bucket) -> pa.RecordBatch:
+    if not bucket.changed:
+        return pa.RecordBatch.from_pylist([], KEY_TABLE)
+    return pa.ipc.open_file(staging.read(bucket.keys)).get_batch(0)
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -132,16 +121,20 @@ def _unlike(rows: pa.RecordBatch, lines: list[bytes], schema: Schema, partition:
     return sum(not is_same_item(item, decode_line(line)) for item, line in zip(items, lines, strict=True))
 
 
-def _unzipped(staging: ObjectStore, bucket: Bucket, folder: Path) -> bytes | mmap.mmap:
-    """Return the lines of the items before the changes."""
-    if bucket.before is None:
-        return b""
-    zipped, path = folder / "before.json.gz", folder / bucket.before.key.removesuffix(".gz")
-    with zipped.open("wb") as file:
-        for chunk in staging.stream(bucket.before.key):
-            file.write(chunk)
-    with igzip.IGzipFile(str(zipped), "rb") as lines, path.open("wb") as file:  # type: ignore[no-untyped-call]
-        shutil.copyfileobj(lines, file, _PIECE_BYTES)
-    zipped.unlink()
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def _unzipped(staging: ObjectStore, buckets: Sequence[Bucket], folder: Path) -> tuple[bytes | mmap.mmap, list[int]]:
+    """Return the lines of the items before the changes, and where those of each bucket begin."""
+    starts = []
+    zipped = folder / "before.json.gz"
+    with (folder / "before.json").open("w+b") as file:
+        for bucket in buckets:
+            starts.append(file.tell())
+            if bucket.before is None:
+                continue
+            with zipped.open("wb") as copy:
+                copy.writelines(staging.stream(bucket.before.key))
+            with igzip.IGzipFile(str(zipped), "rb") as lines:  # type: ignore[no-untyped-call]
+                shutil.copyfileobj(lines, file, _PIECE_BYTES)
+        if not file.tell():
+            return b"", starts
+        file.flush()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), starts

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -11,15 +13,20 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from increments import change, write_increment
 
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export import Export
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.merge import compact as compacting
+from airflow_provider_ddbexport.core.merge import spill as spilling
+from airflow_provider_ddbexport.core.merge.change_keys import KeyReader
 from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment
+from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.store import LocalStore
-from airflow_provider_ddbexport.errors import BadCallError, DataFileError, ItemError
+from airflow_provider_ddbexport.errors import BadCallError, DataFileError, ItemError, MergeConflictError
 
 ATTRIBUTES = ("Book", "User")
 
@@ -117,6 +124,94 @@ def test_the_time_of_a_write_decides_and_not_its_window(tmp_path: Path) -> None:
     assert not before
 
 
+def test_increments_have_to_agree_on_what_is_between_them(tmp_path: Path) -> None:
+    """An item is, where a window begins, what the one before has left; told by its value and not by its text."""
+    one, other = ({**key(1), "v": {"N": text}} for text in ("1", "2"))
+    same = {"v": {"N": "1.0"}, **key(1)}
+    cases = [([one, same], 0), ([one, other], 1), ([one, None], 1), ([None, other], 1), ([None, None], 0)]
+    root, store = LocalStore(tmp_path / "AWSDynamoDB"), LocalStore(tmp_path / "staged")
+    for case, ((left, found), items) in enumerate(cases):
+        lines = [change(1, key(1), key(1), left), change(2, key(1), found, key(1))]
+        exports = [write_increment(tmp_path, [line], window=10 * case + n) for n, line in enumerate(lines)]
+        # Nobody knows what was written between windows that are apart.
+        later = write_increment(tmp_path, [lines[1]], window=10 * case + 5)
+        assert compact(root, [exports[0], later], store).changed == 1
+        if not items:
+            assert compact(root, exports, store).changed == 1
+            continue
+        with pytest.raises(MergeConflictError, match="1 items are not, where an increment begins") as caught:
+            compact(root, exports, store)
+        assert caught.value.context["items"] == items
+
+
+def test_lines_of_one_time_have_an_order_of_their_own(tmp_path: Path) -> None:
+    """Whatever the order in which they are read, even where an export contradicts itself."""
+    lines = [change(1, key(1), {**key(1), "v": {"N": str(n)}}, {**key(1), "v": {"N": str(10 + n)}}) for n in range(4)]
+    found = []
+    for window, order in enumerate((lines, lines[::-1], lines[2:] + lines[:2])):
+        made = write_increment(tmp_path, order, window=window, files=1)
+        store = LocalStore(tmp_path / f"staged-{window}")
+        compact(LocalStore(tmp_path / "AWSDynamoDB"), [made], store)
+        found.append({entry.key: store.read(entry.key) for entry in store.list()})
+    assert found[0] == found[1] == found[2]
+
+
+def test_memory_does_not_grow_with_the_increment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to compact four times as many changes, nor to open what they come to."""
+    monkeypatch.setattr(compacting, "KEYS_PER_BUCKET", 1000)
+    monkeypatch.setattr(spilling, "WAITING_BYTES", 1 << 16)
+    root = LocalStore(tmp_path / "AWSDynamoDB")
+    peaks = []
+    for window, count in enumerate((500, 3_000, 12_000)):
+        lines = (change(1, key(n), {**key(n), "v": {"S": "x" * 500}}, key(n)) for n in range(count))
+        made = write_increment(tmp_path, list(lines), window=window, files=count // 500)
+        store = LocalStore(tmp_path / f"staged-{window}")
+        tracemalloc.start()
+        taken = pa.total_allocated_bytes()
+        try:
+            compacted = compact(root, [made], store)
+            (tmp_path / f"opened-{window}").mkdir()
+            changes = StagedChanges(store, compacted, tmp_path / f"opened-{window}")
+            peaks.append(tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes() - taken)
+        finally:
+            tracemalloc.stop()
+        assert len(compacted.buckets) == -(-count // 1000)
+        assert changes.keys.places(pa.array([key_bytes(key(7), ATTRIBUTES)], pa.binary()))
+    assert peaks[2] < 1.2 * peaks[1]
+
+
+keys_of_tables = st.fixed_dictionaries(
+    {
+        "Book": st.one_of(
+            st.fixed_dictionaries({"S": st.text(st.characters(exclude_categories=["Cs"]), min_size=1)}),
+            st.fixed_dictionaries({"N": st.sampled_from(["0", "-0", "-7", "12", "12.0", "1E3", "9" * 18, "9" * 19])}),
+            st.fixed_dictionaries({"B": st.binary(min_size=1).map(lambda value: base64.b64encode(value).decode())}),
+        )
+    },
+    optional={'ü "x"': st.fixed_dictionaries({"S": st.text(st.characters(codec="ascii"), min_size=1)})},
+)
+
+
+@settings(max_examples=200, database=None)
+@given(item=keys_of_tables, spaces=st.booleans(), is_ascii=st.booleans(), turned=st.booleans())
+def test_keys_are_read_the_same_however_they_are_written(
+    item: Item, spaces: bool, is_ascii: bool, turned: bool
+) -> None:
+    """The usual spelling is read fast, and comes to the same as any other; an image has it or has not."""
+    attributes = tuple(sorted(item))
+    reader = KeyReader()
+    reader.read(json.dumps({name: {"S": "first"} for name in attributes}).encode())
+    ordered = {name: item[name] for name in (attributes[::-1] if turned else attributes)}
+    text = json.dumps(ordered, separators=None if spaces else (",", ":"), ensure_ascii=is_ascii).encode()
+    key = key_bytes(item, attributes)
+    assert key is not None
+    assert reader.read(text) == key
+    image = json.dumps({"m": {"M": {**item, "Book": {"S": "other"}}}, **item}).encode()
+    assert reader.is_of(image, key, text)
+    for other in ({**item, "Book": {"S": "an other"}}, {}, {"m": {"M": item}}):
+        assert not reader.is_of(json.dumps(other).encode(), key, text) or key_bytes(other, attributes) == key
+
+
 def test_without_old_images_nobody_knows_what_was_there(tmp_path: Path) -> None:
     """An increment of NEW_IMAGE does not tell an insert from an update."""
     made = write_increment(tmp_path, [change(1, key(1), None, key(1)), change(2, key(2), None, None)], view="NEW_IMAGE")
@@ -142,6 +237,9 @@ def test_no_changes_come_to_nothing(tmp_path: Path) -> None:
         (change(1, {"User": {"S": "a"}, "Book": {"N": "x"}}, None, {}), "not decimal digits"),
         (change(1, key(1), {"v": {"N": "x"}}, key(1)), "not decimal digits"),
         (change(1, key(1), key(1), {"v": {"X": "x"}}), "a type that DynamoDB does not have"),
+        (change(1, key(1), key(1), key(2)), "NewImage with the attributes of Keys"),
+        (change(1, key(1), key(1), {"User": {"S": "u1"}}), "NewImage with the attributes of Keys"),
+        (change(1, key(1), key(1), {"v": {"M": key(1)}}), "NewImage with the attributes of Keys"),
     ],
 )
 def test_a_line_that_is_no_change_is_found(line: Any, reason: str, tmp_path: Path) -> None:
