@@ -241,10 +241,13 @@ class Assembly:
     *like* is a file without rows: schema and everything else that is not about row groups become those of *target*.
     Chunks come to lie in the order of the schema, one row group behind the other, as every writer has it: there are
     readers that tell from the first chunk's place to which split of a file a row group belongs.
+
+    Attributes:
+        target: may be closed between row groups, and another one put here that is open at the end of the same file.
     """
 
     def __init__(self, target: BinaryIO, like: BinaryIO) -> None:
-        self._target = target
+        self.target = target
         self._frame = read_struct(read_footer(like))
         self._rows = 0
         self._groups: list[bytes] = []
@@ -252,8 +255,8 @@ class Assembly:
 
     def add(self, group: RowGroup, chunks: Iterable[Movable], sorted_by: Iterable[SortedBy]) -> None:
         """Append the rows of *group* as *chunks*, in the order of the schema's leaves, which are so sorted."""
-        start = self._target.tell()
-        copies = [chunk.copy_to(self._target) for chunk in chunks]
+        start = self.target.tell()
+        copies = [chunk.copy_to(self.target) for chunk in chunks]
         leaves = {chunk.path: number for number, chunk in enumerate(copies)}
         sorting = [{**by.fields, _LEAF: (I32, leaves[by.path])} for by in sorted_by]
         fields = {
@@ -273,4 +276,4 @@ class Assembly:
         """Write the footer."""
         fields = {**self._frame, _FILE_ROWS: (I64, self._rows), _ROW_GROUPS: (LIST, (STRUCT, self._groups))}
         footer = write_struct(fields)
-        self._target.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+        self.target.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)

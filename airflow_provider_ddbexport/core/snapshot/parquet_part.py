@@ -1,4 +1,7 @@
-"""Parts under way in local files, their rows as they come or sorted."""
+"""Parts under way in local files, their rows as they come or sorted.
+
+A file is open only while something is written to it, so there may be more parts under way than file handles.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ class PartFile(Protocol):
         """Write *rows*, which are enough for a row group."""
 
     def finish(self) -> None:
-        """Make the file whole, and close it."""
+        """Make the file whole."""
 
     def abandon(self) -> None:
-        """Close the file, whose folder is about to be removed."""
+        """Remove what was written."""
 
 
 def open_part(path: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> PartFile:
@@ -44,24 +47,26 @@ class _Part:
     """A row group for each batch."""
 
     def __init__(self, path: Path, schema: pa.Schema, sorted_by: Sequence[str] = ()) -> None:
+        self._path = path
         self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
         self._encoder = Encoder()
-        self._file = path.open("wb")
-        self._assembly = Assembly(self._file, empty_file(schema))
-
-    @property
-    def bytes(self) -> int:
-        return self._file.tell()
+        with path.open("wb") as file:
+            self._assembly = Assembly(file, empty_file(schema))
+            self.bytes = file.tell()
 
     def write(self, rows: Batch) -> None:
-        self._assembly.add(RowGroup.new(rows.num_rows), self._encoder.chunks(rows), self._sorted_by)
+        with self._path.open("ab") as file:
+            self._assembly.target = file
+            self._assembly.add(RowGroup.new(rows.num_rows), self._encoder.chunks(rows), self._sorted_by)
+            self.bytes = file.tell()
 
     def finish(self) -> None:
-        with self._file:
+        with self._path.open("ab") as file:
+            self._assembly.target = file
             self._assembly.finish()
 
     def abandon(self) -> None:
-        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 class _SortedPart:
@@ -87,16 +92,14 @@ class _SortedPart:
 
     def finish(self) -> None:
         part = _Part(self._path, self._schema, self._sort_by)
-        try:
-            for rows in self._waiting.batches():
-                part.write(rows)
-            part.finish()
-        finally:
-            part.abandon()
-            self._waiting.close()
+        for rows in self._waiting.batches():
+            part.write(rows)
+        part.finish()
+        self._waiting.remove()
 
     def abandon(self) -> None:
-        self._waiting.close()
+        self._path.unlink(missing_ok=True)
+        self._waiting.remove()
 
 
 def _written_bytes(rows: pa.RecordBatch) -> int:

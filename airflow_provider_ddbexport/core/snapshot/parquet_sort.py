@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,11 +22,14 @@ class _Piece:
     Attributes:
         first: number of its first row.
         row_bytes: of one of its rows in memory, on average.
+        offset, size: where it lies, as an IPC message.
     """
 
     first: int
     rows: int
     row_bytes: int
+    offset: int
+    size: int
 
 
 class SortedRows:
@@ -40,46 +44,44 @@ class SortedRows:
 
     def __init__(self, path: Path, schema: pa.Schema, sort_by: Sequence[str]) -> None:
         self._path = path
+        self._schema = schema
         self._sort_by = list(sort_by)
         self._order = [(name, "ascending") for name in sort_by]
         self._keys: list[pa.RecordBatch] = []
         self._pieces: list[_Piece] = []
         self._rows = self.bytes = 0
         self._most_rows = self._most_bytes = 1
-        self._sink = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._sink, schema)
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Keep *rows*."""
         # Sorted among themselves: then those that are wanted together lie together, and a piece is wanted as a whole.
         rows = rows.take(pc.sort_indices(rows.select(self._sort_by), sort_keys=self._order))
         self._keys.append(rows.select(self._sort_by))
-        for piece in _pieces(rows, rows.num_rows // _PIECES, rows.nbytes // _PIECES):
-            self._pieces.append(_Piece(self._rows, piece.num_rows, piece.nbytes // piece.num_rows))
-            self._writer.write_batch(piece)
-            self._rows += piece.num_rows
+        with self._path.open("ab") as file:
+            for piece in _pieces(rows, rows.num_rows // _PIECES, rows.nbytes // _PIECES):
+                message = piece.serialize()
+                row_bytes = piece.nbytes // piece.num_rows
+                self._pieces.append(_Piece(self._rows, piece.num_rows, row_bytes, file.tell(), message.size))
+                file.write(message)
+                self._rows += piece.num_rows
         self.bytes += rows.nbytes
         self._most_rows = max(self._most_rows, rows.num_rows)
         self._most_bytes = max(self._most_bytes, rows.nbytes)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows in order; to be called once, after the last :meth:`add`."""
-        self._writer.close()
-        self._sink.close()
         if not self._rows:
             return
         order = pc.sort_indices(pa.Table.from_batches(self._keys), sort_keys=self._order)
         self._keys.clear()
-        with pa.OSFile(str(self._path)) as file:
-            reader = pa.ipc.open_file(file)
+        with self._path.open("rb", buffering=0) as file:
             start = 0
             for end in self._ends(order):
-                yield self._gathered(reader, order[start:end])
+                yield self._gathered(file, order[start:end])
                 start = end
 
-    def close(self) -> None:
+    def remove(self) -> None:
         """Remove the file."""
-        self._sink.close()
         self._path.unlink(missing_ok=True)
 
     def _ends(self, order: pa.Array) -> Iterator[int]:
@@ -94,17 +96,19 @@ class SortedRows:
             before = total[end - 1].as_py()
             yield end
 
-    def _gathered(self, reader: pa.ipc.RecordBatchFileReader, wanted: pa.Array) -> pa.RecordBatch:
+    def _gathered(self, file: FileIO, wanted: pa.Array) -> pa.RecordBatch:
         """Return the rows of the numbers *wanted*, in their order."""
         # Each piece is read once: its rows are gathered, and all are put in order together.
         by_number = pc.sort_indices(wanted)
         numbers = wanted.take(by_number)
         listed = numbers.to_pylist()
         found = []
-        for place, piece in enumerate(self._pieces):
+        for piece in self._pieces:
             start, end = bisect_left(listed, piece.first), bisect_left(listed, piece.first + piece.rows)
             if start < end:
-                found.append(reader.get_batch(place).take(pc.subtract(numbers[start:end], piece.first)))
+                file.seek(piece.offset)
+                rows = pa.ipc.read_record_batch(pa.py_buffer(file.read(piece.size)), self._schema)
+                found.append(rows.take(pc.subtract(numbers[start:end], piece.first)))
         (together,) = pa.Table.from_batches(found).combine_chunks().to_batches()
         return together.take(pc.sort_indices(by_number))
 

@@ -30,6 +30,7 @@ from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import BadCallError
 
 ROW_GROUP_BYTES = 24 << 20
 """Bytes of values in memory at which a row group is written, over all partitions of one shard together."""
@@ -39,8 +40,8 @@ ROW_GROUP_ROWS = 1 << 17
 ROW_GROUP_VALUES = 8 << 20
 """Values of a row group, nulls among them: those are not in its bytes, and are most of what a wide table takes."""
 
-OPEN_PARTS = 200
-"""Partitions with a file open at once; well below the 1024 file handles a process usually has."""
+MOST_PARTITIONS = 10_000
+"""Of one shard at once. Each has a builder, a local file and a part; no engine likes to list as many folders."""
 
 _Partition = tuple[str | None, ...]
 
@@ -79,8 +80,8 @@ class PartsWriter:
     """Writes the parts of shard *number* through local files in *folder*, and hands each to *store* when it is full.
 
     At most two row groups' values are in memory, one of them being encoded; the folder holds the parts under way, one
-    for each partition. A shard with more than :data:`OPEN_PARTS` partitions gets more and smaller parts instead of more
-    open files. End with :meth:`finish`, or, after an error, with :meth:`discard`.
+    for each partition, of which there may be :data:`MOST_PARTITIONS`. End with :meth:`finish`, or, after an error, with
+    :meth:`discard`.
 
     Attributes:
         schema: what rows are built under now.
@@ -124,6 +125,11 @@ class PartsWriter:
     def waited_s(self) -> float:
         """Seconds spent waiting for row groups to be encoded and parts to be stored."""
         return self._background.waited_s
+
+    @property
+    def under_way(self) -> int:
+        """Parts that :meth:`go_on_under` would finish."""
+        return len(self._open)
 
     @property
     def is_partitioned(self) -> bool:
@@ -218,7 +224,7 @@ class PartsWriter:
         return [(part, schema) for _, part, schema in self._parts]
 
     def discard(self) -> None:
-        """Close and forget the parts under way; those that are in the store stay there, known to nobody."""
+        """Forget the parts under way; those that are in the store stay there, known to nobody."""
         with self._background:
             pass
         for part in self._open.values():
@@ -230,9 +236,12 @@ class PartsWriter:
         return self._open.get(partition) or self._start(partition)
 
     def _start(self, partition: _Partition) -> _OpenPart:
-        if len(self._open) >= OPEN_PARTS:
-            # The one that has waited longest: dictionaries keep the order in which parts were started.
-            self._finish(next(iter(self._open)))
+        if len(self._open) >= MOST_PARTITIONS:
+            raise BadCallError(
+                f"partition_by: more than {MOST_PARTITIONS} different values of {', '.join(self.schema.partition_by)} "
+                "in one shard, each of which would be a folder; partition by an attribute with few values",
+                partition_by=list(self.schema.partition_by),
+            )
         part = self._open[partition] = _OpenPart(block_builder(self._decode, self.schema))
         return part
 

@@ -32,6 +32,9 @@ from airflow_provider_ddbexport.core.store.port import ObjectStore
 MOST_CUTS = 8
 """Times that a shard goes on under a wider schema; items that need more of them are better built when all are known."""
 
+MOST_CUT_PARTS = 64
+"""Parts that end because of that: every partition's does each time."""
+
 
 def convert_shard(
     plan: ConversionPlan, shard: Shard, *, root: ObjectStore, lake: ObjectStore, tick: Tick | None = None
@@ -84,7 +87,8 @@ def read_file(
 class ShardWriter:
     """Builds and observes the items of a shard, and makes room in its schema as it goes. A context manager.
 
-    Where the schema cannot be widened, or has been :data:`MOST_CUTS` times, it stops building and goes on observing.
+    Where the schema cannot be widened, or has been :data:`MOST_CUTS` times, or :data:`MOST_CUT_PARTS` parts would have
+    ended because of that, it stops building and goes on observing.
     """
 
     def __init__(self, plan: ConversionPlan, number: int, store: ObjectStore, folder: Path) -> None:
@@ -97,7 +101,7 @@ class ShardWriter:
         self._observer = line_observer(self._decode) if plan.may_grow else None
         self._is_building = True
         self._news = 0
-        self._cuts = 0
+        self._cuts = self._cut_parts = 0
         self._items = 0
         self._json_bytes = 0
         self.taking_s = 0.0
@@ -179,11 +183,13 @@ class ShardWriter:
 
     def _make_room(self, wider: Schema) -> bool:
         """Go on under *wider* if that can be done, and return whether it can; stop building otherwise."""
-        if self._cuts == MOST_CUTS or not can_widen(self._parts.schema, wider, {}):
+        cut_parts = self._cut_parts + self._parts.under_way
+        if self._cuts == MOST_CUTS or cut_parts > MOST_CUT_PARTS or not can_widen(self._parts.schema, wider, {}):
             self._is_building = False
             self._parts.discard()
             return False
         self._cuts += 1
+        self._cut_parts = cut_parts
         self._parts.go_on_under(wider)
         return True
 

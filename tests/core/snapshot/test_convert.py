@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import resource
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -19,7 +23,7 @@ from snapshot_exports import AS_OF, in_order, items_of, parts_below, reviews, wr
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
-from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.export import lines, read_export
 from airflow_provider_ddbexport.core.snapshot import (
     ConversionPlan,
     Ledger,
@@ -30,6 +34,7 @@ from airflow_provider_ddbexport.core.snapshot import (
     publish,
 )
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
+from airflow_provider_ddbexport.core.snapshot import sample as sample_module
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion
 from airflow_provider_ddbexport.core.snapshot.plan import make_shards
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -201,13 +206,57 @@ def test_partitions_are_folders_as_hive_writes_them(tmp_path: Path) -> None:
     assert in_order(items_of(lake)) == in_order(items)
 
 
-def test_more_partitions_than_open_files_still_give_every_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With more partitions than may be open, there are more parts, none of them lost or written twice."""
-    monkeypatch.setattr(parts_module, "OPEN_PARTS", 3)
-    items = [{"id": {"N": str(n)}, "Kind": {"S": str(n % 8)}} for n in range(64)]
+@pytest.fixture
+def few_file_handles() -> Iterator[None]:
+    """Leave this process a few more file handles than it has open."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(int(handle.name) for handle in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most + 30, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts file handles as Linux does")
+@pytest.mark.usefixtures("few_file_handles")
+@pytest.mark.parametrize("sort_by", [(), ("id",)], ids=["as they come", "sorted"])
+def test_each_partition_is_one_part_in_whatever_order_items_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sort_by: tuple[str, ...]
+) -> None:
+    """Of many more than there are file handles, none is ended because another one begins."""
+    monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 10_000)
+    items = [{"id": {"N": str(n)}, "Kind": {"S": str(n % 120)}, "Text": {"S": "x" * 40}} for n in range(400)]
+    Random(1).shuffle(items)
     lake = LocalStore(tmp_path / "lake")
-    record = convert_export(*write_export(tmp_path, items), lake, options=ColumnOptions(partition_by=("Kind",)))
-    assert len(record.parts) > 8
+    export = write_export(tmp_path, items, files=2)
+    record = convert_export(*export, lake, options=ColumnOptions(partition_by=("Kind",)), sort_by=sort_by)
+    assert len(record.parts) == 120
+    metadata = [pq.read_metadata(tmp_path / "lake/reviews" / part.key) for part in record.parts]
+    assert max(file.num_row_groups for file in metadata) > 1, "some were written to again after others"
+    assert in_order(items_of(lake)) == in_order(items)
+
+
+def test_too_many_partitions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute with a value for each item, most likely by mistake; the message has the column, and no value."""
+    monkeypatch.setattr(parts_module, "MOST_PARTITIONS", 20)
+    export = write_export(tmp_path, reviews(90), files=1)
+    options = ColumnOptions(partition_by=("Book",))
+    with pytest.raises(BadCallError, match="partition_by: more than 20 different values of book in one shard"):
+        convert_export(*export, LocalStore(tmp_path / "lake"), options=options)
+
+
+def test_an_attribute_that_comes_late_does_not_cut_every_partition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many of them are converted again once all is known, and each is one part."""
+    monkeypatch.setattr(sample_module, "FILE_BYTES", 1)
+    monkeypatch.setattr(lines, "_BLOCK_BYTES", 2000)
+    items = [{"id": {"N": str(n)}, "Kind": {"S": str(n * 3 % 70)}} for n in range(500)]
+    items += [{**item, "Late": {"S": "x"}} for item in items]
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(
+        *write_export(tmp_path, items, files=1), lake, options=ColumnOptions(partition_by=("Kind",))
+    )
+    assert len(record.parts) == 70
     assert in_order(items_of(lake)) == in_order(items)
 
 

@@ -137,7 +137,7 @@ def test_batches_stay_small_where_large_rows_come_together(tmp_path: Path) -> No
     for one in came:
         rows.add(one)
     found = list(rows.batches())
-    rows.close()
+    rows.remove()
     assert sum(one.num_rows for one in found) == 30 * 400
     largest = max(one.nbytes for one in came)
     assert max(one.nbytes for one in found) < 1.7 * largest
@@ -165,6 +165,7 @@ def test_nothing_waits_where_a_part_is_abandoned(tmp_path: Path) -> None:
         assert (tmp_path / "part.rows").exists()
         getattr(part, end)()
         assert not (tmp_path / "part.rows").exists()
+        assert (tmp_path / "part").exists() == (end == "finish")
 
 
 def test_a_part_without_rows_has_its_columns(tmp_path: Path) -> None:
