@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -158,43 +157,3 @@ def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
         TableName=lake.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
     )
     assert choose(lake, later(lake, hours=1))[1]["state"] == "TABLE_RECREATED"
-
-
-def test_thirty_five_days_are_the_same_by_full_export_by_chain_and_by_previous_and_increment(
-    lake: EmulatedLake,
-) -> None:
-    """Random writes and deletes; on 20 random days a full export and the increments since the day looked at before hold
-    the same items, and on 5 of them the whole chain does."""
-    dice = random.Random(35)
-    begin = later(lake, hours=1)
-    for number in range(30):
-        put(lake, number, v={"N": "0"})
-    start = later(lake, minutes=20)
-    for table in ("stepwise", "chain"):
-        lake.publish(lake.export_at(start), table=table, database=None)
-    sources, new, looked_at = [], 0, sorted(dice.sample(range(35), 20))
-    before = start
-    for day in range(35):
-        for _ in range(6):
-            number = dice.randrange(45)
-            if dice.random() < 0.4:
-                lake.delete({"Id": {"S": str(number)}})
-            else:
-                put(
-                    lake, number, v={"N": str(day)}, **({f"on{day % 3}": {"BOOL": True}} if dice.random() < 0.3 else {})
-                )
-            later(lake, minutes=40)
-        end = before + timedelta(days=1)
-        lake.aws.clock.set(end + timedelta(minutes=10))
-        sources.append(lake.export_at(end, since=before))
-        new += 1
-        if day in looked_at:
-            merge(sources[-new:], table="stepwise", database=None)
-            new = 0
-            lake.publish(lake.export_at(end), table="full", database=None)
-            if day in looked_at[::-4]:
-                merge(sources, table="chain", base=start, database=None)
-                assert held(lake, "chain", end) == held(lake, "full", end)
-            assert held(lake, "stepwise", end) == held(lake, "full", end)
-        before = end
-    assert begin < start
