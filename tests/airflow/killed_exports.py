@@ -91,6 +91,36 @@ class Tries:
         assert operator.deferrable
         return self._resumed(operator, restarts=1, delay=delay)
 
+    def overtaken(self, operator: Any, at: str, other: Callable[[], Any]) -> Any:
+        """Run a try of *operator* that stands still at the point *at* while *other* runs, and return its XCom.
+
+        So does what a scheduler leaves behind that dies: the next one runs the task again, while the worker lives on.
+        """
+        left = [other]
+
+        def stand_still() -> None:
+            while left:
+                self.kills.append(at)
+                left.pop()()
+
+        with self._monkeypatch.context() as patching:
+            if at == "before the call":
+                call = operator.hook.conn.export_table_to_point_in_time
+                patching.setattr(
+                    operator.hook.conn,
+                    "export_table_to_point_in_time",
+                    lambda **asked: (stand_still(), call(**asked))[1],
+                )
+            elif at == "response lost":
+                self.aws.fail_next("ExportTableToPointInTime", "InternalServerError", status=500, after=True)
+                patching.setitem(start_once.__kwdefaults__, "sleep", lambda _: stand_still())
+            else:
+                record = ExportLedger.record
+                patching.setattr(ExportLedger, "record", lambda *entry: (stand_still(), record(*entry))[1])
+            found = operator.execute(self._make_context())
+        assert self.kills == [at]
+        return found
+
     def _resumed(self, operator: Any, *, restarts: int, delay: timedelta) -> Any:
         from airflow.sdk.exceptions import TaskDeferred
 

@@ -73,6 +73,17 @@ def test_one_export_is_paid_for(tries: Tries, kind: str, kill_point: str, delay:
     assert found["item_count"] == 2
 
 
+@pytest.mark.parametrize("kill_point", KILL_POINTS)
+@pytest.mark.parametrize("kind", ["full", "increment"])
+def test_a_scheduler_that_is_started_again_pays_for_no_second_export(tries: Tries, kind: str, kill_point: str) -> None:
+    """It runs the task again while the worker of the one before lives on: both have the same export."""
+    again: list[Any] = []
+    found = tries.overtaken(_task(kind), kill_point, lambda: again.append(tries.whole(_task(kind))))
+    (billed,) = tries.aws.exports_billed()
+    assert again == [found]
+    assert _arn(found) == billed["export_arn"]
+
+
 def test_another_generation_is_another_export(tries: Tries) -> None:
     """Clearing with another one, which the author gives, makes one more; clearing that again does not."""
     first = tries.whole(_task("full"))
