@@ -27,7 +27,7 @@ from airflow_provider_ddbexport.errors import BadCallError
 SORTED_KINDS = (Kind.STRING, Kind.NUMBER, Kind.BINARY, Kind.BOOLEAN)
 
 FEW_SHARDS = 4
-"""Shards of an export that is smaller than as many parts, as long as each has :data:`SMALL_SHARD_BYTES`."""
+"""Shards of an export that is smaller than as many parts; fewer where :data:`SMALL_SHARD_BYTES` are enough for it."""
 
 SMALL_SHARD_BYTES = 16 << 20
 """Compressed."""
@@ -252,29 +252,40 @@ def shard_bytes(total: int, part_bytes: int) -> int:
 def make_shards(
     files: Iterable[DataFile], sizes: Mapping[str, int], *, rows_per_part: int, part_bytes: int
 ) -> tuple[Shard, ...]:
-    """Return the shards for *files*: each with about one part's items, so that parts are few and large.
+    """Return the shards for *files*, equally large: each with about one part's items, so that parts are few and large.
 
     A smaller export has a few shards as well, so that there is something to do for several workers. Depends on nothing
     but the files' contents, so any number of workers makes the same parts. *sizes* are the files' compressed bytes by
     key; Parquet with zstd comes out near them.
     """
     ordered = sorted(files, key=lambda file: (file.item_count > 0, file.md5, file.key))
-    total = sum(sizes.get(file.key, 0) for file in ordered)
-    most_bytes = shard_bytes(total, part_bytes)
+    left = sum(sizes.get(file.key, 0) for file in ordered)
+    wanted = _parts_of(left, shard_bytes(left, part_bytes))
     shards: list[Shard] = []
     members: list[DataFile] = []
-    rows = size = 0
+    rows = 0
+    size = share = 0.0
     for file in ordered:
-        # A file more than fits would be a small part of its own.
-        if rows and (rows + file.item_count > rows_per_part or size >= most_bytes):
+        file_bytes = sizes.get(file.key, 0)
+        # A file more than fits would be a small part of its own. One more than a fair share is for the shard in which
+        # its middle lies, so that workers have about as much to do.
+        if rows and (rows + file.item_count > rows_per_part or size + file_bytes / 2 > share):
             shards.append(Shard(len(shards), tuple(members)))
             members, rows, size = [], 0, 0
+        if not members:
+            share = left / max(wanted - len(shards), _parts_of(left, part_bytes))
         members.append(file)
         rows += file.item_count
-        size += sizes.get(file.key, 0)
+        size += file_bytes
+        left -= file_bytes
     if members or not shards:
         shards.append(Shard(len(shards), tuple(members)))
     return tuple(shards)
+
+
+def _parts_of(size: int, most: int) -> int:
+    """Return how many parts of at most *most* bytes *size* bytes are; at least one."""
+    return max(1, -(-size // most))
 
 
 def refuse_increment(export: Export) -> None:

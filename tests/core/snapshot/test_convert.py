@@ -304,6 +304,20 @@ def test_small_files_become_one_part_and_large_ones_several() -> None:
     assert {len(shard.files) for shard in by_size} == {2}
 
 
+@pytest.mark.parametrize(
+    ("megabytes", "files", "expected"),
+    [(27, 8, [4, 4]), (17, 8, [4, 4]), (16, 8, [8]), (100, 10, [2, 3, 3, 2]), (300, 1, [1]), (1500, 7, [1] * 7)],
+)
+def test_workers_have_about_as_much_to_do(megabytes: int, files: int, expected: list[int]) -> None:
+    """A few shards of a small export, and those of a large one, are as equal as its files let them be."""
+    from airflow_provider_ddbexport.core.export import DataFile
+
+    listed = [DataFile(f"x/data/{n}.json.gz", 1, f"md5 {n:02d}") for n in range(files)]
+    sizes = {file.key: (megabytes << 20) // files - n % 2 for n, file in enumerate(listed)}
+    shards = make_shards(listed, sizes, rows_per_part=1000, part_bytes=256 << 20)
+    assert [len(shard.files) for shard in shards] == expected
+
+
 def test_plan_shards_and_publish_are_what_convert_is_made_of(tmp_path: Path) -> None:
     """A plan crosses processes as JSON or pickle; its shards are converted anywhere, in any order, also twice."""
     root, export = write_export(tmp_path, reviews(90), files=6)
