@@ -9,7 +9,8 @@
     incremental_snapshot     chain ─▶ increment ─▶ merge ─▶ [crawl] ─▶ [check], or the way of point_in_time_snapshot
 
 ``convert`` verifies, converts, publishes and, unless a crawler does it, registers. Its XCom has the snapshot's figures.
-With ``shards=`` above 1 ``plan_shards`` and the mapped ``convert_shards`` come before it and do most of its work.
+With ``shards=`` above 1 ``plan_shards`` and the mapped ``convert_shards`` come before it and do most of its work, and
+``plan_merge`` and the mapped ``merge_shards`` before ``merge``.
 """
 
 from __future__ import annotations
@@ -20,14 +21,10 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
 
-from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
+from airflow_provider_ddbexport.assets import snapshot_asset
 from airflow_provider_ddbexport.core.export.model import OutputFormat
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
 from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
-from airflow_provider_ddbexport.operators.convert_shards import (
-    DynamoDBConversionPlanOperator,
-    DynamoDBConversionShardOperator,
-)
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT, DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.operators.incremental_export import DynamoDBIncrementalExportOperator
@@ -41,9 +38,18 @@ from airflow_provider_ddbexport.operators.scan_shards import (
 from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
+from airflow_provider_ddbexport.snapshot_tasks import (
+    CONVERTING,
+    MERGING,
+    check_aws_arguments,
+    checked,
+    in_shards,
+    pulled,
+    source_assets,
+    to_checked_snapshot,
+)
 
 _JSON = OutputFormat.DYNAMODB_JSON.value
-AWS_ARGUMENTS = ("aws_conn_id", "region_name", "verify", "botocore_config")
 
 
 def point_in_time_snapshot(
@@ -205,6 +211,7 @@ def incremental_snapshot(
     group_id: str = "snapshot",
     prefix: str | None = None,
     to_time: str | datetime = RUN_INSTANT,
+    shards: int = 1,
     crawler: Mapping[str, Any] | None = None,
     check: Mapping[str, Any] | None = None,
     chain: Mapping[str, Any] | None = None,
@@ -233,6 +240,7 @@ def incremental_snapshot(
     :param group_id: of the task group.
     :param prefix: of the exports in *bucket*.
     :param to_time: the instant; the run's logical date by default, or its ``run_after`` where it has none.
+    :param shards: mapped tasks that convert or merge side by side; the parts are the same however many.
     :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`; with them a crawler registers the snapshot.
     :param check: arguments of :class:`.AthenaSnapshotCheckOperator`; without them nothing is checked.
     :param chain: further arguments of :class:`.DynamoDBChainBranchOperator`.
@@ -277,26 +285,32 @@ def incremental_snapshot(
                 **(increment or {}),
             }
         )
-        merged = DynamoDBMergeIncrementsOperator(
-            **{
-                "task_id": "merge",
-                "increments": changes.output,
-                "base": f"{{{{ {chosen}['base'] }}}}",
-                **to_lake,
-                **(merge or {}),
-            }
-        )
+        merging: dict[str, Any] = {
+            "task_id": "merge",
+            "increments": changes.output,
+            "base": f"{{{{ {chosen}['base'] }}}}",
+            **to_lake,
+            **(merge or {}),
+        }
+        merged = DynamoDBMergeIncrementsOperator(**merging)
         waiting = DynamoDBRestorableTimeSensor(
             **{"task_id": "wait", "table_name": table_name, "export_time": to_time, **aws, **(wait or {})}
         )
         full = DynamoDBPointInTimeExportOperator(
             **{"task_id": "export", "export_time": to_time, "inlets": inlets, **source, **(export or {})}
         )
-        converted = DynamoDBExportToParquetOperator(
-            **{"task_id": "convert", "source": pulled(full, "source"), **to_lake, **(convert or {})}
-        )
+        conversion: dict[str, Any] = {
+            "task_id": "convert",
+            "source": pulled(full, "source"),
+            **to_lake,
+            **(convert or {}),
+        }
+        converted = DynamoDBExportToParquetOperator(**conversion)
         branch >> [changes, waiting]
         waiting >> full >> converted
+        if shards > 1:
+            in_shards(MERGING, merging, shards, after=changes) >> merged
+            in_shards(CONVERTING, conversion, shards, after=full) >> converted
         last: list[BaseOperator] = [merged, converted]
         record = " or ".join(f"ti.xcom_pull(task_ids='{task.task_id}')" for task in last)
         following = {
@@ -318,95 +332,3 @@ def incremental_snapshot(
             for task in last:
                 task.add_outlets([snapshot_asset(lake, table)])
     return group
-
-
-def to_checked_snapshot(
-    source: BaseOperator,
-    *,
-    lake: str,
-    database: str,
-    table: str | None,
-    shards: int,
-    crawler: Mapping[str, Any] | None,
-    check: Mapping[str, Any] | None,
-    convert: Mapping[str, Any] | None,
-    aws: Mapping[str, Any],
-) -> None:
-    """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export.
-
-    With *shards* above 1, ``convert`` comes after a plan and so many mapped tasks that convert.
-    """
-    conversion: dict[str, Any] = {
-        "task_id": "convert",
-        "source": pulled(source, "source"),
-        "lake": lake,
-        "table": table,
-        "database": None if crawler else database,
-        **aws,
-        **(convert or {}),
-    }
-    before: Any = source
-    if shards > 1:
-        shared = {name: value for name, value in conversion.items() if name not in ("task_id", "outlets")}
-        plan = DynamoDBConversionPlanOperator(task_id="plan_shards", shards=shards, **shared)
-        source >> plan
-        before = DynamoDBConversionShardOperator.partial(task_id="convert_shards", **shared).expand(shard=plan.output)
-    before >> checked(
-        DynamoDBExportToParquetOperator,
-        conversion,
-        lake=lake,
-        database=database,
-        table=table,
-        crawler=crawler,
-        check=check,
-        aws=aws,
-    )
-
-
-def checked(
-    publisher: type[BaseOperator],
-    published: dict[str, Any],
-    *,
-    lake: str,
-    database: str,
-    table: str | None,
-    crawler: Mapping[str, Any] | None,
-    check: Mapping[str, Any] | None,
-    aws: Mapping[str, Any],
-) -> BaseOperator:
-    """Return the task of *publisher* with the arguments *published*, chained to ``crawl`` and ``check``.
-
-    The last of them has the snapshot's asset as its outlet: what it tells of has passed all of them.
-    """
-    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [(publisher, published)]
-    after_conversion = {"database": database, **aws}
-    if crawler:
-        arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
-    if check is not None:
-        arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
-    if table and "{" not in lake + table:
-        arguments[-1][1].setdefault("outlets", [snapshot_asset(lake, table)])
-    (first, given), *others = arguments
-    converted = last = first(**given)
-    for operator, given in others:
-        following = operator(**{"record": pulled(converted, "record"), **given})
-        last >> following
-        last = following
-    return converted
-
-
-def pulled(task: BaseOperator, key: str) -> str:
-    """Return the template of *key* in the result of *task*."""
-    return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}')['{key}'] }}}}"
-
-
-def source_assets(table_name: str, aws: Mapping[str, Any]) -> list[Any]:
-    """Return the inlet of a task that reads *table_name*, where table and region are known when the DAG is read."""
-    region = aws.get("region_name")
-    return [table_asset(table_name, region)] if region and not set("{:/") & set(table_name + region) else []
-
-
-def check_aws_arguments(aws: Mapping[str, Any]) -> None:
-    """Raise TypeError for a keyword that no task group has."""
-    if unknown := sorted(set(aws) - set(AWS_ARGUMENTS)):
-        raise TypeError(f"unexpected keyword argument {unknown[0]!r}; for one task, pass it as {{'convert': …}} etc.")

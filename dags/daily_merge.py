@@ -1,7 +1,8 @@
 """Every day, the table as it was at midnight, by what changed since the day before.
 
-The first run exports the whole table; those after it export and merge a day's changes. Where increments cannot follow
-(the table was deleted and made again, recovery was off for a while) a run begins anew with a full export.
+The first run exports the whole table; those after it export and merge a day's changes, by two tasks side by side. Where
+increments cannot follow (the table was deleted and made again, recovery was off for a while) a run begins anew with a
+full export.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ with DAG(
         lake=f"s3://{BUCKET}/lake",
         database="lake",
         table="reviews_merged",
+        shards=2,
         check={"keys": ["User", "Book"], "output_location": f"s3://{BUCKET}/athena/"},
     )
     # [END incremental_snapshot]

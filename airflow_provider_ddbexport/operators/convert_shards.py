@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
 from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, plan_conversion, shard_crew
-from airflow_provider_ddbexport.core.snapshot.layout import CONVERSIONS_FOLDER
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.workers import Stores
-from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, hand_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
@@ -43,19 +42,16 @@ class DynamoDBConversionPlanOperator(DynamoDBExportToParquetOperator):
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return what each mapped task has to do."""
         with permanent_errors_fail():
-            if self.shards < 1:
-                raise BadCallError(f"shards: expected at least 1, found {self.shards}")
+            check_tasks(self.shards)
             arguments = self._conversion()
             root, export, lake = self._open()
             plan = plan_conversion(root, export, lake, **arguments)
-            place = {"table": plan.table}
             if isinstance(plan, CommitRecord):
                 self.log.info("The snapshot of %s is published already", plan.table)
-                return [{**place, "conversion": "", "shards": []}]
+                return deal(plan.table, "", [], self.shards)
+            self.log.info("%s shards of %s items", len(plan.shards), export.summary.item_count)
             numbers = [shard.number for shard in plan.shards]
-            self.log.info("%s shards of %s items", len(numbers), export.summary.item_count)
-            place["conversion"] = plan.publication.conversion
-            return [{**place, "shards": numbers[task :: self.shards]} for task in range(min(self.shards, len(numbers)))]
+            return deal(plan.table, plan.publication.conversion, numbers, self.shards)
 
 
 class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
@@ -80,15 +76,15 @@ class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return the figures of its shards."""
         with permanent_errors_fail():
-            table, conversion, numbers = _task(self.shard)
-            told = {"table": table, "shards": numbers}
+            hand = hand_of(self.shard, DynamoDBConversionPlanOperator.__name__)
+            told = {"table": hand.table, "shards": hand.shards}
             root, lake = self._store(split_source(self.source)[0]), self._store(self.lake)
-            plan = find_plan(lake.child(table), conversion) if numbers else None
+            plan = find_plan(lake.child(hand.table), hand.conversion) if hand.shards else None
             if plan is None:
                 self.log.info("Nothing to do: the conversion has ended")
                 return {**told, **_NOTHING}
             with shard_crew(plan, Stores(root, lake), self.workers) as crew:
-                shards = [plan.shards[number] for number in numbers]
+                shards = [plan.shards[number] for number in hand.shards]
                 records = convert_shards(plan, crew, shards, progress=self._progress())
             return {
                 **told,
@@ -96,12 +92,3 @@ class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
                 "parts": sum(len(record.parts) for record in records),
                 "read_bytes": sum(record.figures.read_bytes for record in records),
             }
-
-
-def _task(shard: object) -> tuple[str, str, list[int]]:
-    """Return table, conversion and shards of one element of the plan's XCom."""
-    if isinstance(shard, Mapping) and {"table", "conversion", "shards"} <= set(shard):
-        conversion, numbers = str(shard["conversion"]), list(shard["shards"])
-        if conversion.startswith(f"{CONVERSIONS_FOLDER}/") or not numbers:
-            return str(shard["table"]), conversion, numbers
-    raise BadCallError("shard: expected one element of what DynamoDBConversionPlanOperator returned")

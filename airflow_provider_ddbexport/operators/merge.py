@@ -83,23 +83,24 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the published snapshot's figures."""
         with permanent_errors_fail():
+            arguments = self._merging()
             lake = self._store(self.lake)
-            table = layout.check_table(str(self.table))
-            base = parse_time(self.base, what="base") if self.base else None
-            with noting_breaks(lake.child(table), base):
-                record = merge_increments(
-                    self._read_increments(),
-                    lake,
-                    table=table,
-                    base=base,
-                    max_gap=self.max_gap,
-                    workers=self.workers,
-                    replace=self.replace,
-                    before_replace=self._unregister if self.database else None,
-                )
+            with noting_breaks(lake.child(arguments["table"]), arguments["base"]):
+                record = merge_increments(self._read_increments(), lake, **arguments)
             figures = self._registered(record, lake.child(record.table))
         self._tell(context, figures)
         return figures
+
+    def _merging(self) -> dict[str, Any]:
+        """Return the arguments that merge_increments and plan_merge share."""
+        return {
+            "table": layout.check_table(str(self.table)),
+            "base": parse_time(self.base, what="base") if self.base else None,
+            "max_gap": self.max_gap,
+            "workers": self.workers,
+            "replace": self.replace,
+            "before_replace": self._unregister if self.database else None,
+        }
 
     def _read_increments(self) -> list[Increment]:
         """Return the increments, their manifests checked. Raises BadCallError where one is known to be filtered."""

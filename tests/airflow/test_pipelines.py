@@ -142,6 +142,22 @@ def test_a_conversion_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
     assert {task.task_id for task in dag.tasks if task.outlets} == {convert.task_id}
 
 
+def test_a_merge_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
+    """A plan and its shards come between the increment and what publishes; a full export's conversion is spread too."""
+    with dag:
+        incremental_snapshot(**PLACES, table="reviews", shards=3, merge={"workers": 2, "task_id": "publish"}, check={})
+    plan, shards, merge = (dag.get_task(f"snapshot.{task}") for task in ("plan_merge", "merge_shards", "publish"))
+    assert plan.upstream_task_ids == {"snapshot.increment"}
+    assert shards.is_mapped
+    assert shards.upstream_task_ids == {"snapshot.increment", plan.task_id}
+    assert merge.upstream_task_ids == {"snapshot.increment", shards.task_id}
+    assert (plan.shards, plan.workers, merge.workers, shards.partial_kwargs["workers"]) == (3, 2, 2, 2)
+    assert plan.base == merge.base == shards.partial_kwargs["base"]
+    assert dag.get_task("snapshot.plan_shards").upstream_task_ids == {"snapshot.export"}
+    assert "snapshot.convert_shards" in dag.get_task("snapshot.convert").upstream_task_ids
+    assert {task.task_id for task in dag.tasks if task.outlets} == {"snapshot.check"}
+
+
 @pytest.mark.parametrize(
     ("options", "last"), [({}, "convert"), ({"crawler": {"crawler_name": "c"}}, "crawl"), ({"check": {}}, "check")]
 )

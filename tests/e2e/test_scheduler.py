@@ -112,7 +112,8 @@ def test_scans_and_increments_run(airflow: Running) -> None:
 
 
 def test_a_day_is_merged_into_the_snapshot_of_the_day_before(airflow: Running) -> None:
-    """The first run exports the whole table, the second a day's changes; both show it as it was at their midnight."""
+    """The first run exports the whole table, the second a day's changes, merged by two mapped tasks; both show it as it
+    was at their midnight."""
     *_, before, day = sorted(airflow.truth)
     first = {"logical_date": before.isoformat(), "run_after": before.isoformat()}
     airflow.api.post("/api/v2/dags/reviews_daily_merge/dagRuns", first)
@@ -124,6 +125,10 @@ def test_a_day_is_merged_into_the_snapshot_of_the_day_before(airflow: Running) -
     assert {at: states["snapshot.merge"] for at, states in tasks.items()} == {before: "skipped", day: "success"}
     assert {at: states["snapshot.convert"] for at, states in tasks.items()} == {before: "success", day: "skipped"}
     assert {at: states["snapshot.check"] for at, states in tasks.items()} == {before: "success", day: "success"}
+    shards = [
+        task for task in airflow.instances("reviews_daily_merge", runs[day]["dag_run_id"]) if task["map_index"] >= 0
+    ]
+    assert [(task["task_id"], task["state"]) for task in shards] == [("snapshot.merge_shards", "success")] * 2
     for at in (before, day):
         assert airflow.items("lake", "reviews_merged", at) == airflow.truth[at]
 

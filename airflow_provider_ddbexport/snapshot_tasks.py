@@ -1,0 +1,127 @@
+"""What the pipelines share: the tasks that lead from an export to a checked snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
+from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
+from airflow_provider_ddbexport.operators.convert_shards import (
+    DynamoDBConversionPlanOperator,
+    DynamoDBConversionShardOperator,
+)
+from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
+from airflow_provider_ddbexport.operators.merge_shards import DynamoDBMergePlanOperator, DynamoDBMergeShardOperator
+from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
+
+AWS_ARGUMENTS = ("aws_conn_id", "region_name", "verify", "botocore_config")
+
+ShardSteps = tuple[tuple[str, type[BaseOperator]], tuple[str, type[BaseOperator]]]
+"""Ids and operators of the task that plans shards and of the mapped ones that do them."""
+
+CONVERTING: ShardSteps = (
+    ("plan_shards", DynamoDBConversionPlanOperator),
+    ("convert_shards", DynamoDBConversionShardOperator),
+)
+MERGING: ShardSteps = (("plan_merge", DynamoDBMergePlanOperator), ("merge_shards", DynamoDBMergeShardOperator))
+
+
+def to_checked_snapshot(
+    source: BaseOperator,
+    *,
+    lake: str,
+    database: str,
+    table: str | None,
+    shards: int,
+    crawler: Mapping[str, Any] | None,
+    check: Mapping[str, Any] | None,
+    convert: Mapping[str, Any] | None,
+    aws: Mapping[str, Any],
+) -> None:
+    """Chain ``convert``, ``crawl`` and ``check`` after the task whose XCom has the address of an export.
+
+    With *shards* above 1, ``convert`` comes after a plan and so many mapped tasks that convert.
+    """
+    conversion: dict[str, Any] = {
+        "task_id": "convert",
+        "source": pulled(source, "source"),
+        "lake": lake,
+        "table": table,
+        "database": None if crawler else database,
+        **aws,
+        **(convert or {}),
+    }
+    before: Any = source
+    if shards > 1:
+        before = in_shards(CONVERTING, conversion, shards, after=source)
+    before >> checked(
+        DynamoDBExportToParquetOperator,
+        conversion,
+        lake=lake,
+        database=database,
+        table=table,
+        crawler=crawler,
+        check=check,
+        aws=aws,
+    )
+
+
+def in_shards(steps: ShardSteps, arguments: Mapping[str, Any], shards: int, *, after: BaseOperator) -> Any:
+    """Return mapped tasks that do most of what the task with *arguments* does, behind the plan that comes *after*."""
+    (plan_id, planner), (work_id, worker) = steps
+    shared = {name: value for name, value in arguments.items() if name not in ("task_id", "outlets")}
+    plan = planner(task_id=plan_id, shards=shards, **shared)
+    after >> plan
+    return worker.partial(task_id=work_id, **shared).expand(shard=plan.output)
+
+
+def checked(
+    publisher: type[BaseOperator],
+    published: dict[str, Any],
+    *,
+    lake: str,
+    database: str,
+    table: str | None,
+    crawler: Mapping[str, Any] | None,
+    check: Mapping[str, Any] | None,
+    aws: Mapping[str, Any],
+) -> BaseOperator:
+    """Return the task of *publisher* with the arguments *published*, chained to ``crawl`` and ``check``.
+
+    The last of them has the snapshot's asset as its outlet: what it tells of has passed all of them.
+    """
+    arguments: list[tuple[type[BaseOperator], dict[str, Any]]] = [(publisher, published)]
+    after_conversion = {"database": database, **aws}
+    if crawler:
+        arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
+    if check is not None:
+        arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
+    if table and "{" not in lake + table:
+        arguments[-1][1].setdefault("outlets", [snapshot_asset(lake, table)])
+    (first, given), *others = arguments
+    converted = last = first(**given)
+    for operator, given in others:
+        following = operator(**{"record": pulled(converted, "record"), **given})
+        last >> following
+        last = following
+    return converted
+
+
+def pulled(task: BaseOperator, key: str) -> str:
+    """Return the template of *key* in the result of *task*."""
+    return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}')['{key}'] }}}}"
+
+
+def source_assets(table_name: str, aws: Mapping[str, Any]) -> list[Any]:
+    """Return the inlet of a task that reads *table_name*, where table and region are known when the DAG is read."""
+    region = aws.get("region_name")
+    return [table_asset(table_name, region)] if region and not set("{:/") & set(table_name + region) else []
+
+
+def check_aws_arguments(aws: Mapping[str, Any]) -> None:
+    """Raise TypeError for a keyword that no task group has."""
+    if unknown := sorted(set(aws) - set(AWS_ARGUMENTS)):
+        raise TypeError(f"unexpected keyword argument {unknown[0]!r}; for one task, pass it as {{'convert': …}} etc.")
