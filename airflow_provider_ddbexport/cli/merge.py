@@ -39,7 +39,7 @@ def merge(args: argparse.Namespace) -> int:
     """``ddbexport merge LAKE SOURCE… --table NAME``."""
     from datetime import timedelta
 
-    from airflow_provider_ddbexport.core.merge import merge_increments, read_increment
+    from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments, read_increment
     from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
     from airflow_provider_ddbexport.core.times import iso, parse_time
 
@@ -67,6 +67,7 @@ def merge(args: argparse.Namespace) -> int:
         "bytes": size,
         "rescued": record.rescued,
         "ancestry": [ancestor.export_arn for ancestor in record.source.ancestry],
+        **merge_facts(record),
     }
     if getattr(args, "json", False):
         print_json(result)
@@ -76,8 +77,10 @@ def merge(args: argparse.Namespace) -> int:
         {
             "as of": result["as_of"],
             "rows": f"{record.rows:,}",
-            "parts": f"{len(record.parts):,}, {size_text(size)}",
+            "parts": f"{len(record.parts):,}, {size_text(size)}; {result['gathered']:,} small ones gathered",
             "made of": f"a full export and {len(record.source.ancestry) - 1:,} increments",
+            "old images": "compared" if result["old_images_compared"] else "not compared",
+            "gaps": ", ".join(" to ".join(gap) for gap in result["gaps"]) or "none",
             "record": result["record"],
         },
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_provider_ddbexport.core.export import Export
-from airflow_provider_ddbexport.core.merge import Increment, merge_increments, read_increment
+from airflow_provider_ddbexport.core.merge import Increment, merge_facts, merge_increments, read_increment
 from airflow_provider_ddbexport.core.merge.chain_notes import noting_breaks
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.times import parse_time
@@ -33,8 +33,10 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     instruction. Where *base* is given and the merge fails for what is wrong with it or with the increments, that is
     noted in the lake, and :class:`.DynamoDBChainBranchOperator` begins the next snapshot with a full export.
 
-    XCom: as :class:`.DynamoDBExportToParquetOperator`'s, with ``MERGE`` as ``export_type``. The commit record names the
-    full export and every increment that the snapshot is made of.
+    XCom: as :class:`.DynamoDBExportToParquetOperator`'s, with ``MERGE`` as ``export_type``; ``gaps`` (start and end of
+    the times that nothing tells of, which were allowed in this merge or one before), ``old_images_compared`` and
+    ``gathered`` (small parts that were written together). The commit record names the full export and every increment
+    that the snapshot is made of.
 
     :param increments: addresses of the exports' folders, or what :class:`.DynamoDBIncrementalExportOperator` or
         :class:`.DynamoDBBackfillTimeSensor` returned. (templated)
@@ -87,8 +89,15 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             lake = self._store(self.lake)
             with noting_breaks(lake.child(arguments["table"]), arguments["base"]):
                 record = merge_increments(self._read_increments(), lake, **arguments)
-            figures = self._registered(record, lake.child(record.table))
+            facts = merge_facts(record)
+            figures = {**self._registered(record, lake.child(record.table)), **facts}
         self._tell(context, figures)
+        self.log.info(
+            "Old images were %scompared; %s small parts gathered; gaps: %s",
+            "" if facts["old_images_compared"] else "not ",
+            facts["gathered"],
+            ", ".join(" to ".join(gap) for gap in facts["gaps"]) or "none",
+        )
         return figures
 
     def _merging(self) -> dict[str, Any]:

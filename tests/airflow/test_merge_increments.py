@@ -94,7 +94,9 @@ def test_increments_that_do_not_follow_fail_for_good(lake: EmulatedLake) -> None
     source = lake.export_at(end, since=middle)
     with pytest.raises(AirflowFailException, match="nothing tells what was written"):
         merge([source])
-    assert merge([source], max_gap=timedelta(minutes=21))["rows"] == 1
+    merged = merge([source], max_gap=timedelta(minutes=21))
+    assert (merged["rows"], merged["old_images_compared"]) == (1, False)
+    assert merged["gaps"] == [[f"{begin:%Y-%m-%dT%H:%M:%SZ}", f"{middle:%Y-%m-%dT%H:%M:%SZ}"]]
 
 
 def test_what_is_written_in_the_very_microsecond_of_the_full_export_is_no_conflict(lake: EmulatedLake) -> None:

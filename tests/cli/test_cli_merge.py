@@ -40,6 +40,7 @@ def test_increments_are_merged_and_published(lake: str, tmp_path: Path, capsys: 
     assert err == ""
     assert "reviews: merged and published\n" in out
     assert "a full export and 1 increments" in out
+    assert "  old images  compared\n  gaps        none\n" in out
     assert main([*command, "--base", "2026-01-14T00:00:00Z", "--workers", "2", "--json"]) == FINE
     result = json.loads(capsys.readouterr().out)
     assert (result["rows"], result["as_of"], len(result["ancestry"])) == (2, "2026-01-14T01:00:00Z", 2)
@@ -54,4 +55,7 @@ def test_a_gap_is_bad_data_and_a_wrong_call_is_one(
     assert main(["merge", lake, source, "--table", "reviews"]) == BAD_DATA
     assert "begin a new chain with a full export" in capsys.readouterr().err
     assert main(["merge", lake, "--table", "reviews"]) == BAD_CALL
-    assert main(["merge", lake, source, "--table", "reviews", "--max-gap", "3600"]) == FINE
+    capsys.readouterr()
+    assert main(["merge", lake, source, "--table", "reviews", "--max-gap", "3600", "--json"]) == FINE
+    told = json.loads(capsys.readouterr().out)
+    assert (told["gaps"], told["old_images_compared"]) == ([["2026-01-14T00:00:00Z", "2026-01-14T01:00:00Z"]], False)

@@ -4,6 +4,7 @@ from airflow_provider_ddbexport.core.merge.compact import Increment, read_increm
 from airflow_provider_ddbexport.core.merge.merge import merge_increments, plan_merge
 from airflow_provider_ddbexport.core.merge.planned import MergePlan, find_merge
 from airflow_provider_ddbexport.core.merge.publish import publish_merge
+from airflow_provider_ddbexport.core.merge.report import merge_facts
 from airflow_provider_ddbexport.core.merge.shards import merge_crew, merge_shards
 from airflow_provider_ddbexport.core.merge.way_on import TableNow, WayOn, find_way_on
 
@@ -15,6 +16,7 @@ __all__ = [
     "find_merge",
     "find_way_on",
     "merge_crew",
+    "merge_facts",
     "merge_increments",
     "merge_shards",
     "plan_merge",

@@ -38,7 +38,7 @@ from airflow_provider_ddbexport.errors import ItemError, MergeConflictError
 KEYS_PER_BUCKET = 500_000
 """Changes that are in memory at once, about 500 bytes each; their items are not."""
 
-_NEW_IMAGES_ONLY = "NEW_IMAGE"
+NEW_IMAGES_ONLY = "NEW_IMAGE"
 _NO_CHANGE = "expected a change with Metadata, Keys, OldImage and NewImage"
 _OTHER_KEY = "expected a NewImage with the attributes of Keys, found others"
 
@@ -120,7 +120,7 @@ def compact(
         keys = KeyReader()
         for window, increment in enumerate(increments):
             export = increment.export
-            tells_before = export.summary.output_view != _NEW_IMAGES_ONLY
+            tells_before = export.summary.output_view != NEW_IMAGES_ONLY
             for file in export.files:
                 taker = _Taker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
                 reader = BlockReader(increment.root, export, file, taker)

@@ -9,11 +9,19 @@ from datetime import datetime, timedelta
 from airflow_provider_ddbexport.core.export.chain import ChainBase, ChainState, chain_increments
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
-from airflow_provider_ddbexport.core.merge.compact import Increment
+from airflow_provider_ddbexport.core.merge.compact import NEW_IMAGES_ONLY, Increment
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import Target, digest_of
-from airflow_provider_ddbexport.core.snapshot.record import MERGE, WRITER, Ancestor, CommitRecord, Publication, Source
+from airflow_provider_ddbexport.core.snapshot.record import (
+    MERGE,
+    OLD_IMAGES,
+    WRITER,
+    Ancestor,
+    CommitRecord,
+    Publication,
+    Source,
+)
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
@@ -73,11 +81,7 @@ class MergeInput:
             files=sum(len(increment.export.files) for increment in self.increments),
             item_count=self.base.rows,
             billed_bytes=sum(summary.billed_bytes for summary in summaries),
-            verified=tuple(
-                dict.fromkeys(
-                    (*(word for one in self.increments for word in one.export.checked), *CHECKED_BY_READING, "sha256")
-                )
-            ),
+            verified=self._verified,
             ancestry=ancestry,
         )
         as_of = last.summary.as_of
@@ -91,6 +95,14 @@ class MergeInput:
             rows=self.base.rows,
             conversion=layout.conversion_folder(as_of, digest_of(made_of)),
         )
+
+    @property
+    def _verified(self) -> tuple[str, ...]:
+        exports = [increment.export for increment in self.increments]
+        words = [*(word for export in exports for word in export.checked), *CHECKED_BY_READING, "sha256"]
+        if self.tells_before and all(export.summary.output_view != NEW_IMAGES_ONLY for export in exports):
+            words.append(OLD_IMAGES)
+        return tuple(dict.fromkeys(words))
 
 
 def find_input(

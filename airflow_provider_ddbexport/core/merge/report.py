@@ -11,7 +11,7 @@ from airflow_provider_ddbexport.core.merge.planned import MergePlan
 from airflow_provider_ddbexport.core.merge.records import MergedLot
 from airflow_provider_ddbexport.core.snapshot.conversion import ShardFigures
 from airflow_provider_ddbexport.core.snapshot.publish import Agreed
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
+from airflow_provider_ddbexport.core.snapshot.record import OLD_IMAGES, CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.report import conversion_report
 
 
@@ -36,6 +36,19 @@ def merge_report(
     figures = [*agreed.figures, ShardFigures(values=dict(values))]
     gathered = sum(len(lot) for lot in plan.lots if len(lot) > 1)
     return {**conversion_report(agreed.seen, agreed.schema, parts, figures, previous), "gathered": gathered}
+
+
+def merge_facts(record: CommitRecord) -> dict[str, Any]:
+    """Return what a reader should know of how *record*, a merged snapshot, came about, as JSON values.
+
+    ``gaps`` are start and end of the times that nothing tells of, which an author allowed, in this merge or before it.
+    ``old_images_compared`` is whether all that this merge's increments say was there before was compared.
+    """
+    return {
+        "gaps": [list(gap) for gap in record.source.gaps],
+        "old_images_compared": OLD_IMAGES in record.source.verified,
+        "gathered": record.report.get("gathered", 0),
+    }
 
 
 def _values(base: CommitRecord) -> Counter[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow as pa
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.model import ScanDetails
-from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.times import iso, parse_time
 
 WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}"
 """What writes parts now."""
@@ -63,6 +64,9 @@ MERGE = "MERGE"
 """The export_type of a snapshot that increments were merged into."""
 
 
+OLD_IMAGES = "old images"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where the items came from. Of a merged snapshot, the last of its increments, unless told otherwise.
@@ -74,7 +78,8 @@ class Source:
         files: that were read; of a merged snapshot, of all its increments.
         item_count: items in it; of a merged snapshot, what is left and added.
         billed_bytes: of a merged snapshot, for all its increments.
-        verified: what was checked, in words (``manifest md5``, ``data file md5``, ``item counts``, ``keys``).
+        verified: what was checked, in words (``manifest md5``, ``data file md5``, ``item counts``, ``keys``); with
+            :data:`OLD_IMAGES` where all that increments say was there was compared with the snapshot before.
     """
 
     uri: str
@@ -92,6 +97,15 @@ class Source:
     """The exports that a merged snapshot is made of: the full one, then every increment since."""
     scan: ScanDetails | None = None
     """How a table was scanned, which is no point in time: when, by what it was filtered; None for other exports."""
+
+    @property
+    def gaps(self) -> tuple[tuple[str, str], ...]:
+        """Start and end of each time between two of the ancestors that nothing tells of, which an author allowed."""
+        return tuple(
+            (before.as_of, after.from_time)
+            for before, after in pairwise(self.ancestry)
+            if after.from_time is not None and parse_time(before.as_of) < parse_time(after.from_time)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from airflow_provider_ddbexport.core.export import read_changes, read_export, re
 from airflow_provider_ddbexport.core.merge import Increment, merge_increments
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
+from airflow_provider_ddbexport.core.snapshot.record import OLD_IMAGES
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import (
     BadCallError,
@@ -179,7 +180,13 @@ def test_a_window_left_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportChainError, match="snapshot as of 2026-01-14T00:00:00Z"):
         story.merge(lake, 1)
     assert len(Ledger(lake.child("reviews")).times()) == 1
-    assert story.merge(lake, 0, 2, max_gap=timedelta(hours=1)).as_of == START + 3 * HOUR
+    merged = story.merge(lake, 0, 2, max_gap=timedelta(hours=1))
+    assert merged.as_of == START + 3 * HOUR
+    gaps = (("2026-01-14T01:00:00Z", "2026-01-14T02:00:00Z"),)
+    assert (merged.source.gaps, OLD_IMAGES in merged.source.verified) == (gaps, False)
+    story.increments.append(write_increment(story.folder, [], window=3))
+    later = story.merge(lake, 3)
+    assert (later.source.gaps, OLD_IMAGES in later.source.verified) == (gaps, True)
 
 
 def test_what_cannot_be_a_base_is_refused(tmp_path: Path) -> None:
