@@ -33,6 +33,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.scan_backup",
             "operators.scan_shards",
             "operators.scan_to_parquet",
+            "operators.scan_to_parquet_shards",
             "operators.convert_shards",
             "operators.to_parquet",
             "operators.chain",

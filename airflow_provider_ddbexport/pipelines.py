@@ -36,6 +36,10 @@ from airflow_provider_ddbexport.operators.scan_shards import (
     DynamoDBScanShardOperator,
 )
 from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
+from airflow_provider_ddbexport.operators.scan_to_parquet_shards import (
+    DynamoDBScanToParquetPlanOperator,
+    DynamoDBScanToParquetShardOperator,
+)
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
 from airflow_provider_ddbexport.snapshot_tasks import (
@@ -147,15 +151,16 @@ def scan_snapshot(
     or may not be in it. The snapshot is named by the time the scan began, so each run makes another one.
 
     :param table_name: the DynamoDB table's name.
-    :param bucket: where the backup goes; with None none is kept: ``convert`` is the one task that scans the table and
-        publishes the snapshot, with the arguments of both *backup* and *convert*.
+    :param bucket: where the backup goes; with None none is kept: ``convert`` scans the table and publishes the
+        snapshot, with the arguments of both *backup* and *convert*.
     :param lake: where the Parquet goes, ``s3://``.
     :param database: database of the Glue Catalog.
     :param group_id: of the task group.
     :param prefix: of the backup in *bucket*.
     :param table: name of the snapshot's table, as for :func:`point_in_time_snapshot`.
     :param shards: mapped tasks that read the table side by side, within one read budget, and that convert side by side.
-        With more than one, ``plan`` and the mapped ``scan`` come first, and ``backup`` completes what they read.
+        With more than one, ``plan`` and the mapped ``scan`` come first, and ``backup`` completes what they read; where
+        no backup is kept, ``scan`` converts as well and ``convert`` publishes.
     :param crawler: arguments of :class:`.GlueSnapshotCrawlerOperator`, likewise.
     :param check: arguments of :class:`.AthenaSnapshotCheckOperator`, likewise.
     :param backup: further arguments of :class:`.DynamoDBScanBackupOperator`, the read budget among them.
@@ -163,8 +168,6 @@ def scan_snapshot(
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
-    if bucket is None and shards > 1:
-        raise ValueError("shards: a scan that keeps no backup is one task; give a bucket to spread it over more")
     with TaskGroup(group_id) as group:
         arguments: dict[str, Any] = {"table_name": table_name, **aws, **(backup or {})}
         inlets = arguments.pop("inlets", source_assets(table_name, aws))
@@ -186,7 +189,14 @@ def scan_snapshot(
                 **arguments,
                 **(convert or {}),
             }
-            checked(DynamoDBScanToParquetOperator, published, **shared)
+            if shards == 1:
+                checked(DynamoDBScanToParquetOperator, published, **shared)
+                return group
+            parts = {name: value for name, value in published.items() if name not in ("task_id", "inlets", "outlets")}
+            planned = DynamoDBScanToParquetPlanOperator(task_id="plan", shards=shards, inlets=inlets, **parts)
+            scanning = DynamoDBScanToParquetShardOperator.partial(task_id="scan", **parts).expand(shard=planned.output)
+            del published["inlets"]
+            scanning >> checked(DynamoDBScanToParquetOperator, {**published, "shards": planned.output}, **shared)
             return group
         arguments = {"s3_bucket_name": bucket, "s3_prefix": prefix, **arguments}
         source: BaseOperator

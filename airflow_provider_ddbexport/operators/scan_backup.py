@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_provider_ddbexport.core.export.model import Export
-from airflow_provider_ddbexport.core.scan import Resumption, ScanPlan, ShardDone, finish_scan, plan_scan, scan_shard
+from airflow_provider_ddbexport.core.scan import (
+    Resumption,
+    ScanPlan,
+    ShardDone,
+    finish_scan,
+    plan_scan,
+    scan_figures,
+    scan_shard,
+)
 from airflow_provider_ddbexport.core.store import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -112,15 +120,7 @@ class DynamoDBScanBackupOperator(ScanningOperator):
             "consumed_units": None if scan is None else scan.consumed_units,
             "segments": None if scan is None else scan.segments,
             "files": len(backup.files),
-            "pages": sum(shard.pages for shard in done),
-            "response_bytes": sum(shard.response_bytes for shard in done),
             "seconds": (summary.ended_at - summary.started_at).total_seconds(),
-            "runs": max(shard.runs for shard in done),
-            "busiest_segment_share": round(_busiest(done), 4),
+            **scan_figures(done),
             "is_point_in_time": False,
         }
-
-
-def _busiest(done: Sequence[ShardDone]) -> float:
-    items = sum(shard.scanned_items for shard in done)
-    return max(shard.busiest_share * shard.scanned_items for shard in done) / items if items else 0.0

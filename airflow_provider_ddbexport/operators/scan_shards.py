@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ddbexport.core.scan import ScanPlan, finish_scan, read_plan, scan_shard
 from airflow_provider_ddbexport.core.store import ObjectStore
-from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.scan_backup import DynamoDBScanBackupOperator
-from airflow_provider_ddbexport.operators.scanning import scan_of_task
+from airflow_provider_ddbexport.operators.scanning import export_of_shard, scan_of_task
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,15 +60,7 @@ class DynamoDBScanShardOperator(DynamoDBScanBackupOperator):
             plan = _planned(bucket, self.s3_prefix, self.shard)
             shard = int(self.shard["shard"])
             done = self._scan(bucket, plan, shard)
-            return {
-                "export_id": plan.export_id,
-                "shard": shard,
-                "items": done.items,
-                "pages": done.pages,
-                "consumed_units": done.units,
-                "response_bytes": done.response_bytes,
-                "runs": done.runs,
-            }
+            return {"export_id": plan.export_id, "shard": shard, **done.figures()}
 
 
 class DynamoDBScanFinishOperator(DynamoDBScanBackupOperator):
@@ -100,6 +91,4 @@ class DynamoDBScanFinishOperator(DynamoDBScanBackupOperator):
 
 
 def _planned(bucket: ObjectStore, prefix: str | None, shard: object) -> ScanPlan:
-    if not isinstance(shard, Mapping) or not {"export_id", "shard"} <= set(shard):
-        raise BadCallError("shard: expected one element of what DynamoDBScanPlanOperator returned")
-    return read_plan(bucket, prefix or None, str(shard["export_id"]))
+    return read_plan(bucket, prefix or None, export_of_shard(shard))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -153,6 +154,13 @@ def _number(name: str, value: float | str | None) -> float | None:
         return float(value)
     except ValueError:
         raise BadCallError(f"{name}: expected a number above 0, found {value!r}") from None
+
+
+def export_of_shard(shard: object) -> str:
+    """Return the id of the scan that *shard*, an element of a plan's XCom, is of."""
+    if not isinstance(shard, Mapping) or not {"export_id", "shard"} <= set(shard):
+        raise BadCallError("shard: expected one element of what the task that plans the scan returned")
+    return str(shard["export_id"])
 
 
 def scan_of_task(context: Context, task_id: str) -> Resumption:

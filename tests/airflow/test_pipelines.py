@@ -100,7 +100,7 @@ def test_a_scan_snapshot_begins_with_a_backup(dag: DAG) -> None:
 
 
 def test_a_scan_snapshot_without_a_bucket_keeps_no_backup(dag: DAG) -> None:
-    """One task scans and publishes; what it cannot do is said when the DAG is read."""
+    """One task scans and publishes."""
     with dag:
         scan_snapshot(
             **{**PLACES, "bucket": None}, check={}, backup={"read_units": 100}, convert={"nested": "flatten"}, **AWS
@@ -109,8 +109,32 @@ def test_a_scan_snapshot_without_a_bucket_keeps_no_backup(dag: DAG) -> None:
     converting = dag.get_task("snapshot.convert")
     assert isinstance(converting, DynamoDBScanToParquetOperator)
     assert (converting.read_units, converting.nested, converting.region_name) == (100, "flatten", AWS["region_name"])
-    with dag, pytest.raises(ValueError, match="keeps no backup is one task"):
-        scan_snapshot(**{**PLACES, "bucket": None}, shards=2, group_id="other")
+
+
+def test_a_scan_snapshot_without_a_backup_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
+    """A plan, one task for each of its shards, and what publishes them; all with the same arguments."""
+    with dag:
+        scan_snapshot(
+            **{**PLACES, "bucket": None},
+            table="reviews",
+            shards=3,
+            check={},
+            backup={"read_units": 100},
+            convert={"nested": "flatten", "task_id": "publish"},
+            **AWS,
+        )
+    plan, scan, publish, check = (dag.get_task(f"snapshot.{task}") for task in ("plan", "scan", "publish", "check"))
+    assert len(dag.tasks) == 4
+    assert (scan.is_mapped, scan.upstream_task_ids) == (True, {plan.task_id})
+    assert publish.upstream_task_ids == {plan.task_id, scan.task_id}
+    assert check.upstream_task_ids == {publish.task_id}
+    assert (plan.shards, plan.read_units, plan.nested, publish.read_units, publish.nested) == (
+        *(3, 100, "flatten"),
+        *(100, "flatten"),
+    )
+    assert (scan.partial_kwargs["read_units"], scan.partial_kwargs["nested"]) == (100, "flatten")
+    assert {task.task_id for task in dag.tasks if task.outlets} == {check.task_id}
+    assert {task.task_id for task in dag.tasks if task.inlets} == {plan.task_id}
 
 
 def test_a_scan_snapshot_may_be_spread_over_mapped_tasks(dag: DAG) -> None:
@@ -207,6 +231,7 @@ def test_every_example_dag_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "reviews_hourly_scan",
         "reviews_weekly_backup",
         "reviews_sharded_backup",
+        "reviews_sharded_scan",
         "reviews_history",
         "reviews_export_on_demand",
         "reviews_top_authors",

@@ -30,6 +30,10 @@ CLASSES = {
         "DynamoDBScanShardOperator",
         "DynamoDBScanFinishOperator",
     ],
+    "operators.scan_to_parquet_shards": [
+        "DynamoDBScanToParquetPlanOperator",
+        "DynamoDBScanToParquetShardOperator",
+    ],
     "operators.to_parquet": ["DynamoDBExportToParquetOperator"],
     "operators.convert_shards": ["DynamoDBConversionPlanOperator", "DynamoDBConversionShardOperator"],
     "operators.scan_to_parquet": ["DynamoDBScanToParquetOperator"],

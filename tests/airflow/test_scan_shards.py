@@ -103,7 +103,7 @@ def test_a_plan_that_is_cleared_after_the_backup_is_complete_begins_anew(
 @pytest.mark.parametrize("shard", ["nothing", {"shard": 1}])
 def test_a_shard_of_no_plan_is_refused(reviews: Any, run_task: Any, context: Any, shard: Any) -> None:
     """The error says what is expected."""
-    with pytest.raises(AirflowFailException, match="one element of what DynamoDBScanPlanOperator returned"):
+    with pytest.raises(AirflowFailException, match="one element of what the task that plans the scan returned"):
         run_task(shard_task(shard), context)
 
 

@@ -132,6 +132,7 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
         "reviews_weekly_backup",
         "reviews_sharded_backup",
         "reviews_hourly_scan",
+        "reviews_sharded_scan",
     ],
 )
 def test_the_documented_policies_are_enough(
@@ -148,6 +149,7 @@ def test_the_documented_policies_are_enough(
         "reviews_export_on_demand": 3,
         "reviews_daily_scan": 7,
         "reviews_sharded_backup": 6,
+        "reviews_sharded_scan": 3,
     }
     assert len(results) == tasks.get(dag_id, 1)
 

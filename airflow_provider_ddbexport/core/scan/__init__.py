@@ -6,7 +6,7 @@ Tables as Arrow record batches are in :mod:`.reader`, and SQL on them in :mod:`.
 from airflow_provider_ddbexport.core.scan.backup import plan_scan, read_plan, scan_backup, scan_shard
 from airflow_provider_ddbexport.core.scan.estimate import ScanEstimate, estimate_scan
 from airflow_provider_ddbexport.core.scan.expressions import Aliases
-from airflow_provider_ddbexport.core.scan.finish import abandon_scan, finish_scan
+from airflow_provider_ddbexport.core.scan.finish import abandon_scan, finish_scan, scan_figures
 from airflow_provider_ddbexport.core.scan.journal import ShardDone
 from airflow_provider_ddbexport.core.scan.plan import MAX_SEGMENTS, ScanPlan
 from airflow_provider_ddbexport.core.scan.progress import ScanPage, ScanProgress
@@ -23,6 +23,7 @@ __all__ = [
     "scan_shard",
     "finish_scan",
     "abandon_scan",
+    "scan_figures",
     # what they take and give
     "ScanRequest",
     "ScanSettings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 from airflow_provider_ddbexport.core.export.manifest import FILES_NAME, exports_key
 from airflow_provider_ddbexport.core.export.model import (
@@ -56,6 +57,22 @@ def abandon_scan(destination: ObjectStore, plan: ScanPlan) -> None:
     with contextlib.suppress(StorageError):
         for info in list(root.list(plan.export_id)):
             root.delete(info.key)
+
+
+def scan_figures(done: Sequence[ShardDone]) -> dict[str, Any]:
+    """Return what the shards of a scan came to, as JSON values: numbers, nothing that items hold.
+
+    ``runs`` is of the shard that took most of them; ``busiest_segment_share`` is of the items, and with even keys one
+    by the number of segments.
+    """
+    items = sum(shard.scanned_items for shard in done)
+    busiest = max(shard.busiest_share * shard.scanned_items for shard in done) / items if items else 0.0
+    return {
+        "pages": sum(shard.pages for shard in done),
+        "response_bytes": sum(shard.response_bytes for shard in done),
+        "runs": max(shard.runs for shard in done),
+        "busiest_segment_share": round(busiest, 4),
+    }
 
 
 def scan_summary(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFile, ...]) -> ExportSummary:

@@ -122,6 +122,16 @@ class ShardDone(msgspec.Struct, frozen=True, rename="camel"):
     busiest_share: float
     runs: int
 
+    def figures(self) -> dict[str, Any]:
+        """Return what XCom has of it: numbers, nothing that items hold."""
+        return {
+            "items": self.items,
+            "pages": self.pages,
+            "consumed_units": self.units,
+            "response_bytes": self.response_bytes,
+            "runs": self.runs,
+        }
+
 
 def shard_folder(export_id: str, shard: int) -> str:
     """Return the folder of a shard's state, relative to the folder AWSDynamoDB."""

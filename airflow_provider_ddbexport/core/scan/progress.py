@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_ddbexport.core.scan.pacing import Pacer, rate_text
+from airflow_provider_ddbexport.errors import ScanStoppedError
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,32 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+class Adapting:
+    """Says at intervals how far publishing is: how many groups of pages have the columns that all items ask for."""
+
+    def __init__(
+        self, on_publish: Callable[[int, int], None] | None, *, stop: threading.Event, clock: Callable[[], float]
+    ) -> None:
+        self._on_publish = on_publish
+        self._stop = stop
+        self._clock = clock
+        self._logged_at = clock()
+
+    def tell(self, done: int, groups: int) -> None:
+        """Report that *done* of *groups* are. Raises ScanStoppedError when publishing is to end before its end."""
+        if self._stop.is_set():
+            raise ScanStoppedError(
+                f"publishing was asked to stop, {done} of {groups} groups of pages have their last columns; nothing is "
+                "published, and trying again goes on with it without reading the table again"
+            )
+        if self._on_publish is not None:
+            self._on_publish(done, groups)
+        now = self._clock()
+        if now - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
+            log.info("Publishing: %d of %d groups of pages have their last columns", done, groups)
 
 
 class Meter:

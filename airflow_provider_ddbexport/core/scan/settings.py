@@ -45,6 +45,8 @@ class ScanSettings:
         retries: the clock, and how long one page is asked for while DynamoDB throttles or fails.
         on_page: called from several threads, one at a time.
         on_progress: called twice a second from the calling thread.
+        on_publish: called from the calling thread with how many groups of pages have their last columns, and of how
+            many; where a scan goes straight to Parquet.
         stop: when set, the scan ends after the pages it is at, checkpointed.
         now: for the times written down.
     """
@@ -56,5 +58,6 @@ class ScanSettings:
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     on_page: Callable[[ScanPage], None] | None = None
     on_progress: Callable[[ScanProgress], None] | None = None
+    on_publish: Callable[[int, int], None] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     now: Now = utc_now

@@ -29,7 +29,7 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME, digest_of
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.writer import data_file_name
-from airflow_provider_ddbexport.core.scan.finish import scan_summary
+from airflow_provider_ddbexport.core.scan.finish import scan_figures, scan_summary
 from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
@@ -40,6 +40,7 @@ from airflow_provider_ddbexport.core.scan.journal import (
     shard_folder,
 )
 from airflow_provider_ddbexport.core.scan.plan import ScanPlan
+from airflow_provider_ddbexport.core.scan.progress import Adapting
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
 from airflow_provider_ddbexport.core.scan.restage import restaged
 from airflow_provider_ddbexport.core.scan.resumption import Resumption, finished
@@ -96,18 +97,31 @@ def scan_to_parquet(
     :func:`.scan_backup` and :func:`.convert_export` do.
     """
     settings = settings or ScanSettings(limits=GROUPS)
-    folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table
-    scan = ParquetScan(lake, Target(folder, options or ColumnOptions(), rows_per_part, part_bytes))
+    scan = parquet_scan(lake, request, table=table, options=options, rows_per_part=rows_per_part, part_bytes=part_bytes)
     plan = scan.begin(
         dynamodb, request, segments=segments, other_table=other_table, resumption=resumption, settings=settings
     )
     try:
         scan.read(dynamodb, plan, request, settings=settings)
-        return scan.publish(plan)
+        return scan.publish(plan, settings=settings)
     except BaseException:
         if resumption is None:
             scan.abandon(plan)
         raise
+
+
+def parquet_scan(
+    lake: ObjectStore,
+    request: ScanRequest,
+    *,
+    table: str | None = None,
+    options: ColumnOptions | None = None,
+    rows_per_part: int = 1_000_000,
+    part_bytes: int = 256 << 20,
+) -> ParquetScan:
+    """Return the steps of the scan that :func:`scan_to_parquet` makes with these arguments."""
+    folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table
+    return ParquetScan(lake, Target(folder, options or ColumnOptions(), rows_per_part, part_bytes))
 
 
 class ParquetScan:
@@ -154,6 +168,11 @@ class ParquetScan:
                 raise
         return plan
 
+    def planned(self, export_id: str) -> ScanPlan:
+        """Return the plan of a scan that was begun, for a process that has only its id."""
+        key = f"{export_id}/{STATE_FOLDER}/{PLAN_NAME}"
+        return ScanPlan.from_json(self._root.read(key), self._root.uri_of(key))
+
     def read(
         self,
         dynamodb: Any,
@@ -171,12 +190,12 @@ class ParquetScan:
             convert = _Conversions(pool, self._lake, self._target, plan, self._ledger.table_schema())
             return read_shard(dynamodb, self._root, plan, request, convert, shard=shard, settings=settings)
 
-    def publish(self, plan: ScanPlan) -> CommitRecord:
+    def publish(self, plan: ScanPlan, *, settings: ScanSettings | None = None) -> CommitRecord:
         """Return the record of the published snapshot, once every shard is through. Repeating it is safe.
 
-        Raises BadCallError where a shard is not, SchemaConflictError and the store's errors.
+        Raises BadCallError where a shard is not, ScanStoppedError, SchemaConflictError and the store's errors.
         """
-        record = self._ledger.get(plan.started_at) or self._published(plan)
+        record = self._ledger.get(plan.started_at) or self._published(plan, settings or ScanSettings())
         finished(self._root, plan)
         kept = {
             f"{layout.CONVERSIONS_FOLDER}/{plan.export_id}/{name}"
@@ -202,21 +221,24 @@ class ParquetScan:
             if key not in kept:
                 self._store.delete(key)
 
-    def _published(self, plan: ScanPlan) -> CommitRecord:
+    def _published(self, plan: ScanPlan, settings: ScanSettings) -> CommitRecord:
         done = self._done(plan)
         files = tuple(_data_file(file) for shard in done for file in shard.files)
         publication = self._target.publication(_export(plan, done, files, digest_of(files)))
+        adapting = Adapting(settings.on_publish, stop=settings.stop, clock=settings.retries.clock)
         for races_left in reversed(range(_RACES)):
             number, newest = self._ledger.newest_schema()
             groups = [_group(plan, self._target, file) for file in files] or [_group(plan, self._target, None)]
             gathered = self._recorded(plan, groups)
             schema = resolve(gathered.seen, self._target.options, newest)
-            records = [
-                self._under(schema, group, record) for group, record in zip(groups, gathered.records, strict=True)
-            ]
+            records: list[ShardRecord] = []
+            for group, record in zip(groups, gathered.records, strict=True):
+                adapting.tell(len(records), len(groups))
+                records.append(self._under(schema, group, record))
             parts = [part for record in records for part in record.parts]
             previous = self._ledger.previous(plan.started_at)
             report = conversion_report(gathered.seen, schema, parts, gathered.figures(records), previous)
+            report["scan"] = scan_figures(done)
             try:
                 return commit(publication, schema, number, parts, self._lake, report=report)
             except PublishRaceError:
