@@ -9,7 +9,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import Observation
-from airflow_provider_ddbexport.core.columns.sparse import Batch
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.errors import ItemError
 
@@ -83,8 +83,8 @@ class BlockBuilder(Protocol):
     def finish(self) -> pa.RecordBatch:
         """Return the rows added since the last time, as one batch, and start the next."""
 
-    def finish_sparse(self) -> Batch:
-        """Do the same where columns that are mostly null may be given as the values they have."""
+    def finish_sparse(self) -> SparseBatch:
+        """Do the same with columns that are mostly null as the values they have."""
 
 
 def decoded(lines: Lines, decode: Decode) -> Iterator[Item]:

@@ -7,6 +7,7 @@ from collections import Counter
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import Observation, RowBuilder, Schema
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.line_blocks import Decode, LineObserver, Lines, decoded, decoded_from
 
@@ -88,6 +89,6 @@ class ReferenceBuilder:
         """Return the rows as one batch."""
         return self._rows.finish()
 
-    def finish_sparse(self) -> pa.RecordBatch:
-        """Return the rows as one batch, which has nulls as values."""
-        return self.finish()
+    def finish_sparse(self) -> SparseBatch:
+        """Return them with columns that are mostly null as the values they have."""
+        return self._rows.finish_sparse()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from airflow_provider_ddbexport.core import decoder
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, Schema, resolve
 from airflow_provider_ddbexport.core.columns.observe import Shape
-from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseBatch, SparseColumn, is_mostly_null
+from airflow_provider_ddbexport.core.columns.sparse import SparseColumn
 from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder, line_observer
@@ -58,10 +58,6 @@ def assert_holds(builder: BlockBuilder, lines: bytes, schema: Schema) -> None:
     batch.validate(full=True)
     assert expected.batch is not None
     assert batch.equals(expected.batch)
-
-
-def dense(batch: Batch) -> pa.RecordBatch:
-    return batch.dense() if isinstance(batch, SparseBatch) else batch
 
 
 def test_each_decoder_has_its_block_builder(decoder_in_use: str) -> None:
@@ -114,14 +110,14 @@ def test_many_rows_are_taken_back_at_any_place() -> None:
         assert builder.bytes == expected.bytes
         assert builder.rescued - counted == expected.rescued
         assert expected.batch is not None
-        assert dense(builder.finish_sparse()).equals(expected.batch)
+        assert builder.finish_sparse().dense().equals(expected.batch)
 
 
 @pytest.mark.usefixtures("decoder_in_use")
 @generated
 @given(items=item_lists(max_size=30), seed=st.integers(0, 1 << 30))
 def test_columns_that_are_mostly_null_are_given_as_the_values_they_have(items: list[Item], seed: int) -> None:
-    """Which are those of the batch, and the builder starts anew; only the compiled one does so."""
+    """Which are those of the batch, and the builder starts anew."""
     random = Random(seed)
     schema = schema_for(items, random_options(random))
     if schema is None:
@@ -130,15 +126,15 @@ def test_columns_that_are_mostly_null_are_given_as_the_values_they_have(items: l
     for lines in (block_of(items, random), block_of(items[::2], random)):
         builder.add_lines(lines, 0, **ALL)
         batch = builder.finish_sparse()
-        dense(batch).validate(full=True)
-        assert dense(batch).equals(reference_outcome(lines, schema).batch)
-        for column in batch.columns if isinstance(batch, SparseBatch) else ():
+        batch.dense().validate(full=True)
+        assert batch.dense().equals(reference_outcome(lines, schema).batch)
+        for column in batch.columns:
             if isinstance(column, SparseColumn):
                 column.values.validate(full=True)
                 assert column.values.null_count == 0
                 assert 2 * column.null_count >= len(column)
-            elif len(column) and not pa.types.is_nested(column.type):
-                assert not is_mostly_null(column)
+            elif not pa.types.is_nested(column.type):
+                assert 2 * column.null_count < max(1, len(column))
 
 
 @pytest.mark.usefixtures("decoder_in_use", "most_keys")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from itertools import repeat
 
 import msgspec
@@ -12,6 +13,7 @@ from airflow_provider_ddbexport.core.columns.arrow_types import RESCUED_TYPE, le
 from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.partition import PartitionKey, partition_keys
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, sparse_where_mostly_null
 from airflow_provider_ddbexport.core.columns.writers import (
     FlatWriter,
     Rescue,
@@ -113,14 +115,22 @@ class RowBuilder:
 
     def finish(self) -> pa.RecordBatch:
         """Return the rows added since the last time, as one batch, and start the next."""
+        return pa.RecordBatch.from_arrays(list(self._columns()), schema=self._arrow)
+
+    def finish_sparse(self) -> SparseBatch:
+        """Do the same with columns that are mostly null as the values they have: their nulls take memory one by one."""
         rows = self.rows
-        arrays = [leaf.finish(rows) for leaf in self._leaves]
+        return SparseBatch(self._arrow, rows, [sparse_where_mostly_null(column) for column in self._columns()])
+
+    def _columns(self) -> Iterator[pa.Array]:
+        rows = self.rows
+        for leaf in self._leaves:
+            yield leaf.finish(rows)
         self._rescued_rows.extend(repeat(None, rows - len(self._rescued_rows)))
-        arrays.append(pa.array(self._rescued_rows, RESCUED_TYPE))
+        yield pa.array(self._rescued_rows, RESCUED_TYPE)
         self._rescued_rows = []
         self.rows = self.bytes = 0
         self.mark()
-        return pa.RecordBatch.from_arrays(arrays, schema=self._arrow)
 
 
 class _PartitionWriter:

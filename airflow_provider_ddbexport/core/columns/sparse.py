@@ -64,6 +64,7 @@ def array_of(column: pa.Array | SparseColumn) -> pa.Array:
     return column.array() if isinstance(column, SparseColumn) else column
 
 
-def is_mostly_null(column: pa.Array) -> bool:
-    """Return whether *column* has no more values than nulls, and a null."""
-    return bool(column.null_count) and 2 * column.null_count >= len(column)
+def sparse_where_mostly_null(column: pa.Array) -> pa.Array | SparseColumn:
+    """Return *column* as the values it has where it is of one level, has a null, and no more values than nulls."""
+    is_sparse = column.null_count and 2 * column.null_count >= len(column) and not pa.types.is_nested(column.type)
+    return SparseColumn.of(column) if is_sparse else column

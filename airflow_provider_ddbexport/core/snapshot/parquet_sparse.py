@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_provider_ddbexport.core.columns.sparse import SparseColumn, is_mostly_null
+from airflow_provider_ddbexport.core.columns.sparse import SparseColumn, sparse_where_mostly_null
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import LONGEST_BOUND, Copy
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     BINARY,
@@ -68,9 +68,9 @@ def sparse_chunk(name: str, column: pa.Array | SparseColumn) -> SparseChunk | No
     same values give the same bytes with the compiled part and without.
     """
     if not isinstance(column, SparseColumn):
-        if not is_mostly_null(column) or _stored(column.type)[0] is None:
-            return None
-        column = SparseColumn.of(column)
+        column = sparse_where_mostly_null(column)
+    if not isinstance(column, SparseColumn):
+        return None
     rows, array = len(column), column.values
     values, width = _stored(array.type)
     if values is None or (values == _BYTES and _data_bytes(array) > _LARGEST_PAGE):

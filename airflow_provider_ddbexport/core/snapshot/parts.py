@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import part_schema, partition_keys, partition_under
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.columns.sparse import Batch
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.decoder import block_builder, line_router
@@ -38,7 +38,8 @@ ROW_GROUP_BYTES = 24 << 20
 ROW_GROUP_ROWS = 1 << 17
 
 ROW_GROUP_VALUES = 8 << 20
-"""Values of a row group, nulls among them: those are not in its bytes, and are most of what a wide table takes."""
+"""Values of a row group, nulls among them: those are not in its bytes, and are most of what a wide table takes. Twice
+as many where columns that are mostly null are sparse: there nulls take memory only while rows are built in Python."""
 
 MOST_PARTITIONS = 10_000
 """Of one shard at once. Each has a builder, a local file and a part; no engine likes to list as many folders."""
@@ -56,7 +57,7 @@ class _File:
         self.rescued: Counter[str] = Counter()
         self.part = open_part(path, arrow, sort_by)
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: SparseBatch) -> None:
         """Write *batch* as one row group."""
         self.rows += batch.num_rows
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -119,7 +120,7 @@ class PartsWriter:
         self._router = line_router(self._decode, schema) if self._keys else None
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
-        self._row_group_rows = row_group_rows(self._arrow)
+        self._row_group_rows = row_group_rows(self._arrow, is_sparse=not self._sort_by)
 
     @property
     def waited_s(self) -> float:
@@ -281,7 +282,7 @@ class PartsWriter:
         part.rescued = rescued
         self._background.do(functools.partial(self._encode, file, batch))
 
-    def _encode(self, file: _File, batch: Batch) -> None:
+    def _encode(self, file: _File, batch: SparseBatch) -> None:
         with self._stages.timed("encode"):
             file.write(batch)
 
@@ -335,9 +336,9 @@ def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -
         raise published_meanwhile(published)
 
 
-def row_group_rows(schema: pa.Schema) -> int:
+def row_group_rows(schema: pa.Schema, *, is_sparse: bool = False) -> int:
     """Return how many rows a row group of *schema* has at most."""
-    return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_VALUES // _width(schema)))
+    return max(1, min(ROW_GROUP_ROWS, (2 if is_sparse else 1) * ROW_GROUP_VALUES // _width(schema)))
 
 
 def _width(fields: Iterable[pa.Field]) -> int:
