@@ -39,6 +39,7 @@ from airflow_provider_ddbexport.core.scan.journal import (
     read_done,
     shard_folder,
 )
+from airflow_provider_ddbexport.core.scan.memory import give_large_blocks_back
 from airflow_provider_ddbexport.core.scan.plan import ScanPlan
 from airflow_provider_ddbexport.core.scan.progress import Adapting
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
@@ -186,6 +187,7 @@ class ParquetScan:
         if self._ledger.get(plan.started_at) is not None:
             return None
         settings = settings or ScanSettings(limits=GROUPS)
+        give_large_blocks_back()
         with ThreadPoolExecutor(_CONVERSIONS, thread_name_prefix="ddbexport-convert") as pool:
             convert = _Conversions(pool, self._lake, self._target, plan, self._ledger.table_schema())
             return read_shard(dynamodb, self._root, plan, request, convert, shard=shard, settings=settings)
