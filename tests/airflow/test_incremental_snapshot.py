@@ -41,10 +41,9 @@ def group(lake: EmulatedLake, moment: datetime, **arguments: Any) -> DAG:
             bucket=BUCKET,
             lake=LAKE,
             database=DATABASE,
-            table="reviews",
             to_time=moment,
             region_name="us-east-1",
-            **arguments,
+            **{"table": "reviews", **arguments},
         )
     return dag
 
@@ -183,6 +182,14 @@ def test_the_run_after_a_merge_that_cannot_be_begins_anew(lake: EmulatedLake, wh
     assert (healed.keys(), healed["chain"]["state"]) == ({"chain", "wait", "export", "convert"}, state)
     assert (exports(lake), rows(lake)) == (3, [2, 4])
     assert run(lake, a_day(lake), until="increment")["chain"]["state"] == "WHOLE"
+
+
+def test_two_dags_that_make_two_tables_pay_for_one_export(lake: EmulatedLake) -> None:
+    """Of the same times to the same destination; each table has a chain of its own."""
+    first, second = a_day(lake), a_day(lake)
+    for table in ("reviews", "others"):
+        ways = [run(lake, day, table=table)["chain"]["state"] for day in (first, second)]
+        assert (ways, exports(lake)) == (["NO_FULL_EXPORT", "WHOLE"], 2)
 
 
 def test_a_part_that_is_lost_is_seen_before_anything_is_billed(lake: EmulatedLake) -> None:
