@@ -5,6 +5,7 @@ The range has 7 days, or as many as ``DDBEXPORT_BACKFILL_DAYS`` says; 30 take so
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -165,13 +166,20 @@ def running_exports(dags: ScheduledDags) -> dict[datetime, dict[str, Any]]:
 
 
 def kill_worker_and_scheduler(stack: AirflowStack, task: dict[str, Any]) -> None:
-    """SIGKILL the worker that runs *task*, and then the scheduler."""
+    """SIGKILL the worker that runs *task*, the scheduler, and then the other workers.
+
+    They hold the scheduler's connection to the database open, and with it the locks of what it was about to do.
+    """
     scheduler = stack.processes["scheduler"]
     worker = psutil.Process(psutil.Process(task["pid"]).ppid())
     assert worker.ppid() == scheduler.pid
     os.kill(worker.pid, signal.SIGKILL)
+    workers = psutil.Process(scheduler.pid).children(recursive=True)
     os.kill(scheduler.pid, signal.SIGKILL)
     assert scheduler.wait(timeout=30) == -signal.SIGKILL
+    for left in workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def test_a_backfill_killed_half_way_does_what_was_planned(
