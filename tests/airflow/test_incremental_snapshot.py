@@ -170,7 +170,7 @@ def damage(lake: EmulatedLake, what: str) -> None:
     ("what", "state"), [("a part is damaged", "BASE_DAMAGED"), ("an increment is damaged", "INCREMENT_DAMAGED")]
 )
 def test_the_run_after_a_merge_that_cannot_be_begins_anew(lake: EmulatedLake, what: str, state: str) -> None:
-    """With a full export, and says why; increments follow that again."""
+    """With a full export, and says why, be it the next one or the same, cleared; increments follow that again."""
     first, second, third = a_day(lake), a_day(lake), a_day(lake)
     run(lake, first)
     run(lake, second, until="merge")
@@ -178,9 +178,9 @@ def test_the_run_after_a_merge_that_cannot_be_begins_anew(lake: EmulatedLake, wh
     with pytest.raises(AirflowFailException):
         run(lake, second)
     assert (exports(lake), rows(lake)) == (2, [2])
-    healed = run(lake, third)
+    healed = run(lake, third if state == "BASE_DAMAGED" else second)
     assert (healed.keys(), healed["chain"]["state"]) == ({"chain", "wait", "export", "convert"}, state)
-    assert (exports(lake), rows(lake)) == (3, [2, 4])
+    assert (exports(lake), rows(lake)) == (3, [2, 4 if state == "BASE_DAMAGED" else 3])
     assert run(lake, a_day(lake), until="increment")["chain"]["state"] == "WHOLE"
 
 

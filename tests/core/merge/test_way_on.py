@@ -142,12 +142,17 @@ def test_what_can_never_be_merged_is_followed_by_a_full_export(
 
 
 def test_a_note_is_of_one_publication(store: LocalStore) -> None:
-    """A snapshot that was replaced since is followed; without a base nothing is noted."""
+    """A snapshot that was replaced since is followed, and where the note was deleted; without a base none is made."""
     base = publish(store, 0 * DAY)
     for time in (None, START + DAY, START):
         with pytest.raises(DataFileError), noting_breaks(store, time):
             raise DataFileError("md5")
         assert (find_broken(store, base) is None) == (time != START)
+    note = store.read(layout.broken_chain_key(START))
+    store.delete(layout.broken_chain_key(START))
+    assert told(look(store, DAY)) == ("increment", "WHOLE", START)
+    store.write(layout.broken_chain_key(START), note)
+    assert told(look(store, DAY)) == ("full", "INCREMENT_DAMAGED", START)
     Ledger(store).delete(base.as_of)
     publish(store, 0 * DAY, digest="other")
     assert told(look(store, DAY)) == ("increment", "WHOLE", START)
