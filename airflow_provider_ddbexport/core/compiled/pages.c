@@ -103,10 +103,13 @@ static uint8_t *encode_hybrid(uint8_t *out, int width, const uint32_t *numbers, 
         out = write_header(out, (uint64_t)groups << 1 | 1);
         uint64_t bits = 0;
         int have = 0;
-        for (size_t i = start; i < start + groups * 8; i++) {
-            bits |= (uint64_t)(i < end ? numbers[i] : 0) << have;
-            for (have += width; have >= 8; have -= 8, bits >>= 8) *out++ = (uint8_t)bits;
+        for (size_t i = start; i < end; i++) {
+            bits |= (uint64_t)numbers[i] << have;
+            if ((have += width) < 32) continue;
+            for (int byte = 0; byte < 4; byte++, bits >>= 8) *out++ = (uint8_t)bits;
+            have -= 32;
         }
+        for (have += (int)(start + groups * 8 - end) * width; have > 0; have -= 8, bits >>= 8) *out++ = (uint8_t)bits;
         start = end;
     }
     return out;
@@ -196,23 +199,29 @@ static enum page_status mark_entries(const page *p, const uint8_t *gone, int64_t
         t->entry_gone = gone + *row;
         *row += p->entries;
     } else {
+        const uint32_t *rep = t->rep;
+        int64_t at = *row;
         t->entry_gone = marks;
         for (uint32_t i = 0; i < p->entries; i++) {
-            *row += t->rep[i] == 0;
-            if (*row < 1 || *row > rows) return PAGE_MALFORMED;
-            marks[i] = gone[*row - 1];
+            at += rep[i] == 0;
+            if (at < 1 || at > rows) return PAGE_MALFORMED;
+            marks[i] = gone[at - 1];
         }
+        *row = at;
         marks += p->entries;
     }
     t->value_gone = t->entry_gone;
     t->values = p->entries;
     if (!t->all_present) {
-        t->value_gone = marks;
-        t->values = 0;
+        const uint32_t *def = t->def, most = (uint32_t)p->max_def;
+        const uint8_t *entry_gone = t->entry_gone;
+        size_t values = 0;
         for (uint32_t i = 0; i < p->entries; i++) {
-            marks[t->values] = t->entry_gone[i];
-            t->values += t->def[i] == (uint32_t)p->max_def;
+            marks[values] = entry_gone[i];
+            values += def[i] == most;
         }
+        t->value_gone = marks;
+        t->values = values;
     }
     return PAGE_OK;
 }

@@ -85,19 +85,16 @@ class ChangedKeys:
 
     def places(self, keys: pa.BinaryArray) -> list[tuple[int, pa.Int32Array, pa.Int32Array]]:
         """Return in which tables *keys* are: a table's number, which of the keys, and their places in it."""
-        if len(self._tables) == 1:
-            dealt = {0: _numbers(len(keys))}
-        else:
-            numbers: dict[int, list[int]] = {}
-            for which, number in enumerate(key_hashes(keys)):
-                numbers.setdefault(number % len(self._tables), []).append(which)
-            dealt = {number: pa.array(some, pa.int32()) for number, some in sorted(numbers.items())}
+        dealt: dict[int, Sequence[int]] = {0: range(len(keys))}
+        if len(self._tables) > 1:
+            dealt = _by_remainder(key_hashes(keys), len(self._tables))
         found = []
-        for number, which in dealt.items():
-            places = _places(self._tables[number], keys.take(which))
+        for number, some in sorted(dealt.items()):
+            numbers = pa.array(some, pa.int32())
+            places = _places(self._tables[number], keys.take(numbers))
             hits = places.is_valid()
             if hits.true_count:
-                found.append((number, which.filter(hits), places.filter(hits)))
+                found.append((number, numbers.filter(hits), places.filter(hits)))
         return found
 
     def sieve(self, columns: dict[str, Column], arrow: pa.Schema) -> Sieve | None:
@@ -168,6 +165,13 @@ class Search:
             return None
         mask = pc.is_in(_numbers(len(keys)), pa.concat_arrays([which for _, which, _ in found]))
         return Found(mask, keys.filter(mask))
+
+
+def _by_remainder(hashes: list[int], divisor: int) -> dict[int, Sequence[int]]:
+    dealt: dict[int, list[int]] = {}
+    for which, number in enumerate(hashes):
+        dealt.setdefault(number % divisor, []).append(which)
+    return dict(dealt)
 
 
 def _numbers(count: int) -> pa.Int32Array:
