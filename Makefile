@@ -73,8 +73,8 @@ bench: $(BENCH) ## conversion and its peers, into docs/benchmarks.md; about 12 m
 bench-identity: $(STAMP) ## every corpus converted with every option and compared with what comes back
 	@$(BIN)/python benchmarks/bench_identity.py --scale $(or $(SCALE),0.1)
 
-bench-merge: $(STAMP) ## a day's increment merged, against converting again; ITEMS=5000000 take about 6 minutes
-	@$(BIN)/python benchmarks/bench_merge.py --items $(or $(ITEMS),5000000) --json build/bench-merge.json
+bench-merge: $(STAMP) ## a day's increment merged, against converting again, into docs/benchmarks.md; about 12 minutes; ITEMS=5000000
+	@$(BIN)/python benchmarks/bench_merge.py --items $(or $(ITEMS),5000000) --page --json build/bench-merge.json
 
 airflow: $(STAMP) ## Airflow on loopback beside the embedded AWS, until Ctrl-C
 	@$(BIN)/python scripts/run_airflow.py

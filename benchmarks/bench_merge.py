@@ -1,15 +1,14 @@
 """Measures merging a day's increment against converting a full export again: ``make bench-merge``.
 
 Each run has a process of its own, so that its memory and its processor time are its own. The merged snapshot's rows and
-amounts are checked against what the generated increment comes to.
+amounts are checked against what the generated increment comes to. With ``--page`` the figures become a section of
+docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import shutil
 import statistics
@@ -20,19 +19,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from merge.orders import Orders, make_orders
+from merge.orders import Day, Orders, make_orders
+from merge.report import Case, table, write_page
+from page import machine
 
+from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.merge import Increment, merge_increments
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
 
 
-def convert(orders: Orders, lake: LocalStore) -> None:
+def convert(orders: Orders, lake: LocalStore, options: ColumnOptions) -> None:
     """Convert the full export into an empty lake."""
-    convert_export(LocalStore(orders.root), orders.full, lake, table="orders")
+    convert_export(LocalStore(orders.root), orders.full, lake, table="orders", options=options)
 
 
-def merge(orders: Orders, lake: LocalStore) -> None:
+def merge(orders: Orders, lake: LocalStore, _options: ColumnOptions) -> None:
     """Merge the increment into the snapshot of the full export."""
     merge_increments([Increment(LocalStore(orders.root), orders.increment)], lake, table="orders")
 
@@ -43,16 +45,16 @@ def check(orders: Orders, lake: Path) -> None:
 
     found = duckdb.execute(
         'SELECT count(*), CAST(sum(amount) * 100 AS BIGINT), count(DISTINCT "order") FROM '
-        f"read_parquet('{lake}/orders/ddb_export_timestamp=20260115T*/*.parquet')"
+        f"read_parquet('{lake}/orders/ddb_export_timestamp=20260115T*/**/*.parquet')"
     ).fetchone()
     expected = (orders.rows_after, orders.cents_after, orders.rows_after)
     if found != expected:
         raise SystemExit(f"the merged snapshot is wrong: expected {expected}, found {found}")
 
 
-def run(way: str, folder: Path, items: int, per_mille: int, lake: Path) -> dict[str, float]:
+def run(way: str, folder: Path, day: Day, lake: Path) -> dict[str, float]:
     """Return the figures of one run in a process of its own."""
-    case = json.dumps([way, str(folder), items, per_mille, str(lake)])
+    case = json.dumps([way, str(folder), day.items, day.per_mille, day.newest, day.dated, str(lake)])
     done = subprocess.run([sys.executable, __file__, "--case", case], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -60,13 +62,39 @@ def run(way: str, folder: Path, items: int, per_mille: int, lake: Path) -> dict[
     return figures
 
 
-def _measured(way: str, orders: Orders, lake: LocalStore) -> dict[str, float]:
+def measure(folder: Path, day: Day, repeat: int) -> Case:
+    """Return the medians of *repeat* conversions and merges of *day*."""
+    run("", folder, day, folder)
+    orders = make_orders(folder, day)
+    found: dict[str, list[dict[str, float]]] = {"convert": [], "merge": []}
+    sizes: dict[str, float] = {}
+    for _ in range(repeat):
+        with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as home:
+            lake = Path(home) / "lake"
+            for way, runs in found.items():
+                runs.append(run(way, folder, day, lake))
+            check(orders, lake)
+            for way, stamp in (("convert", "20260114T"), ("merge", "20260115T")):
+                parts = lake.glob(f"orders/ddb_export_timestamp={stamp}*/**/*.parquet")
+                sizes[way] = sum(part.stat().st_size for part in parts) / 1e6
+            shutil.rmtree(lake)
+    medians: dict[str, dict[str, Any]] = {
+        way: {name: round(statistics.median(one[name] for one in runs), 2) for name in runs[0]}
+        for way, runs in found.items()
+    }
+    for way, size in sizes.items():
+        medians[way]["parts_mb"] = round(size, 1)
+    bytes_each = round(orders.json_bytes / day.items)
+    return Case(day, orders.increment.summary.item_count, bytes_each, repeat, medians["convert"], medians["merge"])
+
+
+def _measured(way: str, orders: Orders, lake: LocalStore, options: ColumnOptions) -> dict[str, float]:
     started, cpu = time.perf_counter(), time.process_time()
-    {"convert": convert, "merge": merge}[way](orders, lake)
+    {"convert": convert, "merge": merge}[way](orders, lake, options)
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
     }
 
 
@@ -76,44 +104,24 @@ def main() -> int:
     parser.add_argument("--per-mille", type=int, default=10, help="of a thousand items so many change")
     parser.add_argument("--repeat", type=int, default=3, help="merges, of which the medians count")
     parser.add_argument("--folder", type=Path, default=Path("build/bench-merge"), help="keeps the generated exports")
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md, too")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
-        way, folder, items, per_mille, lake = json.loads(args.case)
-        orders = make_orders(Path(folder), items, per_mille)
-        print(json.dumps(_measured(way, orders, LocalStore(Path(lake))) if way else {}))
+        way, folder, items, per_mille, newest, dated, lake = json.loads(args.case)
+        orders = make_orders(Path(folder), Day(items, per_mille, newest, dated))
+        options = ColumnOptions(partition_by=("Day",) if dated else ())
+        print(json.dumps(_measured(way, orders, LocalStore(Path(lake)), options) if way else {}))
         return 0
-    folder = args.folder.resolve()
-    run("", folder, args.items, args.per_mille, folder)
-    orders = make_orders(folder, args.items, args.per_mille)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores; {args.items:,} items of {orders.json_bytes / args.items:.0f} "
-        f"bytes of JSON, {orders.increment.summary.item_count:,} changes spread evenly; medians of {args.repeat}"
-    )
-    found: dict[str, list[dict[str, float]]] = {"convert": [], "merge": []}
-    for _ in range(args.repeat):
-        with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as home:
-            lake = Path(home) / "lake"
-            for way, runs in found.items():
-                runs.append(run(way, folder, args.items, args.per_mille, lake))
-            check(orders, lake)
-            shutil.rmtree(lake)
-    medians: dict[str, Any] = {
-        way: {name: round(statistics.median(one[name] for one in runs), 2) for name in runs[0]}
-        for way, runs in found.items()
-    }
-    for way, figures in medians.items():
-        print(
-            f"{way:<8} {figures['cpu_seconds']:>8.2f} s of CPU {figures['seconds']:>8.2f} s "
-            f"{figures['peak_mb']:>7.0f} MB peak"
-        )
-    ratio = medians["convert"]["cpu_seconds"] / medians["merge"]["cpu_seconds"]
-    print(f"merging costs 1/{ratio:.1f} of the CPU of converting a full export again")
+    days = (Day(args.items, args.per_mille), Day(args.items, args.per_mille, newest=0.1, dated=True))
+    cases = [measure(args.folder.resolve(), day, args.repeat) for day in days]
+    print(f"{machine()}\n{table(cases)}")
+    if args.page:
+        write_page(machine(), cases)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"items": args.items, "changes": orders.increment.summary.item_count, "ratio": round(ratio, 2)}
-        args.json.write_text(json.dumps({"machine": platform.platform(), **facts, **medians}, indent=1) + "\n")
+        args.json.write_text(json.dumps({"machine": machine(), "cases": [case.to_json() for case in cases]}, indent=1))
     return 0
 
 

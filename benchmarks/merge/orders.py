@@ -1,4 +1,4 @@
-"""A generated table of orders, its full export, and an increment of a day's changes, spread evenly over all keys."""
+"""A generated table of orders, its full export, and an increment of a day's changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,37 @@ _WORDS = ("please", "leave", "at", "the", "door", "call", "before", "delivery", 
 
 
 @dataclass(frozen=True)
+class Day:
+    """A day's changes.
+
+    Attributes:
+        items: of the table.
+        per_mille: of a thousand items so many change.
+        newest: of the table, which is ordered by time, this part changes; 1 is all of it.
+        dated: whether items have a day to partition by.
+    """
+
+    items: int
+    per_mille: int = 10
+    newest: float = 1
+    dated: bool = False
+
+    @property
+    def name(self) -> str:
+        """Of the folder that keeps it."""
+        return (
+            f"orders-{self.items}-{self.per_mille}"
+            + (f"-{self.newest}" if self.newest < 1 else "")
+            + ("-dated" if self.dated else "")
+        )
+
+    def changes(self, row: int) -> bool:
+        """Return whether the item of *row* changes."""
+        every = round(1000 * self.newest / self.per_mille)
+        return row >= self.items * (1 - self.newest) and _scattered(row) % every == 0
+
+
+@dataclass(frozen=True)
 class Orders:
     """The generated files, and what the table holds after the increment."""
 
@@ -36,35 +67,35 @@ class Orders:
     cents_after: int
 
 
-def make_orders(folder: Path, items: int, per_mille: int) -> Orders:
-    """Write full export and increment into *folder*, once. Of a thousand items *per_mille* change."""
-    home = folder / f"orders-{items}-{per_mille}"
+def make_orders(folder: Path, day: Day) -> Orders:
+    """Write full export and increment into *folder*, once."""
+    home = folder / day.name
     told = home / "orders.json"
     if not told.exists():
-        told.write_bytes(msgspec.json.encode(_write(home, items, per_mille)))
+        told.write_bytes(msgspec.json.encode(_write(home, day)))
     fields: dict[str, Any] = json.loads(told.read_text())
     full, increment = (msgspec.convert(fields.pop(name), Export) for name in ("full", "increment"))
     return Orders(home / "AWSDynamoDB", full, increment, **fields)
 
 
-def _write(home: Path, items: int, per_mille: int) -> dict[str, Any]:
+def _write(home: Path, day: Day) -> dict[str, Any]:
     root = home / "AWSDynamoDB"
-    every = 1000 // per_mille
+    items = day.items
     changes: list[bytes] = []
     rows = cents = size = 0
 
     def lines(start: int, step: int) -> Iterator[bytes]:
         nonlocal rows, cents, size
         for row in range(start, items, step):
-            image, amount = _image(row, 0)
+            image, amount = _image(row, 0, dated=day.dated)
             size += len(image) + 10
-            if _scattered(row) % every == 0:
-                new, amount = (b"", 0) if row % 10 == 0 else _image(row, 1)
+            if day.changes(row):
+                new, amount = (b"", 0) if row % 10 == 0 else _image(row, 1, dated=day.dated)
                 changes.append(_change(row, image, new))
                 rows += bool(new)
                 cents += amount
                 if row % 10 == 1:
-                    new, amount = _image(items + row, 0)
+                    new, amount = _image(items + row, 0, dated=day.dated)
                     changes.append(_change(items + row, b"", new))
                     rows += 1
                     cents += amount
@@ -77,10 +108,9 @@ def _write(home: Path, items: int, per_mille: int) -> dict[str, Any]:
     changed = [
         _write_file(root, f"data/{number:026d}.json.gz", iter(changes[number::FILES])) for number in range(FILES)
     ]
-    day = timedelta(days=1)
     return {
         "full": _export(root, ExportType.FULL, files, AS_OF, None),
-        "increment": _export(root, ExportType.INCREMENTAL, changed, AS_OF + day, AS_OF),
+        "increment": _export(root, ExportType.INCREMENTAL, changed, AS_OF + timedelta(days=1), AS_OF),
         "json_bytes": size,
         "rows_after": rows,
         "cents_after": cents,
@@ -91,7 +121,7 @@ def _scattered(row: int) -> int:
     return (row * 2_654_435_761 >> 7) % 1_000_003
 
 
-def _image(row: int, version: int) -> tuple[bytes, int]:
+def _image(row: int, version: int, *, dated: bool) -> tuple[bytes, int]:
     """Return the item of *row* in DynamoDB JSON, and its amount in cents."""
     x = _scattered(row + 7_777_777 * version)
     cents = x % 90_000 + 100
@@ -99,7 +129,7 @@ def _image(row: int, version: int) -> tuple[bytes, int]:
     text = (
         f'{{"Customer":{{"S":"customer-{row // 7:07d}"}},"Order":{{"S":"{x:06x}-{row:09d}"}},'
         f'"Status":{{"S":"{_STATUS[x % 6]}"}},"Amount":{{"N":"{cents // 100}.{cents % 100:02d}"}},'
-        f'"Currency":{{"S":"EUR"}},"Created":{{"N":"{1_700_000_000_000 + row * 977}"}},'
+        f'"Currency":{{"S":"EUR"}},"Created":{{"N":"{_created(row)}"}},'
         f'"Updated":{{"N":"{1_760_000_000_000 + x * 64}"}},"IsGift":{{"BOOL":{"true" if x % 9 == 0 else "false"}}},'
         f'"Note":{{"S":"{note}"}},'
         f'"Address":{{"M":{{"City":{{"S":"{_CITIES[x % 12]}"}},"Zip":{{"S":"{x % 99_999:05d}"}},'
@@ -107,7 +137,13 @@ def _image(row: int, version: int) -> tuple[bytes, int]:
         f'"Lines":{{"L":[{{"M":{{"Sku":{{"S":"sku-{x % 20_011:05d}"}},"Count":{{"N":"{x % 4 + 1}"}}}}}},'
         f'{{"M":{{"Sku":{{"S":"sku-{x % 19_013:05d}"}},"Count":{{"N":"1"}}}}}}]}}}}'
     )
+    if dated:
+        text = f'{text[:-1]},"Day":{{"S":"{date(2023, 11, 14) + timedelta(milliseconds=row * 977)}"}}}}'
     return text.encode(), cents
+
+
+def _created(row: int) -> int:
+    return 1_700_000_000_000 + row * 977
 
 
 def _change(row: int, old: bytes, new: bytes) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any
 
 from convert.report import write_page
 from convert.results import Results, goals
+from merge import report as merging
+from merge.orders import Day
 from page import write_section
 
 
@@ -83,3 +85,25 @@ def test_the_page_and_the_readme_say_what_was_measured(tmp_path: Path) -> None:
     assert "7.5 times slower" in claim
     assert "Spark" not in claim
     assert "nothing yet" not in claim
+
+
+def test_what_a_merge_costs_is_told_for_each_day(tmp_path: Path) -> None:
+    """Beside what converting costs, and how many times less that is."""
+    figures = {"seconds": 3.1, "peak_mb": 180.2, "parts_mb": 125.0}
+    convert, merge = {**figures, "cpu_seconds": 12.0}, {**figures, "cpu_seconds": 3.0}
+    days = (Day(1000), Day(1000, newest=0.1, dated=True))
+    page = tmp_path / "benchmarks.md"
+    merging.write_page("a machine", [merging.Case(day, 11, 474, 3, convert, merge) for day in days], page)
+    text = page.read_text()
+    assert "| all keys evenly | 12.0 | 3.0 | 4.0 | 3.1 | 180 | 125 → 125 |" in text
+    assert "| the newest tenth, partitioned by day | 12.0 | 3.0 | 4.0 |" in text
+    assert "a machine: 1,000 items of 474 bytes of JSON, 11 changes" in text
+
+
+def test_a_day_changes_as_many_items_as_it_says() -> None:
+    """All over the table, or among its newest."""
+    anywhere, newest = Day(100_000), Day(100_000, newest=0.1)
+    for day in (anywhere, newest):
+        assert 900 < sum(map(day.changes, range(100_000))) < 1100
+    assert not any(map(newest.changes, range(89_000)))
+    assert any(map(anywhere.changes, range(1000)))

@@ -51,8 +51,8 @@ def merge_increments(
     used, nor where the base's time is no whole second. With *replace* all of that is done once before the snapshot
     that is there is withdrawn, and again while merging.
 
-    Repeating it is safe and, once published, cheap; a run that was killed is gone on with. Memory does not grow with
-    the table; of the increments it holds the keys that changed, some hundred bytes each, and never their items.
+    Repeating it is safe and, once published, cheap; a run that was killed is gone on with. Memory does not
+    grow with the table, nor with the increments: the keys that changed are looked up in files that are mapped into it.
     Temporary files take about the size of the increments, unzipped, and of a part or two for each worker.
 
     Raises what find_input raises, MergeConflictError, DataFileError and ItemError for damage, SnapshotExistsError,
