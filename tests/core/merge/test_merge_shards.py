@@ -151,29 +151,36 @@ def test_a_merge_whose_records_are_half_gone_stages_the_increments_again(gone: s
     assert in_order(items_of(lake)) == story.expected(1)
 
 
-@pytest.mark.parametrize("sort_by", [(), ("Book",)], ids=["as they come", "sorted"])
-def test_small_parts_are_gathered(sort_by: tuple[str, ...], tmp_path: Path) -> None:
-    """Twelve merges leave a few parts and not dozens; the report says so; sorted parts stay sorted."""
-    table: dict[int, Item] = {number: {**key(number), "v": {"N": "0"}} for number in range(60)}
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"sort_by": ("Book",)}, {"options": ColumnOptions(partition_by=("half",))}],
+    ids=["as they come", "sorted", "in partitions"],
+)
+def test_small_parts_are_gathered(options: dict[str, Any], tmp_path: Path) -> None:
+    """Twelve merges leave few parts, of one row group or two; the report says so; sorted parts stay sorted."""
+    halves = ({"S": "even"}, {"S": "odd"})
+    table: dict[int, Item] = {n: {**key(n), "v": {"N": "0"}, "half": halves[n % 2]} for n in range(60)}
     windows: list[dict[int, Item | None]] = [
         {
-            number: {**key(number), "v": {"S": "a" * (hour + 1)}, f"on{hour % 3}": {"BOOL": True}}
+            number: {**key(number), "v": {"S": f"at {hour}"}, f"on{hour % 3}": {"BOOL": True}, "half": halves[hour % 2]}
             for number in (hour, 99)
         }
         for hour in range(12)
     ]
     story, lake = Told(tmp_path / "exports", table, *windows), LocalStore(tmp_path / "lake")
-    convert_export(story.root, story.full, lake, rows_per_part=20, sort_by=sort_by)
+    convert_export(story.root, story.full, lake, rows_per_part=20, **options)
     records = [story.merge(lake, hour) for hour in range(12)]
     assert in_order(items_of(lake)) == in_order(story.table.values())
-    assert max(len(record.parts) for record in records) <= 8
-    gathered = [record.report["gathered"] for record in records]
-    assert 4 <= sum(gathered) <= 12 * 3
     last = records[-1]
-    assert sum(last.rescued.values()) == story.converted(LocalStore(tmp_path / "other")).rescued.get("v", 0)
-    if sort_by:
-        for part in last.parts:
-            books = pq.read_table(lake.root / "reviews" / part.key, columns=["book"])["book"].to_pylist()
+    assert max(len(record.parts) for record in records) <= (12 if last.schema.partition_by else 8)
+    assert sum(record.report["gathered"] for record in records) >= 4
+    assert sum(last.rescued.values()) == story.converted(LocalStore(tmp_path / "other")).rescued["v"]
+    for part in last.parts:
+        with pq.ParquetFile(lake.root / "reviews" / part.key) as parquet:
+            assert parquet.num_row_groups <= (2 if "sort_by" in options else 1)
+            books = parquet.read(["book"])["book"].to_pylist()
+        assert len(books) == part.rows
+        if "sort_by" in options:
             assert books == sorted(books)
 
 
