@@ -93,6 +93,10 @@ class WatchedStore:
         self.inner.delete(key)
         self.steps("after", "delete", key)
 
+    def remove_unfinished(self, folder: str) -> None:
+        self.steps("before", "remove_unfinished", folder)
+        self.inner.remove_unfinished(folder)
+
     def exists(self, key: str) -> bool:
         self.steps("before", "exists", key)
         return self.inner.exists(key)

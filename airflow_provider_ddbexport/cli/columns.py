@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--rename", metavar="PATH=COLUMN", action="append", default=[], help="name the column of an attribute"
     )
     parts = parser.add_argument_group("parts")
-    parts.add_argument("--rows-per-part", metavar="N", type=positive, default=1_000_000, help="default %(default)s")
+    parts.add_argument("--rows-per-part", metavar="N", type=positive, default=4_000_000, help="default %(default)s")
     parts.add_argument(
         "--part-bytes", metavar="SIZE", type=_size, default=256 << 20, help="such as 64MiB (default 256MiB)"
     )

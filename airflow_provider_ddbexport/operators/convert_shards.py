@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
 from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, plan_conversion, shard_crew
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.workers import Stores
+from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, hand_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
@@ -84,11 +86,20 @@ class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
                 self.log.info("Nothing to do: the conversion has ended")
                 return {**told, **_NOTHING}
             with shard_crew(plan, Stores(root, lake), self.workers) as crew:
-                shards = [plan.shards[number] for number in hand.shards]
-                records = convert_shards(plan, crew, shards, progress=self._progress())
+                records = convert_shards(plan, crew, _shards(plan, hand.shards), progress=self._progress())
             return {
                 **told,
                 "items": sum(record.items for record in records),
                 "parts": sum(len(record.parts) for record in records),
                 "read_bytes": sum(record.figures.read_bytes for record in records),
             }
+
+
+def _shards(plan: ConversionPlan, numbers: Sequence[int]) -> list[Shard]:
+    """Return the shards of *plan* that have these *numbers*."""
+    if not set(numbers) <= set(range(len(plan.shards))):
+        raise BadCallError(
+            f"shard: expected numbers from 0 to {len(plan.shards) - 1}, found {', '.join(map(str, numbers))}: they are "
+            "of an earlier plan; clear the task that plans the conversion, and those behind it"
+        )
+    return [plan.shards[number] for number in numbers]

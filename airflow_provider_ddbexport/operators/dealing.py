@@ -43,4 +43,7 @@ def hand_of(shard: object, planner: str) -> Hand:
         conversion, numbers = str(shard["conversion"]), list(shard["shards"])
         if conversion.startswith(f"{CONVERSIONS_FOLDER}/") or not numbers:
             return Hand(str(shard["table"]), conversion, numbers)
-    raise BadCallError(f"shard: expected one element of what {planner} returned")
+    found = f"keys {', '.join(map(str, shard))}" if isinstance(shard, Mapping) else type(shard).__name__
+    raise BadCallError(
+        f"shard: expected one element of what {planner} returned, found {found}; expand the task over that output"
+    )

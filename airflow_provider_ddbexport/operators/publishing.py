@@ -54,7 +54,7 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
         nested: Literal["struct", "flatten", "json"] = "struct",
         partition_by: Sequence[str] | str = (),
         column_names: Mapping[str, str] | None = None,
-        rows_per_part: int = 1_000_000,
+        rows_per_part: int = 4_000_000,
         part_bytes: int = 256 << 20,
         other_table: bool = False,
         **kwargs: Any,

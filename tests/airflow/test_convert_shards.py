@@ -144,7 +144,7 @@ def test_the_plan_withdraws_what_is_to_be_replaced(lake: EmulatedLake) -> None:
 )
 def test_a_shard_of_no_plan_is_refused(lake: EmulatedLake, shard: Any) -> None:
     """The error says what is expected."""
-    with pytest.raises(AirflowFailException, match="one element of what DynamoDBConversionPlanOperator returned"):
+    with pytest.raises(AirflowFailException, match=r"one element of what .* returned, found .* over that output"):
         convert(lake.export(), shard)
 
 
@@ -152,3 +152,11 @@ def test_fewer_than_one_task_is_refused(lake: EmulatedLake) -> None:
     """The error names the argument."""
     with pytest.raises(AirflowFailException, match="shards: expected at least 1"):
         plan(lake.export(), shards=0)
+
+
+def test_a_shard_that_the_plan_does_not_have_is_refused(lake: EmulatedLake) -> None:
+    """An element of an earlier plan, from before the export was replaced or the options changed."""
+    source = lake.export()
+    (task,) = plan(source, shards=1)
+    with pytest.raises(AirflowFailException, match=r"expected numbers from 0 to \d+, found 0, 99.* clear the"):
+        convert(source, {**task, "shards": [0, 99]})

@@ -79,7 +79,7 @@ def scan_to_parquet(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 1_000_000,
+    rows_per_part: int = 4_000_000,
     part_bytes: int = 256 << 20,
     segments: int | None = None,
     other_table: bool = False,

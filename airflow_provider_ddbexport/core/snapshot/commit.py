@@ -39,6 +39,8 @@ BeforeReplace = Callable[[CommitRecord], None]
 
 Now = Callable[[], datetime]
 
+_SWEPT_AT_ONCE = 100
+
 _PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
 
 
@@ -261,7 +263,8 @@ def _sweep(store: ObjectStore, record: CommitRecord, conversions: str) -> None:
     """Remove the parts in the folder of *record* that are not its own, and the records of *conversions*, a folder.
 
     The parts are of interrupted runs, or of what it replaced. Files that are no parts are left alone. Looks before each
-    that the snapshot is still the published one, because a run that replaces it may be writing its parts now.
+    :data:`_SWEPT_AT_ONCE` that the snapshot is still the published one, because a run that replaces it may be writing
+    its parts now.
     """
     own = {part.key for part in record.parts}
     ledger = Ledger(store)
@@ -270,11 +273,14 @@ def _sweep(store: ObjectStore, record: CommitRecord, conversions: str) -> None:
         for info in store.list(layout.snapshot_folder(record.as_of))
         if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2])
     ]
-    for key in (*strays, *[info.key for info in store.list(conversions)]):
-        current = ledger.get(record.as_of)
-        if current is None or current.identity != record.identity:
-            return
+    for number, key in enumerate((*strays, *[info.key for info in store.list(conversions)])):
+        if number % _SWEPT_AT_ONCE == 0:
+            current = ledger.get(record.as_of)
+            if current is None or current.identity != record.identity:
+                return
         store.delete(key)
+    for folder in (layout.snapshot_folder(record.as_of), conversions):
+        store.remove_unfinished(folder)
 
 
 def _difference(existing: CommitRecord, publication: Publication) -> str:

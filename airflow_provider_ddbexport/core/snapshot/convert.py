@@ -49,7 +49,7 @@ def convert_export(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 1_000_000,
+    rows_per_part: int = 4_000_000,
     part_bytes: int = 256 << 20,
     sort_by: Sequence[str] = (),
     workers: int = 1,
@@ -102,7 +102,7 @@ def plan_conversion(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 1_000_000,
+    rows_per_part: int = 4_000_000,
     part_bytes: int = 256 << 20,
     sort_by: Sequence[str] = (),
     workers: int = 1,
@@ -165,7 +165,9 @@ def make_plan(
     """
     store = lake.child(target.table)
     table_schema = Ledger(store).newest_schema()[1]
-    plan = find_plan(store, target.publication(export).conversion)
+    # In the plan, because another version would look for its records elsewhere.
+    target = replaced(target, conversion=target.publication(export).conversion)
+    plan = find_plan(store, target.conversion)
     if plan is not None:
         # The table may have got other columns since.
         resolve(seen or Observation(), target.options, table_schema, is_sample=True)

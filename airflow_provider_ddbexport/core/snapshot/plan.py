@@ -32,6 +32,9 @@ FEW_SHARDS = 4
 SMALL_SHARD_BYTES = 16 << 20
 """Compressed."""
 
+MOST_PART_BYTES = 512 << 20
+"""Far enough below what a store sends in one request, which leaves nothing behind when its process is killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -48,7 +51,7 @@ class Target:
 
     table: str
     options: ColumnOptions
-    rows_per_part: int = 1_000_000
+    rows_per_part: int = 4_000_000
     part_bytes: int = 256 << 20
     sort_by: tuple[str, ...] = ()
     conversion: str = ""
@@ -60,6 +63,11 @@ class Target:
         if self.rows_per_part < 1 or self.part_bytes < 1:
             raise BadCallError(
                 f"rows_per_part and part_bytes: expected at least 1, found {self.rows_per_part} and {self.part_bytes}"
+            )
+        if self.part_bytes > MOST_PART_BYTES:
+            raise BadCallError(
+                f"part_bytes: expected at most {MOST_PART_BYTES} (512 MB), found {self.part_bytes}; engines read "
+                "several parts of that size as fast as a larger one"
             )
 
     def options_json(self) -> dict[str, Any]:
@@ -90,10 +98,16 @@ class Target:
         """
         kinds = {column.attribute: column.kind for column in schema.columns}
         for attribute in self.sort_by:
-            if kinds.get(attribute) not in SORTED_KINDS and not (is_sample and attribute not in kinds):
+            kind = kinds.get(attribute)
+            if kind not in SORTED_KINDS and not (is_sample and kind is None):
+                found = (
+                    "has no value of any type in any item; check its spelling, upper and lower case too"
+                    if kind is None
+                    else f"has a column of kind {kind.name}"
+                )
                 raise BadCallError(
                     "sort_by: expected attributes that are text, numbers, binaries or booleans, as keys are; "
-                    f"{attribute!r} is in no item, or is something else; check its spelling, upper and lower case too",
+                    f"{attribute!r} {found}",
                     attribute=attribute,
                 )
 
@@ -256,7 +270,7 @@ def make_shards(
 
     A smaller export has a few shards as well, so that there is something to do for several workers. Depends on nothing
     but the files' contents, so any number of workers makes the same parts. *sizes* are the files' compressed bytes by
-    key; Parquet with zstd comes out near them.
+    key; Parquet with zstd comes out near them. Only a file that is larger than *part_bytes* makes a shard that is.
     """
     ordered = sorted(files, key=lambda file: (file.item_count > 0, file.md5, file.key))
     left = sum(sizes.get(file.key, 0) for file in ordered)
@@ -269,7 +283,8 @@ def make_shards(
         file_bytes = sizes.get(file.key, 0)
         # A file more than fits would be a small part of its own. One more than a fair share is for the shard in which
         # its middle lies, so that workers have about as much to do.
-        if rows and (rows + file.item_count > rows_per_part or size + file_bytes / 2 > share):
+        is_full = rows + file.item_count > rows_per_part or size + file_bytes > part_bytes
+        if rows and (is_full or size + file_bytes / 2 > share):
             shards.append(Shard(len(shards), tuple(members)))
             members, rows, size = [], 0, 0
         if not members:

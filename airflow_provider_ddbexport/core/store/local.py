@@ -35,7 +35,7 @@ class LocalStore:
 
     A file is written beside its final name, synced, and then renamed (or linked, where it must be new), so that it is
     there whole or not at all, also after a power cut. Files under way are hidden from :meth:`list`; one left behind by
-    a killed process is removed when its key is written again an hour later or more.
+    a killed process is removed by :meth:`remove_unfinished`, and when its key is written again an hour later or more.
 
     Attributes:
         root: absolute.
@@ -111,6 +111,13 @@ class LocalStore:
             for folder in path.parents:
                 if folder == self.root or not _removed_empty(folder):
                     break
+
+    def remove_unfinished(self, folder: str) -> None:
+        """Remove the files under way below *folder*, whoever writes them."""
+        root = self.root / checked_folder(folder)
+        with self._writing(root):
+            for unfinished in root.rglob(f".*{_UNFINISHED}"):
+                unfinished.unlink(missing_ok=True)
 
     def exists(self, key: str) -> bool:
         """Return whether there is such a file."""

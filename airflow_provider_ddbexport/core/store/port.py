@@ -64,6 +64,9 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Make sure that there is no *key*; absent already is fine."""
 
+    def remove_unfinished(self, folder: str) -> None:
+        """Remove what killed writers left below *folder*, where a store has such things; those still writing fail."""
+
     def exists(self, key: str) -> bool:
         """Return whether there is such an object."""
 

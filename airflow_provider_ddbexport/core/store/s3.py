@@ -192,6 +192,9 @@ class S3Store:
         """Make sure that there is no *key*."""
         self._call(lambda: self._s3.delete_object(**self._where, Key=self._key(key)), "deleting", key, writing=True)
 
+    def remove_unfinished(self, folder: str) -> None:
+        """Do nothing: a request that was cut off leaves nothing; for uploads in parts there are lifecycle rules."""
+
     def exists(self, key: str) -> bool:
         """Return whether there is such an object. A bucket that is missing is False, too: HEAD does not tell."""
         try:

@@ -34,8 +34,9 @@ from airflow_provider_ddbexport.core.snapshot import (
     publish,
 )
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
+from airflow_provider_ddbexport.core.snapshot import plan as plan_module
 from airflow_provider_ddbexport.core.snapshot import sample as sample_module
-from airflow_provider_ddbexport.core.snapshot.conversion import Conversion
+from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, find_plan
 from airflow_provider_ddbexport.core.snapshot.plan import make_shards
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import (
@@ -305,6 +306,10 @@ def test_small_files_become_one_part_and_large_ones_several() -> None:
     files = [file for file in files if file.item_count]
     by_size = make_shards(files, {file.key: 6 for file in files}, rows_per_part=1000, part_bytes=12)
     assert {len(shard.files) for shard in by_size} == {2}
+    uneven = [DataFile(f"x/data/{n}.json.gz", 1, f"md5 {n:02d}") for n in range(12)]
+    sizes = {file.key: (3 + n % 5) << 20 for n, file in enumerate(uneven)}
+    shards = make_shards(uneven, sizes, rows_per_part=1000, part_bytes=16 << 20)
+    assert all(sum(sizes[file.key] for file in shard.files) <= 16 << 20 for shard in shards)
 
 
 @pytest.mark.parametrize(
@@ -345,6 +350,28 @@ def test_plan_shards_and_publish_are_what_convert_is_made_of(tmp_path: Path) -> 
     assert not list(lake.child("reviews").list("_conversions"))
 
 
+def test_shards_of_a_plan_by_another_version_are_not_taken_for_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upgraded in mid-run: what is converted by the earlier version's plan is recorded there, under its numbers."""
+    root, export = write_export(tmp_path, reviews(90), files=6)
+    lake = LocalStore(tmp_path / "lake")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(plan_module, "WRITER", "an earlier version")
+        plan = plan_conversion(root, export, lake, rows_per_part=20)
+    assert isinstance(plan, ConversionPlan)
+    found = find_plan(lake.child("reviews"), plan.publication.conversion)
+    assert found is not None
+    # As if that version had cut the export otherwise.
+    for shard in found.shards:
+        convert_shard(found, replace(shard, files=found.shards[0].files), root=root, lake=lake)
+    assert {info.key.rpartition("/")[0] for info in lake.child("reviews").list("_conversions")} == {
+        plan.publication.conversion
+    }
+    convert_export(root, export, lake, rows_per_part=20)
+    assert in_order(items_of(lake)) == in_order(reviews(90))
+
+
 def test_an_increment_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """An incremental export is no table: the call is wrong, and nothing is written."""
     root, export = write_export(tmp_path, [], kind="incremental")
@@ -360,6 +387,7 @@ def test_an_increment_is_refused_with_what_to_do(tmp_path: Path) -> None:
         ({"table": "../x"}, "expected lower-case letters"),
         ({"rows_per_part": 0}, "rows_per_part"),
         ({"part_bytes": -1}, "part_bytes"),
+        ({"part_bytes": 1 << 30}, "part_bytes: expected at most 536870912"),
         ({"workers": 0}, "workers"),
     ],
 )

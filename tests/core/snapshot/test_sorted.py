@@ -50,12 +50,17 @@ def test_another_order_is_another_option(tmp_path: Path) -> None:
         convert_export(root, export, lake, sort_by="User")
 
 
-@pytest.mark.parametrize("attribute", ["user", "Details", "Nothing"])
-def test_what_cannot_be_sorted_by_is_refused_before_anything_is_written(tmp_path: Path, attribute: str) -> None:
+@pytest.mark.parametrize(
+    ("attribute", "found"),
+    [("user", "has no value"), ("Details", "has a column of kind STRUCT"), ("Nothing", "has no value")],
+)
+def test_what_cannot_be_sorted_by_is_refused_before_anything_is_written(
+    tmp_path: Path, attribute: str, found: str
+) -> None:
     """Misspelt, a map, or never anything but NULL."""
     items: list[dict[str, Any]] = reviews(30)
     root, export = write_export(tmp_path, items)
-    with pytest.raises(BadCallError, match=f"sort_by: .* '{attribute}' is in no item, or is something else"):
+    with pytest.raises(BadCallError, match=f"sort_by: .* '{attribute}' {found}"):
         convert_export(root, export, LocalStore(tmp_path / "lake"), sort_by=[attribute])
     assert not (tmp_path / "lake").exists()
 
@@ -102,7 +107,7 @@ def test_what_no_item_has_is_found_at_the_end_where_the_sample_is_not_all(tmp_pa
     """Nothing is published."""
     root, export = write_export(tmp_path, reviews(300))
     lake = LocalStore(tmp_path / "lake")
-    with pytest.raises(BadCallError, match="'Nowhere' is in no item"):
+    with pytest.raises(BadCallError, match="'Nowhere' has no value"):
         convert_export(root, export, lake, sort_by="Nowhere")
     assert Ledger(lake.child("reviews")).latest() is None
 
