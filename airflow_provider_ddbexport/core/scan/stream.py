@@ -49,7 +49,7 @@ class PageStream:
         self._parameters = parameters
         self._workers = min(workers, segments)
         self._stop = stop
-        self._pages: queue.Queue[bytes | _End] = queue.Queue(maxsize=2 * workers)
+        self._pages: queue.Queue[bytes | _End] = queue.Queue(maxsize=workers)
         self._changed = threading.Condition()
         self._waiting: deque[tuple[int, Item | None]] = deque(
             (segment, None) for segment in rotated(range(segments), workers)
@@ -80,20 +80,23 @@ class PageStream:
     def _work(self) -> None:
         try:
             while (taken := self._take()) is not None:
-                segment, start = taken
-                page = self._pacer.page({**self._parameters, "Segment": segment}, start)
-                self._meter.page(
-                    ScanPage(segment, page.items, page.consumed_units, page.response_bytes),
-                    ended_segment=page.last_key is None,
-                )
-                if page.lines:
-                    self._put(page.lines)
-                if self._is_last(segment, page.last_key):
-                    self._put(_End(None))
+                self._read(*taken)
         except ScanStoppedError:
             pass
         except BaseException as error:  # noqa: BLE001 - it is raised again where the pages are read
             self._put(_End(error))
+
+    def _read(self, segment: int, start: Item | None) -> None:
+        """Hand out the page after *start*. It is gone then: lines are large, and the next page may take long to come."""
+        page = self._pacer.page({**self._parameters, "Segment": segment}, start)
+        self._meter.page(
+            ScanPage(segment, page.items, page.consumed_units, page.response_bytes),
+            ended_segment=page.last_key is None,
+        )
+        if page.lines:
+            self._put(page.lines)
+        if self._is_last(segment, page.last_key):
+            self._put(_End(None))
 
     def _take(self) -> tuple[int, Item | None] | None:
         with self._changed:
