@@ -18,6 +18,7 @@ from scan.clients import CLIENTS, FAST
 
 PAGES = {True: 240, False: 8}
 """Of one case, over all segments: slow clients read fewer, but each segment one at least."""
+MEMORY_SEGMENTS = 16
 
 _MAIN = Path(__file__).parents[1] / "bench_scan.py"
 

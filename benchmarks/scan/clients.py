@@ -42,19 +42,24 @@ def _in_threads(segments: int, scan_segment: Callable[[int], int]) -> int:
         return sum(pool.map(scan_segment, range(segments)))
 
 
-def ours_raw(url: str, segments: int) -> Scan:
-    """Our pages, spliced into lines and dropped: no compression."""
+def ours_pages(url: str, segments: int) -> Scan:
+    """Our pages, spliced into lines and dropped: no compression, and a budget without a limit."""
+    import threading
+
+    from airflow_provider_ddbexport.core.scan.pacing import Pacer
     from airflow_provider_ddbexport.core.scan.page_source import page_source
+    from airflow_provider_ddbexport.core.store.retry import RetryPolicy
 
     source = page_source(_client(url))
     source.page(_request(0, segments, None), None)
+    pacer = Pacer(source, lambda: None, is_consistent=False, retries=RetryPolicy(), stop=threading.Event())
 
     def scan_segment(segment: int) -> int:
         request = _request(segment, segments, None)
         items, start = 0, None
         with Path("/dev/null").open("wb") as sink:
             while True:
-                page = source.page(request, start)
+                page = pacer.page(request, start)
                 sink.write(page.lines)
                 items += page.items
                 start = page.last_key
@@ -62,6 +67,20 @@ def ours_raw(url: str, segments: int) -> Scan:
                     return items
 
     return lambda: _in_threads(segments, scan_segment)
+
+
+def ours_table(url: str, segments: int) -> Scan:
+    """Our scan_table: Arrow record batches, read and dropped."""
+    from airflow_provider_ddbexport.core.scan.reader import scan_table
+
+    client = _client(url)
+    client.scan(**_request(0, segments, None))
+
+    def scan() -> int:
+        with scan_table(client, "Canned", segments=segments, workers=segments) as reader:
+            return sum(batch.num_rows for batch in reader)
+
+    return scan
 
 
 def ours_backup(url: str, segments: int) -> Scan:
@@ -183,13 +202,15 @@ def awswrangler(url: str, segments: int) -> Scan:
     return scan
 
 
-OURS = "ours"
+OURS = "ours, pages"
+OURS_TABLE = "ours, scan_table"
 OURS_BACKUP = "ours, gzip backup"
 OURS_PARQUET = "ours, to Parquet"
 REFERENCE = "boto3 client"
 
 CLIENTS: dict[str, Callable[[str, int], Scan]] = {
-    OURS: ours_raw,
+    OURS: ours_pages,
+    OURS_TABLE: ours_table,
     OURS_BACKUP: ours_backup,
     OURS_PARQUET: ours_to_parquet,
     REFERENCE: boto3_client,
@@ -198,4 +219,4 @@ CLIENTS: dict[str, Callable[[str, int], Scan]] = {
     "awswrangler": awswrangler,
 }
 
-FAST = {OURS, OURS_BACKUP, OURS_PARQUET}
+FAST = {OURS, OURS_TABLE, OURS_BACKUP, OURS_PARQUET}

@@ -87,7 +87,7 @@ class PageStream:
             self._put(_End(error))
 
     def _read(self, segment: int, start: Item | None) -> None:
-        """Hand out the page after *start*. It is gone then: lines are large, and the next page may take long to come."""
+        """Hand out the page after *start*. It is gone then: its lines are large, and the next one may take long."""
         page = self._pacer.page({**self._parameters, "Segment": segment}, start)
         self._meter.page(
             ScanPage(segment, page.items, page.consumed_units, page.response_bytes),
