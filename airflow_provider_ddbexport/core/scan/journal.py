@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_ddbexport.core.scan.plan import ANEW
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ManifestError, ObjectExistsError, ObjectNotFoundError, ScanStoppedError
 
@@ -265,7 +266,7 @@ class Journal:
 
     def _amiss(self, what: str) -> ManifestError:
         uri = self._root.uri_of(self._folder)
-        return ManifestError(f"{uri}: the checkpoints are damaged ({what}); start a new scan", uri=uri)
+        return ManifestError(f"{uri}: the checkpoints are damaged ({what}); {ANEW}", uri=uri)
 
 
 def read_done(root: ObjectStore, folder: str) -> ShardDone | None:
@@ -278,4 +279,4 @@ def read_done(root: ObjectStore, folder: str) -> ShardDone | None:
         return msgspec.json.decode(body, type=ShardDone)
     except msgspec.MsgspecError as error:
         uri = root.uri_of(f"{folder}/done.json")
-        raise ManifestError(f"{uri}: expected the result of a scan: {error}; start a new scan", uri=uri) from None
+        raise ManifestError(f"{uri}: expected the result of a scan: {error}; {ANEW}", uri=uri) from None

@@ -105,7 +105,7 @@ class Pacer:
         self._reread()
         while True:
             if self._stop.is_set():
-                raise ScanStoppedError("the scan was asked to stop; it can be resumed")
+                raise ScanStoppedError(stopped(table_name))
             left_s = _LONGEST_SLEEP_S if failed is None else failed.tries.left_s
             if failed is not None and not left_s:
                 raise self._given_up(failed.error, table_name) from failed.error
@@ -163,6 +163,14 @@ class Pacer:
             log.info("The read budget is now %s, was %s", rate_text(rate), rate_text(before))
             with self.lock:
                 self.budget.set_rate(rate, self._retries.clock())
+
+
+def stopped(table_name: str) -> str:
+    """Return what is said of a scan that was asked to stop."""
+    return (
+        f"scanning table {table_name}: asked to stop; what was read until then is kept and can be resumed: another "
+        "try of the task, or `ddbexport scan` with --resume, goes on with it"
+    )
 
 
 def _may_come(error: ServiceError) -> bool:

@@ -18,6 +18,12 @@ MAX_SEGMENTS = 1_000_000
 OUTPUT_FORMAT = "DYNAMODB_JSON"
 """Of backups."""
 
+ANEW = (
+    "start a new scan: a new DAG run does, `ddbexport scan` without --resume, or deleting the file under _scans/ that "
+    "names this one"
+)
+"""What to do about a scan that cannot be gone on with."""
+
 _SEGMENT_BYTES = 128 << 20
 _SEGMENT_RCU = 500.0
 _FEWEST_SEGMENTS, _MOST_SEGMENTS = 4, 4096
@@ -68,7 +74,7 @@ class ScanPlan:
         try:
             return msgspec.json.decode(body, type=cls)
         except msgspec.MsgspecError as error:
-            raise ManifestError(f"{where}: expected the plan of a scan: {error}; start a new scan", uri=where) from None
+            raise ManifestError(f"{where}: expected the plan of a scan: {error}; {ANEW}", uri=where) from None
 
     def shard_segments(self, shard: int) -> range:
         """Return the segments of one shard."""
@@ -102,7 +108,7 @@ def require_same(
     if differences:
         raise ScanResumeError(
             f"the scan {plan.export_id} of {plan.table_name} cannot be resumed: {'; '.join(differences)}; ask for "
-            "it as it was started, or start a new one",
+            f"it as it was started, or {ANEW}",
             export_id=plan.export_id,
             differences=differences,
         )

@@ -110,38 +110,40 @@ def scan_table(
     ).pages()
     try:
         if isinstance(schema, Schema):
-            return _reader(pages, schema, batch_rows)
+            return _reader(pages, schema, batch_rows, table.name)
         if schema == "exact":
-            return _exact(pages, options, batch_rows)
-        return _sampled(pages, options, sample_items, batch_rows)
+            return _exact(pages, options, batch_rows, table.name)
+        return _sampled(pages, options, sample_items, batch_rows, table.name)
     except BaseException:
         pages.close()
         raise
 
 
 def _sampled(
-    pages: Generator[bytes, None, None], options: ColumnOptions, sample_items: int, batch_rows: int
+    pages: Generator[bytes, None, None], options: ColumnOptions, sample_items: int, batch_rows: int, table_name: str
 ) -> pa.RecordBatchReader:
     observer = line_observer(decode_line)
     seen: list[bytes] = []
     items = 0
     for page in pages:
         seen.append(page)
-        with _refused_items():
+        with _refused_items(table_name):
             items += observer.take(page)
         if items >= sample_items:
             break
-    return _reader(pages, resolve(observer.observation(), options, None), batch_rows, first=seen)
+    return _reader(pages, resolve(observer.observation(), options, None), batch_rows, table_name, first=seen)
 
 
-def _exact(pages: Generator[bytes, None, None], options: ColumnOptions, batch_rows: int) -> pa.RecordBatchReader:
+def _exact(
+    pages: Generator[bytes, None, None], options: ColumnOptions, batch_rows: int, table_name: str
+) -> pa.RecordBatchReader:
     observer = line_observer(decode_line)
     spool = tempfile.TemporaryFile(prefix="ddbexport-")  # noqa: SIM115 - the reader closes it
     try:
         with igzip.IGzipFile(fileobj=spool, mode="wb", compresslevel=1) as zipped:  # type: ignore[no-untyped-call]
             for page in pages:
                 zipped.write(page)  # type: ignore[no-untyped-call]
-                with _refused_items():
+                with _refused_items(table_name):
                     observer.take(page)
         spool.seek(0)
     except BaseException:
@@ -153,11 +155,15 @@ def _exact(pages: Generator[bytes, None, None], options: ColumnOptions, batch_ro
             while block := lines.read(_BLOCK_BYTES):
                 yield block + lines.readline()  # type: ignore[no-untyped-call]
 
-    return _reader(again(), resolve(observer.observation(), options, None), batch_rows)
+    return _reader(again(), resolve(observer.observation(), options, None), batch_rows, table_name)
 
 
 def _reader(
-    pages: Generator[bytes, None, None], schema: Schema, batch_rows: int, first: Iterable[bytes] = ()
+    pages: Generator[bytes, None, None],
+    schema: Schema,
+    batch_rows: int,
+    table_name: str,
+    first: Iterable[bytes] = (),
 ) -> pa.RecordBatchReader:
     def batches() -> Iterator[pa.RecordBatch]:
         builder = block_builder(decode_line, schema)
@@ -165,7 +171,7 @@ def _reader(
             for page in itertools.chain(first, pages):
                 start = 0
                 while start < len(page):
-                    with _refused_items():
+                    with _refused_items(table_name):
                         start = builder.add_lines(page, start, most_rows=batch_rows, most_bytes=_BATCH_BYTES)
                     if builder.rows >= batch_rows or builder.bytes >= _BATCH_BYTES:
                         yield builder.finish()
@@ -176,11 +182,13 @@ def _reader(
 
 
 @contextlib.contextmanager
-def _refused_items() -> Iterator[None]:
+def _refused_items(table_name: str) -> Iterator[None]:
     """Raise ItemError for a line that is no item."""
     try:
         yield
     except RefusedLineError as error:
         raise ItemError(
-            f"scanning: expected items, found one that is none: {error.reason}", reason=error.reason
+            f"scanning table {table_name}: expected items, found one that is none: {error.reason}; scan again, and "
+            "where it comes again, report it as a mistake of this package",
+            reason=error.reason,
         ) from None

@@ -16,6 +16,7 @@ from isal import igzip
 
 from airflow_provider_ddbexport.core.columns import restore
 from airflow_provider_ddbexport.core.export.model import DataFile
+from airflow_provider_ddbexport.core.scan.plan import ANEW
 from airflow_provider_ddbexport.core.snapshot.adapt import fetched
 from airflow_provider_ddbexport.core.snapshot.conversion import ShardRecord
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
@@ -43,7 +44,7 @@ def restaged(
         with igzip.open(path, "wb", compresslevel=1) as lines:  # type: ignore[no-untyped-call]
             for part, schema in zip(record.parts, record.schemas, strict=True):
                 if not fetched(store, part, fetched_part):
-                    raise PublishRaceError(f"{store.uri}: a part of a scan is gone; start a new scan")
+                    raise PublishRaceError(f"{store.uri}: a part of a scan is gone; {ANEW}")
                 with pq.ParquetFile(fetched_part, pre_buffer=False) as parquet:
                     for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
                         for item in restore(batch, schema, part.partition):

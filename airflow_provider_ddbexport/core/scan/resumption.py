@@ -59,7 +59,10 @@ def find_scan(root: ObjectStore, resumption: Resumption) -> ScanPlan | None:
                 root.write(resumption.key, msgspec.json.encode(pointer))
             return plan
     if resumption.policy == "require":
-        raise BadCallError(f"{root.uri}: there is no unfinished scan to resume; start one")
+        raise BadCallError(
+            f"{root.uri}: there is no unfinished scan called {resumption.name!r} to resume; name the table and the "
+            "destination as it was begun with, or start a new one"
+        )
     return None
 
 

@@ -28,7 +28,7 @@ from airflow_provider_ddbexport.core.scan.shard import Deliver, ShardScan
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
-from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.errors import BadCallError, TableNotFoundError
 
 
 def begin_scan(
@@ -146,7 +146,7 @@ def read_shard(
         on_page=settings.on_page,
         on_progress=settings.on_progress,
     )
-    ShardScan(
+    scan = ShardScan(
         journal,
         pacer,
         request.parameters(plan.segments),
@@ -156,7 +156,15 @@ def read_shard(
         workers=usable_workers(dynamodb, settings.workers),
         limits=settings.limits,
         clock=settings.retries.clock,
-    ).run()
+    )
+    try:
+        scan.run()
+    except TableNotFoundError as error:
+        raise TableNotFoundError(
+            f"table {plan.table_name} was deleted while it was scanned: what was read is no whole table, and nothing "
+            "is made of it",
+            **error.context,
+        ) from error
     # A table that was deleted and made anew meanwhile has answered all the same.
     _require_planned(dynamodb, plan, request)
     return journal.finish(_done(journal, settings.now))

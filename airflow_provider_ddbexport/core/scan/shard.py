@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,11 +17,12 @@ from airflow_provider_ddbexport.core.export.writer import data_file_name
 from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import Checkpoint, FileEntry, Journal, Position
-from airflow_provider_ddbexport.core.scan.pacing import Pacer
+from airflow_provider_ddbexport.core.scan.pacing import Pacer, stopped
 from airflow_provider_ddbexport.core.scan.page import Page
-from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
+from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage, log
+from airflow_provider_ddbexport.core.scan.workplace import workplace
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import ScanStoppedError, ServiceError, StorageError
+from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, StorageError
 
 FILE_BYTES = 24 << 20
 """Compressed; a data file is in memory once while it is uploaded."""
@@ -34,6 +35,7 @@ _MOST_SEGMENTS_AT_ONCE = 4
 _GIVEN_UP_FROM_BYTES = 8 << 20
 _TELL_EVERY_S = 0.5
 _LOOK_EVERY_S = 10.0
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,9 @@ class ShardScan:
     def run(self) -> None:
         """Read every segment to its end. The first failure stops all, after the page they are at; what was read until
         then is checkpointed. Raises that failure, or ScanStoppedError where *stop* was set from outside."""
-        with tempfile.TemporaryDirectory(prefix="ddbexport-scan-") as folder:
+        with workplace() as folder:
             with ThreadPoolExecutor(self._workers, thread_name_prefix="ddbexport-scan") as pool:
-                futures = [pool.submit(self._work, Path(folder)) for _ in range(self._workers)]
+                futures = [pool.submit(self._work, folder) for _ in range(self._workers)]
                 try:
                     unfinished = set(futures)
                     while unfinished and not any(future.done() and future.exception() for future in futures):
@@ -131,9 +133,18 @@ class ShardScan:
                     self._end()
             failures = [error for future in futures if (error := future.exception()) is not None]
             for error in sorted(failures, key=lambda error: isinstance(error, ScanStoppedError)):
+                if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                    raise self._disk_full(folder) from error
                 raise error
             if self._left:
-                raise ScanStoppedError("the scan was asked to stop; it can be resumed")
+                raise ScanStoppedError(stopped(self._parameters["TableName"]))
+
+    def _disk_full(self, folder: Path) -> StorageError:
+        return StorageError(
+            f"{folder.parent}: the disk is full; up to {self._limits.file_bytes / 1e6:,.0f} MB wait there for each of "
+            f"{self._workers} workers; make room, point TMPDIR at a larger disk or scan with fewer workers, and try "
+            "again: what was read until then is kept",
+        )
 
     def _work(self, folder: Path) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="ddbexport-zip") as zipper:
@@ -192,7 +203,11 @@ class ShardScan:
                     if not reached[segment].is_done:
                         active.append(segment)
             except (ServiceError, ScanStoppedError):
-                self._checkpoint(group, reached)
+                try:
+                    self._checkpoint(group, reached)
+                except DdbExportError as error:
+                    # What ended the reading is the cause, and may be this one's as well.
+                    log.warning("What was read last is read again by the next run: %s", error)
                 raise
             self._checkpoint(group, reached)
 

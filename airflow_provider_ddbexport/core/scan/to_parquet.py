@@ -40,7 +40,7 @@ from airflow_provider_ddbexport.core.scan.journal import (
     shard_folder,
 )
 from airflow_provider_ddbexport.core.scan.memory import give_large_blocks_back
-from airflow_provider_ddbexport.core.scan.plan import ScanPlan
+from airflow_provider_ddbexport.core.scan.plan import ANEW, ScanPlan
 from airflow_provider_ddbexport.core.scan.progress import Adapting
 from airflow_provider_ddbexport.core.scan.request import ScanRequest
 from airflow_provider_ddbexport.core.scan.restage import restaged
@@ -276,7 +276,7 @@ class ParquetScan:
 
     def _gone(self, plan: ScanPlan) -> PublishRaceError:
         return PublishRaceError(
-            f"{self._store.uri}: parts of the scan {plan.export_id} are gone; nothing was published, start a new scan"
+            f"{self._store.uri}: parts of the scan {plan.export_id} are gone; nothing was published; {ANEW}"
         )
 
     def _under(self, schema: Schema, group: ConversionPlan, record: ShardRecord) -> ShardRecord:
