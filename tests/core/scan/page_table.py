@@ -96,6 +96,9 @@ class MortalStore:
     def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         yield self.read(key)
 
+    def remove_unfinished(self, folder: str) -> None:
+        """Nothing of a write that died is left here."""
+
     def exists(self, key: str) -> bool:
         with self._living():
             return self.folder + key in self.objects
