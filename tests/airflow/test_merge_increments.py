@@ -43,7 +43,7 @@ def merge(increments: Any, **arguments: Any) -> dict[str, Any]:
     return figures
 
 
-def choose(lake: EmulatedLake, to_time: datetime) -> tuple[Any, dict[str, Any]]:
+def choose(lake: EmulatedLake, to_time: datetime, **arguments: Any) -> tuple[Any, dict[str, Any]]:
     """Return what follows and why."""
     operator = DynamoDBChainBranchOperator(
         task_id="chain",
@@ -54,6 +54,7 @@ def choose(lake: EmulatedLake, to_time: datetime) -> tuple[Any, dict[str, Any]]:
         increment="merge_it",
         full=["wait", "export"],
         region_name="us-east-1",
+        **arguments,
     )
     context = task_context()
     return operator.choose_branch(context), context["ti"].xcoms["chain"]
@@ -144,6 +145,7 @@ def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
     assert (chosen, chain["state"], chain["reason"]) == ("merge_it", "WHOLE", None)
     assert (chain["from_time"], chain["record"]) == (f"{begin:%Y-%m-%dT%H:%M:%SZ}", published["record"])
 
+    assert choose(lake, now(lake), full_every=timedelta(hours=1))[1]["state"] == "FULL_DUE"
     chosen, chain = choose(lake, later(lake, days=40))
     assert (chosen, chain["state"]) == (["wait", "export"], "HISTORY_GONE")
     assert "begin a new chain with a full export" in chain["reason"]
