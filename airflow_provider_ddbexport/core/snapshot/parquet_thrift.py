@@ -5,8 +5,11 @@ No schema is needed, because every field says its type; so fields of later versi
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from airflow_provider_ddbexport.errors import SnapshotDamagedError
@@ -24,13 +27,16 @@ Where it is written, a Struct may be the bytes that it was written as before.
 
 def read_struct(body: bytes) -> Struct:
     """Return the struct at the beginning of *body*. Raises SnapshotDamagedError."""
-    with _refusals():
-        return _Reader(body).struct()
+    return read_struct_at(body, 0)[0]
 
 
 def read_struct_at(body: bytes, start: int) -> tuple[Struct, int]:
     """Return the struct at *start*, and where it ends. Raises SnapshotDamagedError."""
     with _refusals():
+        kernel = _kernel()
+        if kernel is not None:
+            found: tuple[Struct, int] = kernel.read_struct_at(body, start)
+            return found
         reader = _Reader(body, start)
         return reader.struct(), reader.at
 
@@ -39,12 +45,19 @@ def read_structs(body: bytes, number: int) -> Iterator[Struct]:
     """Yield what field *number* of the struct at the beginning of *body* lists, which are structs, one at a time."""
     with _refusals():
         reader = _Reader(body)
-        for _ in range(reader.find_list(number)):
-            yield reader.struct()
+        count = reader.find_list(number)
+        at = reader.at
+        for _ in range(count):
+            struct, at = read_struct_at(body, at)
+            yield struct
 
 
 def write_struct(struct: Struct) -> bytes:
     """Return the bytes that :func:`read_struct` reads as *struct*."""
+    kernel = _kernel()
+    if kernel is not None:
+        written: bytes = kernel.write_struct(struct)
+        return written
     out = bytearray()
     _write_struct(out, struct)
     return bytes(out)
@@ -61,6 +74,16 @@ def _refusals() -> Iterator[None]:
         yield
     except (IndexError, RecursionError):
         raise damaged("ends too early") from None
+    except KeyError as kind:
+        raise damaged(f"has a value of type {kind}") from None
+
+
+@cache
+def _kernel() -> ModuleType | None:
+    try:
+        return importlib.import_module("airflow_provider_ddbexport.core.compiled._thrift")
+    except ImportError:
+        return None
 
 
 class _Reader:
@@ -107,7 +130,7 @@ class _Reader:
             return self._take(1)[0]
         if kind == DOUBLE:
             return self._take(8)
-        raise damaged(f"has a value of type {kind}")
+        raise KeyError(kind)
 
     def _list_header(self) -> tuple[int, int]:
         header = self._body[self.at]

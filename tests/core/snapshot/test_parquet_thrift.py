@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,19 @@ from airflow_provider_ddbexport.core.snapshot import parquet_thrift as thrift
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import read_footer
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import read_struct, read_structs, write_struct
 from airflow_provider_ddbexport.errors import SnapshotDamagedError
+
+
+@pytest.fixture(autouse=True, scope="module", params=["compiled", "Python"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Both come to the same."""
+    if request.param == "compiled":
+        assert thrift._kernel() is not None
+        yield
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(thrift, "_kernel", lambda: None)
+            yield
+
 
 integers = st.integers(-(1 << 63), (1 << 63) - 1)
 
