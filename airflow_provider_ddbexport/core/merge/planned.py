@@ -105,13 +105,17 @@ def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
 
 
 def find_merge(table_store: ObjectStore, folder: str) -> MergePlan | None:
-    """Return the plan recorded in *folder*; None where the merge has ended, or its base is not published any more."""
+    """Return the plan recorded in *folder*; None where the merge has ended, or its base is not published any more.
+
+    It has ended where a snapshot of its time is published. What was staged since that swept it away stays for a while.
+    """
     planned = _find(table_store.child(folder))
     survivors = find_plan(table_store, _survivors_folder(folder))
     if planned is None or survivors is None:
         return None
-    base = Ledger(table_store).get(planned.base)
-    if base is None or base.identity != planned.base_identity:
+    ledger = Ledger(table_store)
+    base = ledger.get(planned.base)
+    if base is None or base.identity != planned.base_identity or ledger.get(planned.publication.as_of) is not None:
         return None
     return _plan(base, planned, survivors)
 

@@ -145,6 +145,7 @@ def test_a_merge_whose_records_are_half_gone_stages_the_increments_again(gone: s
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
     assert not (lake.root / "reviews" / plan.publication.conversion / gone).exists()
+    assert find_merge(lake.child("reviews"), plan.publication.conversion) is None, "the merge has ended"
     (lake.root / "reviews" / first.parts[0].key).unlink()
     record = story.merge(lake, 0, replace=True)
     assert record.parts == first.parts
