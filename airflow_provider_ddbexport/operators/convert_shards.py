@@ -12,7 +12,7 @@ from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.workers import Stores
 from airflow_provider_ddbexport.errors import BadCallError
-from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, hand_of
+from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, shards_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
@@ -78,15 +78,15 @@ class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return the figures of its shards."""
         with permanent_errors_fail():
-            hand = hand_of(self.shard, DynamoDBConversionPlanOperator.__name__)
-            told = {"table": hand.table, "shards": hand.shards}
+            task = shards_of(self.shard, DynamoDBConversionPlanOperator.__name__)
+            told = {"table": task.table, "shards": task.numbers}
             root, lake = self._store(split_source(self.source)[0]), self._store(self.lake)
-            plan = find_plan(lake.child(hand.table), hand.conversion) if hand.shards else None
+            plan = find_plan(lake.child(task.table), task.conversion) if task.numbers else None
             if plan is None:
                 self.log.info("Nothing to do: the conversion has ended")
                 return {**told, **_NOTHING}
             with shard_crew(plan, Stores(root, lake), self.workers) as crew:
-                records = convert_shards(plan, crew, _shards(plan, hand.shards), progress=self._progress())
+                records = convert_shards(plan, crew, _shards(plan, task.numbers), progress=self._progress())
             return {
                 **told,
                 "items": sum(record.items for record in records),

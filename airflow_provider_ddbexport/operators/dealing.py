@@ -24,25 +24,25 @@ def deal(table: str, conversion: str, numbers: Sequence[int], tasks: int) -> lis
 
 
 @dataclass(frozen=True, slots=True)
-class Hand:
+class TaskShards:
     """What one task has to do.
 
     Attributes:
         conversion: folder of the plan in the table's folder.
-        shards: their numbers.
+        numbers: of the shards.
     """
 
     table: str
     conversion: str
-    shards: list[int]
+    numbers: list[int]
 
 
-def hand_of(shard: object, planner: str) -> Hand:
+def shards_of(shard: object, planner: str) -> TaskShards:
     """Return what is in one element of the XCom of *planner*. Raises BadCallError where it is none."""
     if isinstance(shard, Mapping) and {"table", "conversion", "shards"} <= set(shard):
         conversion, numbers = str(shard["conversion"]), list(shard["shards"])
         if conversion.startswith(f"{CONVERSIONS_FOLDER}/") or not numbers:
-            return Hand(str(shard["table"]), conversion, numbers)
+            return TaskShards(str(shard["table"]), conversion, numbers)
     found = f"keys {', '.join(map(str, shard))}" if isinstance(shard, Mapping) else type(shard).__name__
     raise BadCallError(
         f"shard: expected one element of what {planner} returned, found {found}; expand the task over that output"

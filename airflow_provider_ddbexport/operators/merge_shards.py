@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_ddbexport.core.merge import find_merge, merge_crew, merge_shards, plan_merge
 from airflow_provider_ddbexport.core.merge.chain_notes import noting_breaks
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
-from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, hand_of
+from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, shards_of
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 
@@ -77,20 +77,20 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return the figures of its shards."""
         with permanent_errors_fail():
-            hand = hand_of(self.shard, DynamoDBMergePlanOperator.__name__)
+            task = shards_of(self.shard, DynamoDBMergePlanOperator.__name__)
             lake = self._store(self.lake)
-            store = lake.child(hand.table)
-            plan = find_merge(store, hand.conversion) if hand.shards else None
+            store = lake.child(task.table)
+            plan = find_merge(store, task.conversion) if task.numbers else None
             if plan is None:
                 self.log.info("Nothing to do: the merge has ended")
                 parts: tuple[Part, ...] = ()
             else:
                 base = plan.base.as_of if self.base else None
                 with noting_breaks(store, base), merge_crew(plan, lake, self.workers) as crew:
-                    parts = merge_shards(plan, crew, hand.shards)
+                    parts = merge_shards(plan, crew, task.numbers)
         return {
-            "table": hand.table,
-            "shards": hand.shards,
+            "table": task.table,
+            "shards": task.numbers,
             "rows": sum(part.rows for part in parts),
             "parts": len(parts),
         }

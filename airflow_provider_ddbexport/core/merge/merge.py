@@ -53,7 +53,7 @@ def merge_increments(
 
     Repeating it is safe and, once published, cheap; a run that was killed is gone on with. Memory does not
     grow with the table, nor with the increments: the keys that changed are looked up in files that are mapped into it.
-    Temporary files take about the size of the increments, unzipped, and of a part or two for each worker.
+    Temporary files take about the size of the increments, unzipped, and of up to three parts for each worker.
 
     Raises what find_input raises, MergeConflictError, DataFileError and ItemError for damage, SnapshotExistsError,
     SnapshotDamagedError, StorageError and OutcomeUnknownError.

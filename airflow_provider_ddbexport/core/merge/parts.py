@@ -106,6 +106,9 @@ def _without_changed(
     if not split.rows:
         return MergedLot(None, gone, there, fewer), folder / "kept"
     part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base))
+    # Other parts of the lot follow.
+    for path in (source, folder / "gone"):
+        path.unlink()
     return MergedLot(part, gone, there, fewer), folder / "kept"
 
 
