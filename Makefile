@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 KERNEL := airflow_provider_ddbexport/core/compiled
 SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
 
-.PHONY: .venv demo test lint fuzz asan bench bench-identity bench-merge airflow bench-scan readers wheel wheels pins clean
+.PHONY: .venv demo test lint fuzz kills asan bench bench-identity bench-merge airflow bench-scan readers wheel wheels pins clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): requirements/dev.txt pyproject.toml $(filter-out $(KERNEL)/_%.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
@@ -54,9 +54,14 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fuzz: $(STAMP) ## damaged lines and pages to both decoders for SECONDS (60), compared; and generated exports, many more than in test
+fuzz: $(STAMP) ## damaged lines and pages to both decoders for SECONDS (60), compared; 10,000 generated EXPORTS converted
 	$(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),60)
-	DDBEXPORT_DECODER_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest -q tests/core/test_decoder.py
+	DDBEXPORT_DECODER_ROUNDS=$(or $(ROUNDS),100) DDBEXPORT_EXPORTS=$(or $(EXPORTS),10000) $(BIN)/python -m pytest -q \
+	  tests/core/test_decoder.py tests/core/snapshot/test_one_pass.py tests/core/snapshot/test_generated_exports.py
+
+kills: $(STAMP) ## conversions killed at 100 random moments and at every part, in several ways, and scans killed 50 times
+	DDBEXPORT_KILLS=$(or $(KILLS),100) DDBEXPORT_SCAN_KILLS=$(or $(SCAN_KILLS),50) $(BIN)/python -m pytest -q \
+	  tests/core/snapshot/test_killed.py tests/core/scan/test_resume.py
 
 asan: $(STAMP) ## the same damage for SECONDS (600) to the compiled decoder under AddressSanitizer; needs gcc
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .local/asan/tools 'cython>=3.1' setuptools
