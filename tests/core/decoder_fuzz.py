@@ -160,8 +160,11 @@ def compiled_outcome(lines: bytes, schema: Schema) -> Outcome:
     except RefusedLineError as refused:
         return Outcome((refused.offset, refused.reason))
     assert observer.observation() == alone.observation()
-    size = builder.bytes
-    return Outcome(None, observer.observation(), builder.finish(), size, dict(builder.rescued))
+    size, rescued = builder.bytes, dict(builder.rescued)
+    batch = builder.finish_sparse().dense()
+    builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40)
+    assert builder.finish().equals(batch)
+    return Outcome(None, observer.observation(), batch, size, rescued)
 
 
 def reference_outcome(lines: bytes, schema: Schema) -> Outcome:
