@@ -1,5 +1,6 @@
 """The compiled decoder: C that reads lines and fills Arrow columns without the GIL, and its Cython face.
 
 It gives the answer of the reference (:mod:`..decode`, :mod:`..columns`) and knows nothing that is not written there.
-:mod:`..decoder` chooses between the two and is the only one to load the extension module.
+:mod:`..decoder` chooses between the two and is the only one to load ``_kernel``. ``_pages`` is for pages of Parquet,
+and ``_splice`` for those of scans, without pyarrow.
 """
