@@ -12,7 +12,7 @@ from airflow_provider_ddbexport.core.snapshot.plan import Target
 from airflow_provider_ddbexport.core.snapshot.record import Part
 
 WHOLE = 1_000_000
-TARGET = Target("reviews", ColumnOptions())
+TARGET = Target("reviews", ColumnOptions(), rows_per_part=WHOLE)
 
 
 def a_part(rows: int, *partition: str) -> Part:
