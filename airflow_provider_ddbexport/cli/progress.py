@@ -1,8 +1,9 @@
-"""A progress bar with rate and time left, on a terminal only."""
+"""Progress on a terminal only: a bar with rate and time left, or a line where no end is known."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -61,3 +62,23 @@ def progress_bar(*, wanted: bool = True) -> Iterator[Show]:
             bar.update(tasks[stage], completed=items, size=size)
 
         yield show
+
+
+@contextlib.contextmanager
+def live_line(*, wanted: bool = True) -> Iterator[Callable[[str], None]]:
+    """Give a function that draws a text over the one before on standard error; it does nothing where that is no
+    terminal. A text is cut to the terminal's width, and the line is gone afterwards, whatever ends it."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda _text: None
+        return
+
+    def draw(text: str) -> None:
+        # A terminal that does not know its width says 0. In its last column the cursor may go on to the next line.
+        width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        sys.stderr.write(f"\r\x1b[K{text[: width - 1]}")
+        sys.stderr.flush()
+
+    try:
+        yield draw
+    finally:
+        draw("")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ddbexport.cli import columns
+from airflow_provider_ddbexport.cli.progress import live_line
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
-from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
     from airflow_provider_ddbexport.core.export import Export
-    from airflow_provider_ddbexport.core.scan import Resumption, ScanProgress, ScanRequest
+    from airflow_provider_ddbexport.core.scan import Resumption, ScanPage, ScanProgress, ScanRequest
     from airflow_provider_ddbexport.core.store import ObjectStore
 
 _CONNECTIONS = 32
@@ -72,12 +74,7 @@ def scan(args: argparse.Namespace) -> int:
         return _estimate(args, dynamodb)
     if args.destination is None:
         raise BadCallError("scan: where to? give a DESTINATION, or --estimate")
-    try:
-        return _to_parquet(args, dynamodb) if args.parquet else _to_backup(args, dynamodb)
-    except KeyboardInterrupt:
-        if not _as_json(args):
-            sys.stderr.write("\nddbexport: what was read is kept; the same command with --resume goes on with it\n")
-        raise
+    return _to_parquet(args, dynamodb) if args.parquet else _to_backup(args, dynamodb)
 
 
 def _to_backup(args: argparse.Namespace, dynamodb: Any) -> int:
@@ -117,23 +114,26 @@ def _to_parquet(args: argparse.Namespace, dynamodb: Any) -> int:
     from airflow_provider_ddbexport.core.times import iso
 
     lake = StoreSettings.of(args).open(args.destination)
-    record = scan_to_parquet(
-        dynamodb,
-        lake,
-        _request(args),
-        table=args.table,
-        options=columns.column_options(args),
-        rows_per_part=args.rows_per_part,
-        part_bytes=args.part_bytes,
-        segments=args.segments,
-        other_table=args.other_table,
-        resumption=_resumption(args),
-        settings=ScanSettings(
-            budget=ReadBudgetOptions(args.read_units, args.read_percent, args.ceiling_units),
-            limits=GROUPS,
-            on_progress=_live_line(args),
-        ),
-    )
+    with _watched(args) as watch:
+        record = scan_to_parquet(
+            dynamodb,
+            lake,
+            _request(args),
+            table=args.table,
+            options=columns.column_options(args),
+            rows_per_part=args.rows_per_part,
+            part_bytes=args.part_bytes,
+            segments=args.segments,
+            other_table=args.other_table,
+            resumption=_resumption(args),
+            settings=ScanSettings(
+                budget=ReadBudgetOptions(args.read_units, args.read_percent, args.ceiling_units),
+                limits=GROUPS,
+                on_page=watch.page,
+                on_progress=watch.progress,
+                on_publish=watch.publishing,
+            ),
+        )
     details, size = record.source.scan, sum(part.size for part in record.parts)
     address = lake.uri_of(f"{record.table}/{record_key(record.as_of)}")
     result = {
@@ -178,44 +178,50 @@ def _back_up(args: argparse.Namespace, dynamodb: Any) -> Export:
 
     request = _request(args)
     store, bucket, prefix = _destination(args)
-    return scan_backup(
-        dynamodb,
-        store,
-        table_name=request.table_name,
-        bucket=bucket,
-        prefix=prefix,
-        segments=args.segments,
-        is_consistent=request.is_consistent,
-        filter_expression=request.filter_expression,
-        projection_expression=request.projection_expression,
-        expression_attribute_names=request.names,
-        expression_attribute_values=request.values,
-        index_name=request.index_name,
-        read_units=args.read_units,
-        read_percent=args.read_percent,
-        ceiling_units=args.ceiling_units,
-        resumption=_resumption(args),
-        on_progress=_live_line(args),
-    )
+    with _watched(args) as watch:
+        return scan_backup(
+            dynamodb,
+            store,
+            table_name=request.table_name,
+            bucket=bucket,
+            prefix=prefix,
+            segments=args.segments,
+            is_consistent=request.is_consistent,
+            filter_expression=request.filter_expression,
+            projection_expression=request.projection_expression,
+            expression_attribute_names=request.names,
+            expression_attribute_values=request.values,
+            index_name=request.index_name,
+            read_units=args.read_units,
+            read_percent=args.read_percent,
+            ceiling_units=args.ceiling_units,
+            resumption=_resumption(args),
+            on_page=watch.page,
+            on_progress=watch.progress,
+        )
 
 
 def sql(args: argparse.Namespace) -> int:
     """``ddbexport sql "select …"``."""
     from airflow_provider_ddbexport.core.scan.sql import query_tables
 
-    with query_tables(
-        StoreSettings.of(args).dynamodb(connections=_CONNECTIONS),
-        args.query,
-        columns=args.projection,
-        where=args.filter,
-        index_name=args.index,
-        is_consistent=args.consistent,
-        schema=args.schema,
-        segments=args.segments,
-        read_units=args.read_units,
-        read_percent=args.read_percent,
-        ceiling_units=args.ceiling_units,
-    ) as result:
+    with (
+        live_line(wanted=not _as_json(args)) as draw,
+        query_tables(
+            StoreSettings.of(args).dynamodb(connections=_CONNECTIONS),
+            args.query,
+            columns=args.projection,
+            where=args.filter,
+            index_name=args.index,
+            is_consistent=args.consistent,
+            schema=args.schema,
+            segments=args.segments,
+            read_units=args.read_units,
+            read_percent=args.read_percent,
+            ceiling_units=args.ceiling_units,
+            on_progress=lambda progress: draw(progress.line()),
+        ) as result,
+    ):
         names = [column[0] for column in result.description]
         rows = result.fetchall()
     if _as_json(args):
@@ -295,18 +301,39 @@ def _destination(args: argparse.Namespace) -> tuple[ObjectStore, str, str | None
     return settings.open(scheme + bucket), bucket, prefix.strip("/") or None
 
 
-def _live_line(args: argparse.Namespace) -> Callable[[ScanProgress], None] | None:
-    """Return what draws the progress over itself on standard error; None where that is no terminal."""
-    if _as_json(args) or not sys.stderr.isatty():
-        return None
+class _Watch:
+    """What a scan says of itself while it runs, as the live line shows it."""
 
-    def draw(progress: ScanProgress) -> None:
-        sys.stderr.write(f"\r\x1b[K{progress.sentence()}")
-        if progress.segments_done == progress.segments:
-            sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
+    def __init__(self, draw: Callable[[str], None]) -> None:
+        self._draw = draw
+        self.has_read = False
 
-    return draw
+    def page(self, _: ScanPage) -> None:
+        """Note that there is something to go on with."""
+        self.has_read = True
+
+    def progress(self, progress: ScanProgress) -> None:
+        """Show how far reading is."""
+        self._draw(progress.line())
+
+    def publishing(self, done: int, groups: int) -> None:
+        """Show how far publishing is."""
+        self._draw(f"publishing: {done:,} of {groups:,} groups of pages have their last columns")
+
+
+@contextlib.contextmanager
+def _watched(args: argparse.Namespace) -> Iterator[_Watch]:
+    """Show the scan on a terminal. What ends it says how to go on, where something was read."""
+    with live_line(wanted=not _as_json(args)) as draw:
+        watch = _Watch(draw)
+        try:
+            yield watch
+        except BadCallError:
+            raise
+        except (DdbExportError, OSError, KeyboardInterrupt) as error:
+            if watch.has_read:
+                error.add_note("what was read is kept: the same command with --resume goes on with it")
+            raise
 
 
 def _as_json(args: argparse.Namespace) -> bool:

@@ -32,16 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output (`| head`) has enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
-    except KeyboardInterrupt:
-        _tell(sys.stderr, "Interrupted", "interrupted; the same command again finishes what is left", {}, as_json)
+    except KeyboardInterrupt as error:
+        next_step = "; ".join(_notes(error)) or "the same command again finishes what is left"
+        _tell(sys.stderr, "Interrupted", f"interrupted; {next_step}", {}, as_json)
         return INTERRUPTED
     except DdbExportError as error:
-        _tell(sys.stderr, type(error).__name__, str(error), error.context, as_json)
+        _tell(sys.stderr, type(error).__name__, "; ".join([str(error), *_notes(error)]), error.context, as_json)
         return BAD_CALL if isinstance(error, BadCallError) else BAD_DATA
     except OSError as error:
-        _tell(sys.stderr, type(error).__name__, f"this machine refused: {error}", {}, as_json)
+        refusal = f"this machine refused: {error}"
+        _tell(sys.stderr, type(error).__name__, "; ".join([refusal, *_notes(error)]), {}, as_json)
         return BAD_DATA
     return status
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what the command has to say to *error*."""
+    return getattr(error, "__notes__", [])
 
 
 class _Parser(argparse.ArgumentParser):

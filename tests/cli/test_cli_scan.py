@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -150,9 +156,120 @@ def test_an_interrupted_scan_goes_on_with_resume(
     with monkeypatch.context() as patching:
         patching.setattr(Meter, "tell", interrupt)
         assert main(["scan", "Reviews", str(tmp_path)]) == INTERRUPTED
-    assert "--resume" in capsys.readouterr().err
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("interrupted; what was read is kept: the same command with --resume goes on with it")
     (begun,) = [path.parent.name for path in tmp_path.rglob("_started")]
     status, result, _ = run("scan", "Reviews", str(tmp_path), "--resume")
     assert (status, result["items"]) == (FINE, 40)
     assert result["source"].endswith(begun)
     assert not run("scan", "Reviews", str(tmp_path))[1]["source"].endswith(begun)
+
+
+class Terminal:
+    """A pseudo-terminal as standard error; what is written to it is in :meth:`seen`."""
+
+    def __init__(self, columns: int) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.stream = os.fdopen(theirs, "w", encoding="utf-8")
+
+    def seen(self) -> str:
+        # A terminal passes on what it is given in its own time; this is the last of it.
+        self.stream.write("\0")
+        self.stream.flush()
+        seen = b""
+        while not seen.endswith(b"\0"):
+            seen += os.read(self._ours, 1 << 16)
+        return seen[:-1].decode()
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], Terminal]]:
+    """Make standard error a terminal of so many columns."""
+    made: list[Terminal] = []
+
+    def make(columns: int) -> Terminal:
+        made.append(Terminal(columns))
+        monkeypatch.setattr("sys.stderr", made[-1].stream)
+        return made[-1]
+
+    yield make
+    monkeypatch.undo()
+    for terminal in made:
+        terminal.close()
+
+
+ROW = re.compile(r"\r\x1b\[K([^\r\n]*)")
+
+
+@pytest.mark.parametrize("columns", [40, 80, 0])
+def test_a_live_line_shows_how_far_a_scan_is_and_leaves_nothing(
+    terminal: Callable[[int], Terminal], tmp_path: Path, columns: int
+) -> None:
+    """In one row, however narrow the terminal: reading first, then publishing; an empty line is what is left of it."""
+    screen = terminal(columns)
+    assert main(["scan", "Reviews", str(tmp_path), "--parquet", "--segments", "3"]) == FINE
+    seen = screen.seen()
+    rows = ROW.findall(seen)
+    assert "".join(f"\r\x1b[K{row}" for row in rows) == seen
+    assert max(map(len, rows)) <= (columns or 80) - 1
+    reading = [row for row in rows if row.startswith("40 items, 0.0 MB, ")]
+    assert reading
+    assert columns == 40 or "/200 RCU/s, 3/3 segments" in reading[-1]
+    assert [row for row in rows if row.startswith("publishing: 0 of ")]
+    assert rows[-1] == ""
+
+
+def test_the_line_is_gone_before_an_error_is_told(
+    terminal: Callable[[int], Terminal], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which says how to go on, where something was read."""
+    from airflow_provider_ddbexport.core.scan.progress import Meter
+    from airflow_provider_ddbexport.errors import StorageDeadlineError
+
+    screen, tell = terminal(80), Meter.tell
+
+    def fail(meter: Meter) -> None:
+        tell(meter)
+        if meter._items:
+            raise StorageDeadlineError("the storage is gone")
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Meter, "tell", fail)
+        assert main(["scan", "Reviews", str(tmp_path)]) == BAD_DATA
+    *_, row, after = screen.seen().split("\r\x1b[K")
+    assert "items" in row
+    assert "the storage is gone; what was read is kept: the same command with --resume goes on with it" in after
+    assert main(["scan", "Reviews", str(tmp_path), "--resume"]) == FINE
+
+
+def test_sql_shows_how_far_its_scans_are(terminal: Callable[[int], Terminal]) -> None:
+    """Each table is one."""
+    pytest.importorskip("duckdb")
+    screen = terminal(80)
+    assert main(["sql", "select count(*) from reviews"]) == FINE
+    rows = ROW.findall(screen.seen())
+    assert [row for row in rows if "segments" in row]
+    assert rows[-1] == ""
+
+
+def test_a_scan_that_is_not_gone_on_with_is_told_of(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its files stay, and nobody else knows of them."""
+    from airflow_provider_ddbexport.core.scan.progress import Meter
+
+    def interrupt(meter: Meter) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patching:
+        patching.setattr(Meter, "tell", interrupt)
+        assert run("scan", "Reviews", str(tmp_path))[0] == INTERRUPTED
+    (begun,) = [path.parent for path in tmp_path.rglob("_started")]
+    assert run("scan", "Reviews", str(tmp_path))[0] == FINE
+    (told,) = [record.getMessage() for record in caplog.records if "is not gone on with" in record.getMessage()]
+    assert str(begun) in told

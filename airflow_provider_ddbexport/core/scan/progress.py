@@ -53,6 +53,16 @@ class ScanProgress:
     throttles: int
     left_s: float | None
 
+    def line(self) -> str:
+        """Return the progress in as few words as a terminal of 80 columns has room for."""
+        rate = f"{self.rate_rcu:,.0f}" + (f"/{self.budget_rcu:,.0f}" if self.budget_rcu else "")
+        left = "" if self.left_s is None else f", {_duration(self.left_s)} left"
+        throttled = f", throttled {self.throttles:,} times" if self.throttles else ""
+        return (
+            f"{self.items:,} items, {self.response_bytes / 1e6:,.1f} MB, {rate} RCU/s, "
+            f"{self.segments_done}/{self.segments} segments{left}{throttled}"
+        )
+
     def sentence(self) -> str:
         """Return the progress in one line."""
         share = f" ({self.rate_rcu / self.budget_rcu:.0%} of the budget)" if self.budget_rcu else ""

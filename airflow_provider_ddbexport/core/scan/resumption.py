@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from dataclasses import dataclass
 
 import msgspec
@@ -12,6 +13,8 @@ from airflow_provider_ddbexport.core.scan.journal import PLAN_NAME, STATE_FOLDER
 from airflow_provider_ddbexport.core.scan.plan import ScanPlan
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import BadCallError, ManifestError, ObjectExistsError, ObjectNotFoundError
+
+log = logging.getLogger(__name__)
 
 _FOLDER = "_scans"
 
@@ -69,7 +72,15 @@ def find_scan(root: ObjectStore, resumption: Resumption) -> ScanPlan | None:
 def remember(root: ObjectStore, resumption: Resumption, plan: ScanPlan) -> ScanPlan:
     """Make *plan* the one that is found next time; return it, or the one another process was faster with."""
     body = msgspec.json.encode(_Pointer(export_id=plan.export_id, occasion=_text(resumption)))
-    if resumption.policy != "restart" and _read(root, resumption.key) is None:
+    before = _read(root, resumption.key)
+    if resumption.policy == "restart" and before is not None and not before.is_finished:
+        log.warning(
+            "The unfinished scan %s is not gone on with; what it wrote stays in %s and, straight to Parquet, in the "
+            "folder of its time, until somebody deletes it",
+            before.export_id,
+            root.uri_of(before.export_id),
+        )
+    if resumption.policy != "restart" and before is None:
         try:
             root.create(resumption.key, body)
         except ObjectExistsError:
