@@ -157,15 +157,16 @@ def main() -> int:
     results = Results(**json.loads(args.json.read_text()))
     for goal in goals(results):
         print(goal)
-    for corpus, checksums in results.disagreements():
-        print(f"{corpus}: the engines disagree: {checksums}")
-    if args.page and not results.disagreements():
+    problems = results.problems()
+    for problem in problems:
+        print(problem)
+    if args.page and not problems:
         # Here, for Matplotlib is large: see Bench._corpus.
         from convert.plots import draw
 
         draw(results, PLOT)
         write_page(results)
-    return 1 if results.disagreements() else 0
+    return 1 if problems else 0
 
 
 def _measure(args: argparse.Namespace) -> None:

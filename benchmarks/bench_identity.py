@@ -13,14 +13,20 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from convert.corpora import Corpus, make_corpus
-from convert.identity import exported, restored, settings
+from convert.identity import exported, restored, restored_by_shell, settings
 from convert.items import CORPORA
+
+SHELL = "ddbexport convert, ddbexport items"
 
 
 def compare(corpus: Corpus, words: str) -> int:
     """Return 0 and say so if *corpus* comes back as it went in after a conversion with the setting *words*."""
     with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as folder:
-        wanted, found = exported(corpus), restored(corpus, settings(corpus)[words], Path(folder))
+        wanted = exported(corpus)
+        if words == SHELL:
+            found = restored_by_shell(corpus, Path(folder))
+        else:
+            found = restored(corpus, settings(corpus)[words], Path(folder))
     verdict = "the same" if found == wanted else f"NOT THE SAME: {found[0]} items came back"
     print(f"{corpus.name:<16} {corpus.items:>9} items, {words:<46} {verdict}", flush=True)
     return int(found != wanted)
@@ -35,7 +41,7 @@ def main() -> int:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         making = [pool.submit(make_corpus, name, args.folder, args.scale) for name in args.corpus or CORPORA]
         corpora = [made.result() for made in making]
-        comparing = [pool.submit(compare, corpus, words) for corpus in corpora for words in settings(corpus)]
+        comparing = [pool.submit(compare, corpus, words) for corpus in corpora for words in (*settings(corpus), SHELL)]
         return max(compared.result() for compared in comparing)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal
+from decimal import Context
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,15 @@ def settings(corpus: Corpus) -> dict[str, dict[str, Any]]:
         "small parts, 2 workers": {"rows_per_part": corpus.items // 10, "workers": 2},
         "parts of 64 KB": {"part_bytes": 1 << 16},
         f"sorted by {number}": {"sort_by": (number,)},
+        f"flattened, in folders of {kind.folders}, sorted by {number}": {
+            "options": ColumnOptions(nested="flatten", partition_by=(kind.folders,)),
+            "sort_by": (number,),
+        },
+        "JSON, numbers double, parts of 64 KB, 2 workers": {
+            "options": ColumnOptions(nested="json", numbers="double"),
+            "part_bytes": 1 << 16,
+            "workers": 2,
+        },
     }
 
 
@@ -63,6 +74,18 @@ def restored(corpus: Corpus, arguments: Mapping[str, Any], folder: Path) -> Fing
     return fingerprint(snapshot_items(lake, "t"))
 
 
+def restored_by_shell(corpus: Corpus, folder: Path) -> Fingerprint:
+    """Return the fingerprint of what ``ddbexport items`` prints after ``ddbexport convert`` into *folder*."""
+    shell = str(Path(sys.executable).with_name("ddbexport"))
+    source, lake = str(corpus.root / EXPORT_ID), str(folder)
+    subprocess.run([shell, "convert", source, lake, "--table", "t"], check=True, capture_output=True)
+    with subprocess.Popen([shell, "items", lake, "--table", "t"], stdout=subprocess.PIPE) as items:
+        found = fingerprint(items.stdout or ())
+    if items.returncode:
+        raise subprocess.CalledProcessError(items.returncode, "ddbexport items")
+    return found
+
+
 def fingerprint(lines: Iterable[bytes]) -> Fingerprint:
     """Return the fingerprint of the items of *lines*: numbers are the same as decimals, sets as sets."""
     items = total = 0
@@ -80,9 +103,17 @@ def _canonical(value: dict[str, Any]) -> dict[str, Any]:
     return {tag: _SPELLINGS[tag](content)} if tag in _SPELLINGS else value
 
 
+# The usual context rounds to 28 digits.
+_EXACT = Context(prec=80)
+
+
+def _decimal(text: str) -> str:
+    return str(_EXACT.create_decimal(text).normalize(_EXACT))
+
+
 _SPELLINGS: dict[str, Callable[[Any], Any]] = {
-    "N": lambda text: str(Decimal(text).normalize()),
-    "NS": lambda texts: sorted(str(Decimal(text).normalize()) for text in texts),
+    "N": _decimal,
+    "NS": lambda texts: sorted(map(_decimal, texts)),
     "SS": sorted,
     "BS": sorted,
     "M": lambda members: {name: _canonical(value) for name, value in members.items()},

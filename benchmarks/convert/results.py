@@ -35,6 +35,16 @@ class Results:
                 return float(case[name])
         return float("nan")
 
+    def problems(self) -> list[str]:
+        """Return why the figures are not to be shown: ours failed somewhere, or not all engines wrote the same."""
+        ours = [case for case in self.cases if case["engine"] == OURS]
+        found = [f"{case['corpus']}: {OURS} failed: {case['failed']}" for case in ours if "failed" in case]
+        found += [f"{corpus}: the engines disagree: {checksums}" for corpus, checksums in self.disagreements()]
+        unchecked = sorted({case["corpus"] for case in ours if case.get("checksum") == []})
+        if unchecked:
+            found.append(f"{', '.join(unchecked)}: nothing tells whether the engines wrote the same; DuckDB is needed")
+        return found
+
     def disagreements(self) -> list[tuple[str, dict[str, list[str]]]]:
         """Return the corpora of which not all engines wrote the same, with the checksums."""
         found: dict[str, dict[str, list[str]]] = {}

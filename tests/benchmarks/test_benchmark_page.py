@@ -43,6 +43,17 @@ def test_engines_that_wrote_other_rows_are_named() -> None:
     assert checksums["Spark"] == ["10", "8"]
 
 
+def test_figures_are_not_shown_where_ours_failed_or_nothing_was_compared() -> None:
+    """A peer that failed is told on the page; ours ends the run with an error, and so does a missing comparison."""
+    fine = [case("ddbexport", "reviews", 300, "7"), {**case("Polars", "wide", 0, ""), "failed": "no word"}]
+    assert Results("here", 1.0, fine).problems() == []
+    ours = {**case("ddbexport", "wide", 0, ""), "failed": "out of memory"}
+    assert Results("here", 1.0, [*fine, ours]).problems() == ["wide: ddbexport failed: out of memory"]
+    alone = case("ddbexport", "late-type", 300, "") | {"checksum": []}
+    (problem,) = Results("here", 1.0, [*fine, alone]).problems()
+    assert problem.startswith("late-type: nothing tells")
+
+
 def test_what_was_asked_for_is_met_missed_or_not_measured() -> None:
     """A peer that is not there is no peer beaten."""
     results = Results("here", 1.0, [case("ddbexport", "reviews", 300, "7"), case("DuckDB", "reviews", 150, "7")])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from convert.corpora import make_corpus, repeated
-from convert.identity import exported, fingerprint, restored, settings
+from convert.identity import exported, fingerprint, restored, restored_by_shell, settings
 from convert.items import CORPORA
 
 from airflow_provider_ddbexport.core.export import read_export, verify_export
@@ -25,16 +25,23 @@ def test_every_corpus_comes_back_whatever_the_options(name: str, tmp_path: Path)
         assert restored(corpus, arguments, tmp_path / str(number)) == wanted, words
 
 
+def test_the_shell_gives_back_what_it_converted(tmp_path: Path) -> None:
+    """``ddbexport items`` after ``ddbexport convert``, as two processes."""
+    corpus = make_corpus("late-type", tmp_path, 0)
+    assert restored_by_shell(corpus, tmp_path / "lake") == exported(corpus)
+
+
 @pytest.mark.parametrize(
     "other",
     [
         [{"n": {"N": "1"}}],
         [{"n": {"N": "1"}}, {"s": {"SS": ["a", "b"]}}, {"s": {"SS": ["a", "b"]}}],
         [{"n": {"N": "1.5"}}, {"s": {"SS": ["a", "b"]}}],
+        [{"n": {"N": "1." + "0" * 36 + "1"}}, {"s": {"SS": ["a", "b"]}}],
         [{"n": {"S": "1"}}, {"s": {"SS": ["a", "b"]}}],
         [{"n": {"N": "1"}}, {"s": {"L": [{"S": "a"}, {"S": "b"}]}}],
     ],
-    ids=["one lost", "one twice", "another value", "another type", "a set became a list"],
+    ids=["one lost", "one twice", "another value", "another last digit", "another type", "a set became a list"],
 )
 def test_other_items_have_another_fingerprint(other: list[dict[str, Any]]) -> None:
     """The comparison can fail; only the order, the spelling of numbers and that of sets do not count."""
