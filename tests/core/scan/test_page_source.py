@@ -143,14 +143,14 @@ def answering(*answers: Answer) -> Iterator[tuple[str, list[bytes]]]:
             thread.join()
 
 
-def client(url: str, mode: str = "standard", attempts: int = 3) -> Any:
+def client(url: str, mode: str = "standard", attempts: int = 3, **config: Any) -> Any:
     return boto3.client(
         "dynamodb",
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
-        config=Config(retries={"mode": mode, "total_max_attempts": attempts}),
+        config=Config(retries={"mode": mode, "total_max_attempts": attempts}, **config),
     )
 
 
@@ -227,6 +227,32 @@ def test_botocore_does_not_hide_throttling(mode: str) -> None:
         with pytest.raises(AccessError):
             source.page(REQUEST, None)
         dynamodb.close()
+
+
+def test_handlers_of_the_client_are_called_for_each_page() -> None:
+    """Those that sign, trace and name the caller, as they are when the scan begins."""
+    called: list[str] = []
+    agents: list[bytes] = []
+    steps = ["provide-client-params", "before-call", "request-created", "before-sign", "before-send", "after-call"]
+
+    def note(event_name: str, **_: Any) -> None:
+        called.append(event_name.partition(".")[0])
+
+    def note_agent(request: Any, **_: Any) -> None:
+        agents.append(request.headers["User-Agent"])
+
+    with answering(good()) as (url, requests):
+        dynamodb = client(url, user_agent_extra="nightly/1")
+        for step in steps:
+            dynamodb.meta.events.register(f"{step}.dynamodb.Scan", note)
+        dynamodb.meta.events.register("before-send.dynamodb.Scan", note_agent)
+        source = page_source(dynamodb)
+        for _ in range(2):
+            source.page(REQUEST, None)
+        dynamodb.close()
+    assert len(requests) == 2
+    assert sorted(called) == sorted(2 * steps)
+    assert all(b"nightly/1" in agent for agent in agents)
 
 
 def test_a_body_that_is_cut_is_asked_for_again() -> None:
