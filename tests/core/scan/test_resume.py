@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -11,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from airflow_provider_ddbexport.core.scan import (
     scan_backup,
     scan_shard,
 )
-from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore, RetryPolicy
+from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore, RetryPolicy, open_store
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     ManifestError,
@@ -496,7 +497,9 @@ def test_kill_9_at_random_moments_neither_loses_nor_doubles(reviews: LocalAws, t
     chance = random.Random(seed)
     dynamodb = reviews.client("dynamodb")
     with changing(dynamodb, random.Random(seed + 1)) as written:
-        kills, kills_while_reading, backups = kill_and_resume(reviews, tmp_path, chance)
+        kills, kills_while_reading, backups = kill_and_resume(
+            reviews, str(tmp_path / "{}"), chance, most=KILLS, scan=scan_until_killed, result=backed_up
+        )
     print(f"{kills} kills, {kills_while_reading} while reading, {backups} backups, {len(written)} writes")  # noqa: T201
     assert kills >= KILLS
     assert kills_while_reading >= 1
@@ -504,19 +507,85 @@ def test_kill_9_at_random_moments_neither_loses_nor_doubles(reviews: LocalAws, t
     assert written
 
 
-def kill_and_resume(reviews: LocalAws, folder: Path, chance: random.Random) -> tuple[int, int, int]:
-    """Return how many scans were killed, how many of them while they read, and how many backups came of it."""
-    dynamodb = reviews.client("dynamodb")
+@pytest.mark.parametrize("lake", ["a folder", "s3://lake"])
+def test_kill_9_neither_loses_nor_doubles_on_the_way_to_parquet(reviews: LocalAws, tmp_path: Path, lake: str) -> None:
+    """Straight into a snapshot, in a folder and in S3, killed a fifth as often: each item is in it exactly once."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    print("seed", seed)  # noqa: T201
+    if lake == "s3://lake":
+        reviews.client("s3").create_bucket(Bucket="lake")
+    places = "s3://lake/{}" if lake == "s3://lake" else str(tmp_path / "{}")
+    # What it leaves behind when it is killed goes with the test's folder.
+    scan = functools.partial(publish_until_killed, str(tmp_path))
+    kills, kills_while_reading, snapshots = kill_and_resume(
+        reviews, places, random.Random(seed), most=max(2, KILLS // 5), scan=scan, result=published
+    )
+    print(f"{kills} kills, {kills_while_reading} while reading, {snapshots} snapshots")  # noqa: T201
+    assert kills >= 2
+    assert snapshots >= 1
+
+
+def publish_until_killed(
+    left: str, endpoint_url: str, place: str, begun: multiprocessing.connection.Connection
+) -> None:
+    """The process that is killed on the way to Parquet; it says so when it has read a page."""
+    tempfile.tempdir = left
+    said = threading.Lock()
+
+    def on_page(_: ScanPage) -> None:
+        if said.acquire(blocking=False):
+            begun.send(None)
+
+    publish(LocalAws(endpoint_url), place, on_page)
+
+
+def publish(aws: LocalAws, place: str, on_page: Callable[[ScanPage], None] | None = None) -> tuple[ObjectStore, Any]:
+    from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
+
+    lake = open_store(place, s3=aws.client("s3") if place.startswith("s3://") else None)
+    settings = ScanSettings(workers=8, limits=GroupLimits(pages=8), page_items=16, on_page=on_page)
+    request = ScanRequest("Reviews")
+    record = scan_to_parquet(
+        aws.client("dynamodb"), lake, request, table="reviews", segments=8, resumption=JOB, settings=settings
+    )
+    return lake.child("reviews"), record
+
+
+def published(aws: LocalAws, place: str) -> Counter[int]:
+    """Return the numbers in the one snapshot that is there, which another try finds."""
+    from airflow_provider_ddbexport.core.snapshot import Ledger, record_items
+
+    store, record = publish(aws, place)
+    assert Ledger(store).records() == (record,)
+    return Counter(int(json.loads(line)["Item"]["Id"]["N"]) for line in record_items(store, record))
+
+
+def backed_up(aws: LocalAws, place: str) -> Counter[int]:
+    """Return the numbers in the backup that is there, which another try finds."""
+    store = LocalStore(Path(place))
+    return numbers_in(store, back_up(aws.client("dynamodb"), store, segments=8))
+
+
+def kill_and_resume(
+    reviews: LocalAws,
+    places: str,
+    chance: random.Random,
+    *,
+    most: int,
+    scan: Callable[[str, str, multiprocessing.connection.Connection], None],
+    result: Callable[[LocalAws, str], Counter[int]],
+) -> tuple[int, int, int]:
+    """Return how many scans were killed, how many of them while they read, and how many results came of it."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["test_resume", "boto3"])
     kills = kills_while_reading = backups = kills_of_this = 0
-    while kills < KILLS or kills_of_this:
-        place = folder / str(backups)
+    while kills < most or kills_of_this:
+        place = places.format(backups)
         ours, theirs = processes.Pipe(duplex=False)
-        process = processes.Process(target=scan_until_killed, args=(reviews.endpoint_url, str(place), theirs))
+        process = processes.Process(target=scan, args=(reviews.endpoint_url, place, theirs))
         process.start()
         theirs.close()
-        if kills < KILLS:
+        if kills < most:
             is_reading = False
             if chance.random() < 0.8:
                 # Readable when it has read a page, and at its end.
@@ -533,8 +602,7 @@ def kill_and_resume(reviews: LocalAws, folder: Path, chance: random.Random) -> t
         process.close()
         ours.close()
         if code == 0:
-            store = LocalStore(place)
-            found = numbers_in(store, back_up(dynamodb, store, segments=8))
+            found = result(reviews, place)
             assert [found.pop(number, 0) for number in range(KILLED_ITEMS)] == [1] * KILLED_ITEMS
             assert set(found.values()) <= {1}
             backups += 1
