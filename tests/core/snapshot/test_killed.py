@@ -92,7 +92,9 @@ def in_folder(lake: LocalStore) -> set[str]:
     ids=["first", "replacing", "replacing folders"],
 )
 def test_killed_at_any_operation_the_next_run_finishes(tmp_path: Path, replaced: bool, options: ColumnOptions) -> None:
-    """Before and after each operation: readers see a whole snapshot or none, and the next run leaves no stray."""
+    """At once, or after any operation that changes something, for in between it reads: readers see a whole snapshot or
+    none, and the next run leaves no stray.
+    """
     story = Story(tmp_path, replaced=replaced, options=options)
     moments = story.moments()
     assert any("create _schemas" in moment for moment in moments)
@@ -100,6 +102,8 @@ def test_killed_at_any_operation_the_next_run_finishes(tmp_path: Path, replaced:
     old, new = in_order(OLD), in_order(NEW)
     seen: list[str] = []
     for number, moment in enumerate(moments):
+        if number and not moment.startswith("after"):
+            continue
         lake = story.lake(f"killed {number}")
         steps = Steps(number, die)
         with pytest.raises(Killed):

@@ -241,7 +241,7 @@ WAYS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
 ]
 
 
-@settings(max_examples=80 * ROUNDS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50 * ROUNDS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(
     items=tables(),
     way=st.sampled_from(WAYS),
