@@ -43,9 +43,13 @@ class ScheduledDags:
         """Return the items of a published snapshot, in the form of :func:`lines`."""
         return lines([json.loads(line)["Item"] for line in snapshot_items(self.lake(folder), table, at)])
 
-    def start(self, dag_id: str) -> None:
-        """Switch a DAG on, once the dag-processor has found it."""
+    def find(self, dag_id: str) -> None:
+        """Wait until the dag-processor has found a DAG."""
         wait_for(lambda: dag_id in {dag["dag_id"] for dag in self.api.get("/api/v2/dags")["dags"]}, dag_id, 60)
+
+    def start(self, dag_id: str) -> None:
+        """Switch a DAG on, once it is found."""
+        self.find(dag_id)
         self.api.patch(f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:

@@ -116,6 +116,7 @@ def test_a_day_is_merged_into_the_snapshot_of_the_day_before(airflow: Running) -
     was at their midnight."""
     *_, before, day = sorted(airflow.truth)
     first = {"logical_date": before.isoformat(), "run_after": before.isoformat()}
+    airflow.find("reviews_daily_merge")
     airflow.api.post("/api/v2/dags/reviews_daily_merge/dagRuns", first)
     airflow.start("reviews_daily_merge")
 
