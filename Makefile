@@ -72,8 +72,8 @@ asan: $(STAMP) ## the same damage for SECONDS (600) to the compiled decoder unde
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	  $(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),600) --compiled .local/asan/$(KERNEL)
 
-bench: $(BENCH) ## conversion and its peers, into docs/benchmarks.md; about 12 minutes; SCALE=1 is 570 MB of reviews
-	@$(BIN)/python benchmarks/bench_convert.py --scale $(or $(SCALE),0.35) --page
+bench: $(BENCH) ## conversion and its peers, into docs/benchmarks.md; about 20 minutes; SCALE=1 is 570 MB of reviews
+	@$(BIN)/python benchmarks/bench_convert.py --scale $(or $(SCALE),1) --page
 
 bench-identity: $(STAMP) ## every corpus converted with every option and compared with what comes back
 	@$(BIN)/python benchmarks/bench_identity.py --scale $(or $(SCALE),0.1)

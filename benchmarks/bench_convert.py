@@ -24,8 +24,9 @@ from convert.report import PLOT, write_page
 from convert.results import Results, goals
 from page import machine
 
-COPIES = (1, 2, 5, 10, 20, 40)
-"""How often the growing export holds the reviews: 0.2 to 8 GB with what `make bench` asks for."""
+GROWTH_SCALE = 0.45
+COPIES = (1, 2, 4, 8, 16, 32)
+"""How often the growing export holds the reviews, of that scale: 0.25 to 8 GB with what `make bench` asks for."""
 
 ATTRIBUTE_ENGINES = (OURS, "DuckDB")
 PARTS = ("engines", "growth", "attributes", "workers")
@@ -54,7 +55,7 @@ class Bench:
 
     def growth(self) -> Iterator[dict[str, Any]]:
         """Ours on exports that hold the reviews again and again, the longest ones once."""
-        reviews = self._corpus("reviews")
+        reviews = self._corpus("reviews", GROWTH_SCALE)
         for copies in COPIES:
             with tempfile.TemporaryDirectory(prefix="grown-", dir=self._folder) as home:
                 corpus = repeated(reviews, copies, Path(home))
@@ -74,9 +75,9 @@ class Bench:
         for workers in sorted({*(2**power for power in range(cores.bit_length()) if 2**power <= cores), cores}):
             yield self._run("workers", OURS, self._corpus("reviews"), workers=workers)
 
-    def _corpus(self, name: str) -> Corpus:
+    def _corpus(self, name: str, part: float = 1) -> Corpus:
         # In a process of its own: a child's peak begins with what its parent had in memory.
-        home = _python("-m", "convert.corpora", name, self._folder, self._scale).strip()
+        home = _python("-m", "convert.corpora", name, self._folder, self._scale * part).strip()
         return open_corpus(name, Path(home))
 
     def _run(

@@ -101,7 +101,7 @@ ENGINES: dict[str, Engine] = {
     "floor: write Parquet": _write_parquet,
 }
 
-ONE_WORKER = {PLAIN_PYTHON, *(name for name in ENGINES if name.startswith("floor"))}
+ONE_WORKER = {REFERENCE, PLAIN_PYTHON, *(name for name in ENGINES if name.startswith("floor"))}
 
 _MODULES = {"Polars": "polars", "DuckDB": "duckdb", "Spark": "pyspark"}
 
