@@ -223,6 +223,10 @@ class KilledRuns:
         self.root, self.export = write_export(folder / "export", items, files=24, in_order=True)
         self._old = write_export(folder / "old", OLD, number=3)
         self.undisturbed = self.run(self.lake("undisturbed"))
+        lake = self.lake("timed")
+        started = time.monotonic()
+        self.run(lake)
+        self.took_s = time.monotonic() - started
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["airflow_provider_ddbexport.core.snapshot"])
 
@@ -249,7 +253,11 @@ class KilledRuns:
         process = self._context.Process(target=_convert_and_die, args=(what, where, moment, begun))
         process.start()
         assert begun.wait(60)
+        started = time.monotonic()
         process.join(after_s)
+        if process.exitcode == 0:
+            # The machine has become faster since it was timed.
+            self.took_s = min(self.took_s, time.monotonic() - started)
         process.kill()
         process.join(60)
         assert process.exitcode in (0, -signal.SIGKILL)
@@ -316,13 +324,9 @@ def test_killed_at_a_random_moment_the_resumed_result_is_that_of_an_undisturbed_
     seed = os.environ.get("DDBEXPORT_KILL_SEED") or str(time.time_ns())
     sys.stdout.write(f"DDBEXPORT_KILL_SEED={seed}\n")
     random = Random(seed)
-    lake = killed_runs.lake("timed")
-    started = time.monotonic()
-    killed_runs.run(lake)
-    took_s = time.monotonic() - started
     kills = KILLS if killed_runs.way == "plain" else max(1, KILLS // 5)
     published = [
-        killed_runs.check(killed_runs.killed(f"random {number}", after_s=random.uniform(0, took_s)))
+        killed_runs.check(killed_runs.killed(f"random {number}", after_s=random.uniform(0, killed_runs.took_s)))
         for number in range(kills)
     ]
     assert kills == 1 or published.count(False) > kills / 4, "too few were killed before they had published"
