@@ -1,8 +1,8 @@
 """Which parts of the base become one: each merge takes rows out of them and adds small ones, so they are gathered.
 
 A part is small below half of what a conversion would make of so many rows. Small parts of one partition are gathered,
-in their order, where they come to more than that, or are several: so each row is written again few times, and there are
-never many more parts than a conversion makes.
+in their order, where they come to more than that, or are several. One that has most of the rows waits until the others
+have half as many: so each row is written again few times, and there are never many more parts than a conversion makes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,23 @@ Lot = tuple[int, ...]
 """Numbers of parts that become one, or of one that stays one."""
 
 
+_OUTWEIGHS = 2
+"""Times all the others together, at which a part is not written again for them."""
+
+
 @dataclass(slots=True)
 class _Open:
-    """Small parts of a partition under way."""
+    """Small parts of a partition under way: the share of a whole part that each has, by number."""
 
-    numbers: list[int] = field(default_factory=list)
-    rows: int = 0
-    size: int = 0
+    shares: dict[int, float] = field(default_factory=dict)
+
+    def gathered(self) -> list[int]:
+        """Return those that become one; none where that has to wait."""
+        left = sorted(self.shares, key=self.shares.__getitem__)
+        total = sum(self.shares.values())
+        while left and self.shares[left[-1]] > _OUTWEIGHS * (total - self.shares[left[-1]]):
+            total -= self.shares[left.pop()]
+        return sorted(left) if len(left) >= _SEVERAL or total >= _SMALL else []
 
 
 def lots_of(parts: Sequence[Part], target: Target) -> tuple[Lot, ...]:
@@ -38,26 +48,22 @@ def lots_of(parts: Sequence[Part], target: Target) -> tuple[Lot, ...]:
     lots: list[Lot] = []
     open_lots: dict[tuple[str | None, ...], _Open] = {}
 
-    def share(rows: int, size: int) -> float:
-        return max(rows / target.rows_per_part, size / whole_bytes)
-
     def close(lot: _Open) -> None:
-        if len(lot.numbers) >= _SEVERAL or share(lot.rows, lot.size) >= _SMALL:
-            lots.append(tuple(lot.numbers))
-        else:
-            lots.extend((number,) for number in lot.numbers)
+        together = lot.gathered()
+        lots.extend((number,) for number in lot.shares if number not in together)
+        if together:
+            lots.append(tuple(together))
 
     for number, part in enumerate(parts):
-        if share(part.rows, part.size) >= _SMALL:
+        share = max(part.rows / target.rows_per_part, part.size / whole_bytes)
+        if share >= _SMALL:
             lots.append((number,))
             continue
         lot = open_lots.setdefault(part.partition, _Open())
-        if share(lot.rows + part.rows, lot.size + part.size) > 1:
+        if sum(lot.shares.values()) + share > 1:
             close(lot)
             lot = open_lots[part.partition] = _Open()
-        lot.numbers.append(number)
-        lot.rows += part.rows
-        lot.size += part.size
+        lot.shares[number] = share
     for lot in open_lots.values():
         close(lot)
     return tuple(sorted(lots))

@@ -36,6 +36,8 @@ def test_small_parts_are_gathered_up_to_a_whole_one() -> None:
     assert lots(WHOLE, 400_000, 300_000) == [(0,), (1, 2)]
     assert lots(WHOLE, 300_000, 100_000) == [(0,), (1,), (2,)]
     assert lots(WHOLE, 30_000, 10_000, 10_000, 10_000) == [(0,), (1, 2, 3, 4)]
+    assert lots(200_000, 1_000, 1_000, 1_000) == [(0,), (1,), (2,), (3,)]
+    assert lots(200_000, 1_000, 1_000, 1_000, 1_000) == [(0,), (1, 2, 3, 4)]
     assert lots(450_000, WHOLE, 450_000, 450_000) == [(0, 2), (1,), (3,)]
 
 
@@ -64,3 +66,19 @@ def test_after_a_year_of_daily_merges_there_are_few_more_parts_than_a_conversion
         assert sum(parts) == table
     assert most <= 2 * 20 + 4
     assert again < 365 * table * max(daily, 0.01) * 3
+
+
+def test_a_small_table_is_not_written_again_every_few_days() -> None:
+    """One that is less than a part, as most are, of which a hundredth changes each day."""
+    table = 100_000
+    parts = [table]
+    again = 0
+    for _ in range(365):
+        kept = []
+        for lot in lots(*parts):
+            rows = sum(parts[number] for number in lot)
+            again += rows if len(lot) > 1 else 0
+            kept.append(round(rows * 0.99))
+        parts = [*kept, table - sum(kept)]
+        assert len(parts) <= 12
+    assert again < 365 * table * 0.05
