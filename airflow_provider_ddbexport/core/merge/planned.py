@@ -61,7 +61,7 @@ class MergePlan:
         return self.survivors.schema
 
     def parts_digest(self, schema: Schema) -> str:
-        """Hex digest of all that decides the bytes of the base's parts under *schema*; it is in their names."""
+        """Hex digest of all that decides the rows of the base's parts under *schema*; their names are made of it."""
         return digest_of(
             {
                 "contents": self.publication.digest,

@@ -15,6 +15,7 @@ from airflow_provider_ddbexport.core.merge.planned import MergePlan
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.snapshot.parts import put_part
+from airflow_provider_ddbexport.core.snapshot.plan import digest_of
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -75,7 +76,7 @@ class LotRecords:
     def keep(self, lot: int, merged: MergedLot, path: Path) -> MergedLot:
         """Write the part of *merged*, which is in *path*, record what became of *lot*, and return that.
 
-        Repeating it is safe: it has the same part whoever merges it.
+        Repeating it is safe: a part of the same name has the same bytes, whoever merges it.
         """
         part = merged.part
         if part is not None:
@@ -95,7 +96,8 @@ class LotRecords:
         with path.open("rb") as body:
             sha256 = hashlib.file_digest(body, "sha256").hexdigest()
         folder = layout.partition_folder(self._plan.base.schema.partition_by, part.partition)
-        name = layout.part_name(lot, self._names)
+        # Rows that were read and written again have other bytes than spliced pages, so the bytes are in the name.
+        name = layout.part_name(lot, digest_of([self._names, sha256]))
         key = f"{layout.snapshot_folder(self._plan.publication.as_of)}/{folder}{name}"
         return replace(part, key=key, size=path.stat().st_size, sha256=sha256)
 

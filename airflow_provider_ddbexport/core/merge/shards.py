@@ -31,9 +31,9 @@ def merge_crew(plan: MergePlan, lake: ObjectStore, workers: int = 1) -> Crew:
 def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = None) -> tuple[Part, ...]:
     """Merge those of *shards*, all of the plan's by default, that are not recorded yet, and return their parts.
 
-    Nobody sees these before :func:`publish_merge`. The same plan and shard give the same names and bytes, so repeating
-    it is safe, at the same time as well. Raises MergeConflictError, SnapshotDamagedError where the base is not what its
-    record says, and PublishRaceError rather than write into the folder of a snapshot that is published.
+    Nobody sees these before :func:`publish_merge`. Parts of the same name have the same bytes, whoever makes them, so
+    repeating it is safe, at the same time as well. Raises MergeConflictError, SnapshotDamagedError where the base is
+    not what its record says, and PublishRaceError rather than write into the folder of a snapshot that is published.
     """
     chosen = plan.shards if shards is None else shards
     first = len(plan.lots)

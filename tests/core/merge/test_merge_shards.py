@@ -24,6 +24,7 @@ from airflow_provider_ddbexport.core.merge import (
     merge_shards,
     plan_merge,
     publish_merge,
+    split_part,
 )
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
@@ -211,3 +212,28 @@ def test_an_increment_without_changes_gives_the_parts_of_its_base(tmp_path: Path
     quiet = write_increment(story.folder, [])
     record = merge_increments([Increment(story.root, quiet)], lake, table="reviews")
     assert [part.sha256 for part in record.parts] == [part.sha256 for part in base.parts]
+
+
+def test_workers_that_write_other_bytes_do_not_write_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without the compiled part reads and writes rows again; what another recorded stays as it was recorded."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake, rows_per_part=15)
+    story.go_on()
+    plan = planned(story, lake, 0)
+    with merge_crew(plan, lake) as crew:
+        (spliced,) = merge_shards(plan, crew, [0])
+        table = lake.root / "reviews"
+        before = (table / spliced.key).read_bytes()
+        (record,) = (table / plan.publication.conversion).glob("lot-00000-*.json")
+        record.unlink()
+        monkeypatch.setattr(split_part, "compiled", lambda: None)
+        (rewritten,) = merge_shards(plan, crew, [0])
+    assert rewritten.sha256 != spliced.sha256
+    assert rewritten.key != spliced.key
+    assert (table / spliced.key).read_bytes() == before
+    record_of_all = story.merge(lake, 0)
+    assert rewritten in record_of_all.parts
+    assert in_order(items_of(lake)) == story.expected(1)
+    assert spliced.key not in parts_below(lake)
