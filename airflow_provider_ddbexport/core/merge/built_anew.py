@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, restore
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.parts import ROW_GROUP_BYTES, row_group_rows
 from airflow_provider_ddbexport.core.snapshot.plan import Target
-
-_BATCH_ROWS = 1024
-"""An item has at most 400 KB; most have a thousandth of that."""
 
 
 def build_anew(
@@ -29,12 +25,11 @@ def build_anew(
     most_rows = row_group_rows(arrow)
     part = open_part(path, arrow, target.sort_columns(schema))
     try:
-        with pq.ParquetFile(source, pre_buffer=False) as parquet:
-            for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                for item in restore(batch, narrow, partition):
-                    builder.add(item)
-                    if builder.rows >= most_rows or builder.bytes >= ROW_GROUP_BYTES:
-                        part.write(builder.finish())
+        for batch in row_batches(source):
+            for item in restore(batch, narrow, partition):
+                builder.add(item)
+                if builder.rows >= most_rows or builder.bytes >= ROW_GROUP_BYTES:
+                    part.write(builder.finish())
         if builder.rows:
             part.write(builder.finish())
         part.finish()

@@ -6,16 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.parts import ROW_GROUP_BYTES, row_group_rows
 from airflow_provider_ddbexport.core.snapshot.plan import Target
-
-_BATCH_ROWS = 1024
-"""An item has at most 400 KB; most have a thousandth of that."""
 
 
 def gather(sources: Iterable[Path], path: Path, schema: Schema, target: Target) -> None:
@@ -30,14 +27,13 @@ def gather(sources: Iterable[Path], path: Path, schema: Schema, target: Target) 
     rows = size = 0
     try:
         for source in sources:
-            with pq.ParquetFile(source, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                    if rows + batch.num_rows > most_rows or size >= ROW_GROUP_BYTES:
-                        part.write(_together(waiting))
-                        waiting, rows, size = [], 0, 0
-                    waiting.append(batch)
-                    rows += batch.num_rows
-                    size += batch.nbytes
+            for batch in row_batches(source, most_rows):
+                if rows and (rows + batch.num_rows > most_rows or size >= ROW_GROUP_BYTES):
+                    part.write(_together(waiting))
+                    waiting, rows, size = [], 0, 0
+                waiting.append(batch)
+                rows += batch.num_rows
+                size += batch.nbytes
         if rows:
             part.write(_together(waiting))
         part.finish()

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, restore
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Schema
@@ -18,6 +17,7 @@ from airflow_provider_ddbexport.core.merge.built_anew import build_anew
 from airflow_provider_ddbexport.core.merge.gather import gather
 from airflow_provider_ddbexport.core.merge.planned import MergePlan
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot import layout
@@ -185,19 +185,17 @@ def _still_rescued(folder: Path, schema: Schema, base: Part) -> dict[str, int]:
 def _rescued(path: Path, schema: Schema, base: Part) -> Counter[str]:
     """Return the counts of the rescued values of the rows in *path*, as the builder counts them."""
     builder = RowBuilder(schema)
-    with pq.ParquetFile(path, pre_buffer=False) as parquet:
-        for batch in parquet.iter_batches(1024, use_threads=False):
-            for item in restore(batch.filter(batch.column(RESCUED_COLUMN).is_valid()), schema, base.partition):
-                builder.add(item)
-            builder.finish()
+    for batch in row_batches(path):
+        for item in restore(batch.filter(batch.column(RESCUED_COLUMN).is_valid()), schema, base.partition):
+            builder.add(item)
+        builder.finish()
     return builder.rescued
 
 
 def _values(path: Path) -> Mapping[str, int]:
     """Return how many values that are not null the rows in *path* have, by column."""
     values: Counter[str] = Counter()
-    with pq.ParquetFile(path, pre_buffer=False) as parquet:
-        for batch in parquet.iter_batches(1024, use_threads=False):
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                values[name] += len(column) - column.null_count
+    for batch in row_batches(path):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            values[name] += len(column) - column.null_count
     return values

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import mmap
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from isal import igzip
 
 from airflow_provider_ddbexport.core.columns import restore
@@ -19,13 +18,9 @@ from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.equality import is_same_item
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys
 from airflow_provider_ddbexport.core.merge.compact import Compacted
+from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.settle import KEY_TABLE, Bucket
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-
-_BATCH_ROWS = 1024
-
-_BATCH_BYTES = 8 << 20
-"""Of rows in memory, as long as they are about as large as the others of their row group: an item has up to 400 KB."""
 
 _NO_LIMIT = 1 << 40
 
@@ -50,7 +45,7 @@ class StagedChanges:
         comparison = Comparison()
         told = self._told(keys)
         start = 0
-        for batch in _batches(gone):
+        for batch in row_batches(gone):
             here = told.slice(start, batch.num_rows)
             start += batch.num_rows
             was_there = here.column("was_there")
@@ -95,15 +90,6 @@ def _table(staging: ObjectStore, bucket: Bucket) -> pa.RecordBatch:
     if not bucket.changed:
         return pa.RecordBatch.from_pylist([], KEY_TABLE)
     return pa.ipc.open_file(staging.read(bucket.keys)).get_batch(0)
-
-
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of the part at *path*, fewer at once where they are large."""
-    with pq.ParquetFile(path, pre_buffer=False) as parquet:
-        for number in range(parquet.num_row_groups):
-            group = parquet.metadata.row_group(number)
-            rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
-            yield from parquet.iter_batches(rows, row_groups=[number], use_threads=False)
 
 
 def _unlike(rows: pa.RecordBatch, lines: list[bytes], schema: Schema, partition: Sequence[str | None]) -> int:

@@ -1,0 +1,43 @@
+"""Small parts written as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, resolve
+from airflow_provider_ddbexport.core.merge import gather as gathering
+from airflow_provider_ddbexport.core.merge.row_batches import row_batches
+from airflow_provider_ddbexport.core.snapshot.plan import Target
+
+
+def test_parts_that_are_larger_than_a_row_group_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of very many columns: their row groups have fewer rows than are read at once elsewhere."""
+    observation = Observation()
+    items = [{"Id": {"S": str(number)}} for number in range(25)]
+    for item in items:
+        observation.add(item)
+    schema = resolve(observation, ColumnOptions())
+    builder = RowBuilder(schema)
+    for item in items:
+        builder.add(item)
+    batch = builder.finish()
+    pq.write_table(pa.Table.from_batches([batch]), tmp_path / "small")
+    monkeypatch.setattr(gathering, "row_group_rows", lambda _: 10)
+    target = Target("reviews", ColumnOptions(), 1_000, 1 << 20)
+    gathering.gather([tmp_path / "small"] * 2, tmp_path / "gathered", schema, target)
+    metadata = pq.read_metadata(tmp_path / "gathered")
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [10, 10, 5] * 2
+    assert pq.read_table(tmp_path / "gathered")["id"].to_pylist() == [str(number) for number in range(25)] * 2
+
+
+def test_few_large_rows_are_in_memory_at_once(tmp_path: Path) -> None:
+    """Of items of 400 KB a thousand would be 400 MB."""
+    rows = pa.table({"row": range(60), "large": [str(number).zfill(400_000) for number in range(60)]})
+    pq.write_table(rows, tmp_path / "part", row_group_size=30, use_dictionary=False)
+    batches = list(row_batches(tmp_path / "part"))
+    assert max(batch.nbytes for batch in batches) < 10 << 20
+    assert pa.Table.from_batches(batches).equals(rows)
