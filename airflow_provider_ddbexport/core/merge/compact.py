@@ -116,7 +116,8 @@ def compact(
         require_changes(increment.export)
     expected = sum(increment.export.summary.item_count for increment in increments)
     with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        spill = Spill(Path(name), -(-expected // KEYS_PER_BUCKET))
+        # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
+        spill = Spill(Path(name), max(1, -(-expected // KEYS_PER_BUCKET)))
         keys = KeyReader()
         for window, increment in enumerate(increments):
             export = increment.export
@@ -138,7 +139,7 @@ def compact(
             path.unlink(missing_ok=True)
     if unlike:
         raise _conflict(increments, unlike)
-    return Compacted(keys.attributes, expected, tuple(written))
+    return Compacted(keys.attributes, expected, tuple(written) if expected else ())
 
 
 def _stretches(increments: Sequence[Increment]) -> list[int]:

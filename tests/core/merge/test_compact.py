@@ -263,6 +263,18 @@ def test_a_damaged_file_is_found(tmp_path: Path) -> None:
     assert list(store.list()) == []
 
 
+def test_lines_that_no_manifest_counts_are_found(tmp_path: Path) -> None:
+    """In an increment that says it has no changes, too."""
+    made = write_increment(tmp_path, [change(1, key(1), None, key(1))], files=1)
+    (file,) = made.files
+    summary = replace(made.summary, item_count=0)
+    counted = replace(made, summary=summary, files=(replace(file, item_count=0),))
+    store = LocalStore(tmp_path / "staged")
+    with pytest.raises(DataFileError, match="item count expected 0, found 1"):
+        compact(LocalStore(tmp_path / "AWSDynamoDB"), [counted], store)
+    assert list(store.list()) == []
+
+
 def test_a_full_export_is_no_increment(tmp_path: Path) -> None:
     """It is refused before anything is read."""
     made = write_increment(tmp_path, [])
