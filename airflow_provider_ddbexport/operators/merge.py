@@ -101,7 +101,8 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         return figures
 
     def _merging(self) -> dict[str, Any]:
-        """Return the arguments that merge_increments and plan_merge share."""
+        """Return the arguments that merge_increments and plan_merge share. Raises BadCallError."""
+        self._check_lake()
         return {
             "table": layout.check_table(str(self.table)),
             "base": parse_time(self.base, what="base") if self.base else None,

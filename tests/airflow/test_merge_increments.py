@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def later(lake: EmulatedLake, **step: float) -> datetime:
 
 def merge(increments: Any, **arguments: Any) -> dict[str, Any]:
     operator = DynamoDBMergeIncrementsOperator(
-        task_id="merge", increments=increments, lake=LAKE, **{"table": "reviews", "database": DATABASE, **arguments}
+        task_id="merge", increments=increments, **{"lake": LAKE, "table": "reviews", "database": DATABASE, **arguments}
     )
     figures: dict[str, Any] = operator.execute(task_context())
     return figures
@@ -121,6 +122,12 @@ def test_what_is_written_in_the_very_microsecond_of_the_full_export_is_no_confli
     lake.aws.clock.set(end, frozen=True)
     assert merge(lake.export_at(end, since=middle))["rows"] == 3
     assert '{"Item": {"Id": {"S": "7"}, "v": {"N": "2"}}}' in held(lake, "reviews", end)
+
+
+def test_a_lake_that_the_catalog_cannot_point_at_is_refused_before_anything_is_published(tmp_path: Path) -> None:
+    """And before anything is looked for."""
+    with pytest.raises(AirflowFailException, match="leave database out or give an s3:// lake"):
+        merge([str(tmp_path / "no export")], lake=str(tmp_path / "lake"))
 
 
 @pytest.mark.parametrize("option", [{"nested": "json"}, {"sort_by": "Id"}, {"other_table": True}])
