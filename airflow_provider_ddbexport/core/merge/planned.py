@@ -6,7 +6,6 @@ conversion of the items that they left.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -68,6 +67,7 @@ class MergePlan:
                 "base": [part.sha256 for part in self.base.parts],
                 "first": schema_to_json(self.schema),
                 "schema": schema_to_json(schema),
+                "lots": self.lots,
                 "writer": WRITER,
             }
         )
@@ -82,6 +82,7 @@ class _Planned:
     publication: Publication
     compacted: Compacted
     tells_before: bool
+    lots: tuple[Lot, ...]
 
 
 def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
@@ -92,12 +93,15 @@ def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
     planned = _find(staging)
     if planned is None or not _is_staged(planned.compacted, staging):
         compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros)
-        planned = _Planned(
-            merging.base.as_of, merging.base.identity, publication, compacted, tells_before=merging.tells_before
+        made = _Planned(
+            merging.base.as_of,
+            merging.base.identity,
+            publication,
+            compacted,
+            tells_before=merging.tells_before,
+            lots=lots_of(merging.base.parts, merging.target),
         )
-        # One that is there is of the same increments and base, so it says the same.
-        with suppress(ObjectExistsError):
-            staging.create(_PLAN, msgspec.json.encode(planned))
+        planned = _recorded(made, staging)
     export = _survivors(merging, planned.compacted, staging)
     # Below the merge's own folder, so that one sweep removes both.
     target = replace(merging.target, conversion=_survivors_folder(publication.conversion))
@@ -127,7 +131,7 @@ def _plan(base: CommitRecord, planned: _Planned, survivors: ConversionPlan) -> M
         compacted=planned.compacted,
         tells_before=planned.tells_before,
         survivors=survivors,
-        lots=lots_of(base.parts, survivors.target),
+        lots=planned.lots,
     )
 
 
@@ -155,6 +159,15 @@ def _is_staged(compacted: Compacted, staging: ObjectStore) -> bool:
     changed = [bucket for bucket in compacted.buckets if bucket.changed]
     images = [file.key for bucket in changed for file in (bucket.survivors, bucket.before) if file is not None]
     return there.issuperset([*images, *(bucket.keys for bucket in changed)])
+
+
+def _recorded(made: _Planned, staging: ObjectStore) -> _Planned:
+    """Record *made*; return what is recorded already, where that is so: shards may have been merged by it."""
+    try:
+        staging.create(_PLAN, msgspec.json.encode(made))
+    except ObjectExistsError:
+        return _find(staging) or made
+    return made
 
 
 def _find(staging: ObjectStore) -> _Planned | None:

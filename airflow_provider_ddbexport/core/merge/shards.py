@@ -19,7 +19,7 @@ from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import BadDataError, ObjectNotFoundError
+from airflow_provider_ddbexport.errors import BadCallError, BadDataError, ObjectNotFoundError
 
 
 def merge_crew(plan: MergePlan, lake: ObjectStore, workers: int = 1) -> Crew:
@@ -36,6 +36,10 @@ def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = Non
     not what its record says, and PublishRaceError rather than write into the folder of a snapshot that is published.
     """
     chosen = plan.shards if shards is None else shards
+    if outside := [number for number in chosen if number not in plan.shards]:
+        raise BadCallError(
+            f"shards: expected numbers below {len(plan.shards)}, found {outside[0]}; give those that the plan has"
+        )
     first = len(plan.lots)
     lots = [number for number in chosen if number < first]
     lake = crew.stores.lake

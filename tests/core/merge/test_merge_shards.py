@@ -26,10 +26,11 @@ from airflow_provider_ddbexport.core.merge import (
     publish_merge,
     split_part,
 )
+from airflow_provider_ddbexport.core.merge import planned as planning
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
 from airflow_provider_ddbexport.core.store import LocalStore
-from airflow_provider_ddbexport.errors import PublishRaceError
+from airflow_provider_ddbexport.errors import BadCallError, PublishRaceError
 
 
 def planned(story: History, lake: Any, *windows: int, **options: Any) -> MergePlan:
@@ -237,3 +238,18 @@ def test_workers_that_write_other_bytes_do_not_write_over_each_other(
     assert rewritten in record_of_all.parts
     assert in_order(items_of(lake)) == story.expected(1)
     assert spliced.key not in parts_below(lake)
+
+
+def test_what_is_small_is_decided_when_a_merge_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So another release of the package goes on with the same shards; others than the plan's are refused."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake, rows_per_part=15)
+    story.go_on()
+    plan = planned(story, lake, 0)
+    assert len(plan.lots) == 3
+    monkeypatch.setattr(planning, "lots_of", lambda parts, _: (tuple(range(len(parts))),))
+    assert planned(story, lake, 0) == find_merge(lake.child("reviews"), plan.publication.conversion) == plan
+    for number in (-1, len(plan.shards)):
+        with pytest.raises(BadCallError, match=f"expected numbers below {len(plan.shards)}, found {number}"):
+            merged_elsewhere(lake, plan.publication.conversion, number)
+    assert story.merge(lake, 0).rows == len(story.table)
