@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from airflow_provider_ddbexport.errors import BadCallError, ItemError
 
 SAMPLE_ITEMS = 10_000
 BATCH_ROWS = 10_000
+_SAMPLE_BYTES = 32 << 20
 _BATCH_BYTES = 64 << 20
 _BLOCK_BYTES = 4 << 20
 
@@ -57,10 +58,10 @@ def scan_table(
     """Return a reader of all items of the table, in no order, as batches of at most *batch_rows* rows.
 
     *columns* are attributes and paths (``Name, Details.Year``), *where* is a filter; both as
-    :mod:`.expressions` reads them, any name works. The schema follows from the first *sample_items* items, whichever
-    those are; ``exact`` reads all of them first, once, into a temporary file on the local disk. A value that fits none
-    of its columns is in ``_rescued``: nothing is lost, whatever the sample missed. It is no point in time: writes
-    while it runs may or may not be in it.
+    :mod:`.expressions` reads them, any name works. The schema follows from the first *sample_items* items, or as many
+    as 32 MB hold, whichever those are; ``exact`` reads all of them first, once, into a temporary file on the local
+    disk. A value that fits none of its columns is in ``_rescued``: nothing is lost, whatever the sample missed. It is
+    no point in time: writes while it runs may or may not be in it.
 
     It costs read capacity, within the budget of :func:`.table.read_rate`: for the sample, or with ``exact`` for
     everything, in this call, and for the rest while batches are read, a little ahead of them. Progress is logged every
@@ -123,15 +124,24 @@ def _sampled(
     pages: Generator[bytes, None, None], options: ColumnOptions, sample_items: int, batch_rows: int, table_name: str
 ) -> pa.RecordBatchReader:
     observer = line_observer(decode_line)
-    seen: list[bytes] = []
-    items = 0
+    seen: deque[bytes] = deque()
+    items = size = 0
     for page in pages:
         seen.append(page)
+        size += len(page)
         with _refused_items(table_name):
             items += observer.take(page)
-        if items >= sample_items:
+        if items >= sample_items or size >= _SAMPLE_BYTES:
             break
-    return _reader(pages, resolve(observer.observation(), options, None), batch_rows, table_name, first=seen)
+    return _reader(_again(seen, pages), resolve(observer.observation(), options, None), batch_rows, table_name)
+
+
+def _again(seen: deque[bytes], pages: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Yield what was *seen*, which is let go of meanwhile, and then the rest of *pages*."""
+    with contextlib.closing(pages):
+        while seen:
+            yield seen.popleft()
+        yield from pages
 
 
 def _exact(
@@ -163,12 +173,11 @@ def _reader(
     schema: Schema,
     batch_rows: int,
     table_name: str,
-    first: Iterable[bytes] = (),
 ) -> pa.RecordBatchReader:
     def batches() -> Iterator[pa.RecordBatch]:
         builder = block_builder(decode_line, schema)
         with contextlib.closing(pages):
-            for page in itertools.chain(first, pages):
+            for page in pages:
                 start = 0
                 while start < len(page):
                     with _refused_items(table_name):

@@ -75,6 +75,15 @@ def test_every_item_is_a_row_and_what_does_not_fit_is_rescued(dynamodb: Any, sch
     assert rescued == [[("Status", '{"S":"five"}')]]
 
 
+def test_a_sample_of_large_items_ends_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is kept until it is read again: 10,000 items may be gigabytes. What was sampled is a row all the same."""
+    monkeypatch.setattr("airflow_provider_ddbexport.core.scan.reader._SAMPLE_BYTES", 1_000)
+    table = PageTable(3_000, page_items=10)
+    reader = scan_table(table, "Reviews", workers=1, segments=1)
+    assert table.scanned < 200
+    assert sorted(reader.read_all()["id"].to_pylist()) == list(range(3_000))
+
+
 def test_a_schema_that_is_given_is_kept(dynamodb: Any) -> None:
     """Its columns and no other; the rest of each item is rescued, so that nothing is lost."""
     observation = Observation()
