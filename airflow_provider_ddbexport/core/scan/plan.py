@@ -41,6 +41,7 @@ class ScanPlan:
         output_format: what the pages become, and how, in words.
         values_digest: of the expressions' values, which are not written down.
         size_bytes: of the table when the scan began, for the time that is left.
+        provisioned_rcu: of the table or index then; the budget goes on from it after a switch to on demand.
         pointer_key: where it is noted under which name the scan is found; None where it cannot be resumed.
     """
 
@@ -62,6 +63,7 @@ class ScanPlan:
     output_format: str
     started_at: datetime
     size_bytes: int
+    provisioned_rcu: float | None = None
     pointer_key: str | None = None
 
     def to_json(self) -> bytes:

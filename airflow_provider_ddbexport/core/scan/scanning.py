@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME
-from airflow_provider_ddbexport.core.scan.budget import most_shards
+from airflow_provider_ddbexport.core.scan.budget import RateReader, most_shards
 from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
@@ -53,11 +52,12 @@ def begin_scan(
     require_possible(segments, shards)
     budget = budget or ReadBudgetOptions()
     table = describe_table(dynamodb, request.table_name, request.index_name)
-    rate = _rate(dynamodb, request, budget)()
+    rate_of = _rate(dynamodb, request, budget)
     if resumption is not None and (found := find_scan(root, resumption)) is not None:
         require_same(found, table, request, segments=segments, shards=shards, output_format=output_format)
         log.info("Scan %s of %s is resumed", found.export_id, table.name)
         return found
+    rate = rate_of()
     most = most_shards(rate, is_consistent=request.is_consistent)
     if most is not None and most < shards:
         log.warning(
@@ -87,6 +87,7 @@ def begin_scan(
         output_format=output_format,
         started_at=started_at,
         size_bytes=table.size_bytes,
+        provisioned_rcu=table.provisioned_rcu,
         pointer_key=None if resumption is None else resumption.key,
     )
     # Before anything is read, which costs: it shows that the destination can be written to.
@@ -120,7 +121,7 @@ def read_shard(
         return done
     _require_planned(dynamodb, plan, request)
     journal = Journal(root, plan.export_id, shard, plan.shard_segments(shard))
-    rate = _rate(dynamodb, request, settings.budget)
+    rate = _rate(dynamodb, request, settings.budget, plan.provisioned_rcu)
 
     def shared_rate() -> float | None:
         whole = rate()
@@ -175,7 +176,9 @@ def _require_planned(dynamodb: Any, plan: ScanPlan, request: ScanRequest) -> Non
     require_same(plan, table, request, segments=None, shards=plan.shards, output_format=plan.output_format)
 
 
-def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions) -> Callable[[], float | None]:
+def _rate(
+    dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions, before_rcu: float | None = None
+) -> RateReader:
     return read_rate(
         dynamodb,
         request.table_name,
@@ -183,6 +186,7 @@ def _rate(dynamodb: Any, request: ScanRequest, budget: ReadBudgetOptions) -> Cal
         read_units=budget.read_units,
         read_percent=budget.read_percent,
         ceiling_units=budget.ceiling_units,
+        before_rcu=before_rcu,
     )
 
 

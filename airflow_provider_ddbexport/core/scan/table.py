@@ -78,13 +78,15 @@ def read_rate(
     read_units: float | None = None,
     read_percent: float | None = None,
     ceiling_units: float | None = None,
+    before_rcu: float | None = None,
 ) -> RateReader:
     """Return what reads the budget, units a second, each time it is called.
 
     *read_units* is absolute. *read_percent* is of the provisioned capacity as it is then, by default
     :data:`DEFAULT_READ_PERCENT`; on demand it is of *ceiling_units* or of the maximum set for the table, and without
     either there is no budget (None), unless a percentage was asked for, which is a BadCallError. A table that is
-    switched to on demand between two calls keeps the budget it had.
+    switched to on demand between two calls keeps the budget it had; *before_rcu*, what was provisioned when another
+    process began the same scan, counts as such a call.
     """
     for name, value in (("read_units", read_units), ("read_percent", read_percent), ("ceiling_units", ceiling_units)):
         if value is not None and not value > 0:
@@ -96,7 +98,8 @@ def read_rate(
     if read_units is not None:
         return lambda: read_units
 
-    last: float | None = None
+    percent = read_percent or DEFAULT_READ_PERCENT
+    last = None if before_rcu is None else before_rcu * percent / 100
 
     def rate() -> float | None:
         nonlocal last
@@ -117,7 +120,7 @@ def read_rate(
                     "state a ceiling (ceiling_units) or the budget itself (read_units)"
                 )
             return None
-        last = capacity * (read_percent or DEFAULT_READ_PERCENT) / 100
+        last = capacity * percent / 100
         return last
 
     return rate

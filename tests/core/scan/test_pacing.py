@@ -216,6 +216,29 @@ def test_a_table_that_is_switched_to_on_demand_keeps_its_budget(
     assert "is on demand now" in caplog.text
 
 
+@pytest.mark.parametrize("asked", [{}, {"read_percent": 25}])
+def test_a_shard_that_begins_after_a_switch_to_on_demand_has_the_budget_of_the_plan(asked: dict[str, Any]) -> None:
+    """In a process that never saw the capacity, and for a plan that is found again."""
+    table, store, request, job = PageTable(12), MortalStore({}), ScanRequest("Reviews"), Resumption("job")
+    on_demand = dict(table.table)
+    table.table |= PROVISIONED
+    budget = ReadBudgetOptions(**asked)
+    arguments: dict[str, Any] = {"bucket": "b", "segments": 2, "resumption": job, "budget": budget}
+    plan = plan_scan(table, store, request, **arguments)
+    table.table = on_demand
+    assert plan_scan(table, store, request, **arguments) == plan
+    told: list[ScanProgress] = []
+    time = FakeTime()
+    scan_shard(
+        table,
+        store,
+        plan,
+        request,
+        settings=ScanSettings(budget=budget, retries=time.policy(), on_progress=told.append),
+    )
+    assert told[-1].budget_rcu == 400 * asked.get("read_percent", 50) / 100
+
+
 def test_an_index_that_is_gone_does_not_end_the_scan_for_its_budget() -> None:
     """What cannot be read again stays as it was, whatever the reason; the pages themselves will tell."""
     table = PageTable(1)
