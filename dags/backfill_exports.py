@@ -16,6 +16,7 @@ import os
 from datetime import datetime
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
@@ -47,16 +48,24 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
 
     @task.branch
     def way(found: dict[str, Any]) -> str | list[str]:
-        """A day out of the window is merged from exports that are there, on top of a full one or of a snapshot."""
+        """A day out of the window is merged from exports that are there, on top of a full one or of a snapshot.
+
+        One that is published has only to be registered.
+        """
+        if found["record"]:
+            return "published"
         if not found["increments"]:
             return "export"
         return ["begin", "merge"] if found["full"] else "merge"
 
+    published = EmptyOperator(task_id="published")
     begin = DynamoDBExportToParquetOperator(
         task_id="begin",
         source="{{ ti.xcom_pull(task_ids='due')['full'] }}",
         lake=f"s3://{BUCKET}/history",
         table="reviews_history",
+        # The crawler is told of the day's own snapshot only.
+        database="history",
         numbers={"Rating": "decimal(3,1)"},
     )
     merge = DynamoDBMergeIncrementsOperator(
@@ -95,7 +104,7 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     crawl = GlueSnapshotCrawlerOperator(
         task_id="crawl",
         crawler_name="reviews-history",
-        record="{{ (ti.xcom_pull(task_ids='convert') or ti.xcom_pull(task_ids='merge'))['record'] }}",
+        record="{{ (ti.xcom_pull('convert') or ti.xcom_pull('merge') or ti.xcom_pull('due'))['record'] }}",
         trigger_rule="none_failed_min_one_success",
         create=True,
         role=ROLE,
@@ -107,7 +116,7 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     # [START athena_check]
     check = AthenaSnapshotCheckOperator(
         task_id="check",
-        record="{{ (ti.xcom_pull(task_ids='convert') or ti.xcom_pull(task_ids='merge'))['record'] }}",
+        record="{{ (ti.xcom_pull('convert') or ti.xcom_pull('merge') or ti.xcom_pull('due'))['record'] }}",
         database="history",
         keys=["User", "Book"],
         expectations={"every review has an author": "SELECT count(*) = count(author) FROM {snapshot}"},
@@ -115,7 +124,8 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
     )
     # [END athena_check]
 
-    way(due.output) >> [export, begin, merge]
+    way(due.output) >> [published, export, begin, merge]
+    published >> crawl
     export >> convert >> crawl
     begin >> merge >> crawl
     crawl >> check

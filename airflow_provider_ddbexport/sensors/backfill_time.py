@@ -38,8 +38,9 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
     what could be restored when the backfill was created may be gone. Nothing is billed for asking.
 
     XCom: ``export_time``, ``state`` (``RESTORABLE``, ``REACHABLE`` by exports that are there, ``PUBLISHED`` where only
-    the registration is missing), ``earliest`` and ``latest`` (the window), ``full`` and ``increments`` (where
-    REACHABLE: the addresses of those exports; without a full one, None, the increments follow a published snapshot).
+    the registration is missing), ``record`` (where PUBLISHED: the address of the commit record), ``earliest`` and
+    ``latest`` (the window; None where PUBLISHED), ``full`` and ``increments`` (where REACHABLE: the addresses of those
+    exports; without a full one, None, the increments follow a published snapshot).
 
     :param table_name: the DynamoDB table's name or ARN. (templated)
     :param lake: where snapshots are published, ``s3://`` or a path. (templated)
@@ -99,10 +100,11 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
             s3 = S3Hook(**self._hook_parameters).conn if self.lake.startswith("s3://") else None
             store = open_store(self.lake, s3=s3).child(table)
             ledger = Ledger(store)
-            record = ledger.get(moment)
-            if record and self._is_whole(record):
+            if record := ledger.get(moment):
                 uri = store.uri_of(layout.record_key(moment))
-                raise AirflowSkipException(f"{table} as of {iso(moment)} is published: {uri}")
+                if self._is_whole(record):
+                    raise AirflowSkipException(f"{table} as of {iso(moment)} is published: {uri}")
+                return _found(moment, TimeState.PUBLISHED, record=uri)
             plan = plan_time(self.hook.conn, self.table_name, moment, ledger=ledger, exports_in=self.exports_in or None)
             return self._way(plan.history.window, plan.times[0])
 
@@ -139,11 +141,16 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
                 "merge them, in a DAG that does, with with_increments=True",
                 **gone.context,
             )
-        return {
-            "export_time": iso(planned.time),
-            "state": planned.state.value,
-            "earliest": window.earliest and iso(window.earliest),
-            "latest": window.latest and iso(window.latest),
-            "full": next((step.known.source for step in steps if step.known and step.from_time is None), None),
-            "increments": [step.known.source for step in steps if step.known and step.from_time is not None],
-        }
+        return _found(
+            planned.time,
+            planned.state,
+            earliest=window.earliest and iso(window.earliest),
+            latest=window.latest and iso(window.latest),
+            full=next((step.known.source for step in steps if step.known and step.from_time is None), None),
+            increments=[step.known.source for step in steps if step.known and step.from_time is not None],
+        )
+
+
+def _found(time: datetime, state: TimeState, **known: Any) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"record": None, "earliest": None, "latest": None, "full": None, "increments": []}
+    return {"export_time": iso(time), "state": state.value, **nothing, **known}

@@ -15,6 +15,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.common.compat.sdk import AirflowFailException, XComArg
 from emulated_lake import task_context
 
+from airflow_provider_ddbexport.core.catalog.register import is_registered
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import snapshot_timestamp
@@ -132,7 +133,7 @@ def run(dag_id: str, day: datetime, calls: set[str]) -> tuple[dict[str, Any], di
             pushed[task.task_id] = context["ti"].xcoms
             continue
         results[task.task_id] = json.loads(json.dumps(task.execute(context)))
-        undocumented.setdefault(task.task_id, set()).update(calls - documented(task))
+        undocumented.setdefault(task.task_id, set()).update(calls and calls - documented(task))
     return results, undocumented
 
 
@@ -192,7 +193,10 @@ def test_the_policy_is_enough_for_a_day_that_is_gone(reviews: SeededReviews, cal
 def test_a_day_that_is_gone_is_merged_from_what_was_exported(
     reviews: SeededReviews, local_aws: LocalAws, calls: set[str]
 ) -> None:
-    """A backfill goes by a full export of an earlier day and the increment after it, and asks for nothing new."""
+    """A backfill goes by a full export of an earlier day and the increment after it, and asks for nothing new.
+
+    Where it was interrupted before the day was registered, that is what it does when it is created again.
+    """
     dynamodb, day = local_aws.client("dynamodb"), reviews.last_day
     arn = dynamodb.describe_table(TableName="Reviews")["Table"]["TableArn"]
     window = {"ExportFromTime": day - timedelta(days=1), "ExportToTime": day}
@@ -212,8 +216,17 @@ def test_a_day_that_is_gone_is_merged_from_what_was_exported(
     assert undocumented == {task_id: set() for task_id in results}
     assert (results["due"]["state"], results["check"]["rows"]) == ("REACHABLE", truth["ItemCount"])
     assert len(local_aws.exports_billed()) == 3
-    published = {record.as_of for record in Ledger(open_store(LAKE, s3=local_aws.client("s3"))).records()}
-    assert published == {day, day - timedelta(days=1)}
+    records = Ledger(open_store(LAKE, s3=local_aws.client("s3"))).records()
+    assert {record.as_of for record in records} == {day, day - timedelta(days=1)}
+    glue = local_aws.client("glue")
+    assert all(is_registered(glue, record, database="history") for record in records)
+
+    # Interrupted before it was registered.
+    glue.delete_table(DatabaseName="history", Name="reviews_history")
+    results, undocumented = run("reviews_history", day, calls)
+    assert results.keys() == {"due", "published", "crawl", "check"}
+    assert undocumented == {task_id: set() for task_id in results}
+    assert (results["due"]["state"], results["check"]["rows"]) == ("PUBLISHED", truth["ItemCount"])
 
 
 def test_the_readmes_sql_names_who_has_how_many_reviews(
