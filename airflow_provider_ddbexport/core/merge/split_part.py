@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled, leaf_of
-from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import frame_of, part_writer
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import I64
 
@@ -68,7 +68,7 @@ def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | 
             if found is None:
                 untouched.append(group)
             elif not halves:
-                frame = _file_of(parquet.schema_arrow)
+                frame = frame_of(parquet.schema_arrow)
                 halves = tuple(Assembly(files.enter_context(path.open("wb")), frame) for path in (kept, gone))
             if not halves:
                 continue
@@ -105,7 +105,7 @@ class _GroupSplitter:
         self._wanted = wanted
         self._leaves = [leaf_of(parquet.schema.column(number)) for number in range(len(parquet.schema))]
         looked_at = [field for field in parquet.schema_arrow if field.name in wanted.columns]
-        self._frame = _file_of(pa.schema(looked_at))
+        self._frame = frame_of(pa.schema(looked_at))
 
     def split(self, number: int, group: RowGroup) -> _SplitGroup | None:
         """Return row group *number*, which is *group*, in two; None where it loses nothing."""
@@ -188,13 +188,7 @@ def _bytes_of(mask: pa.BooleanArray) -> bytes:
 
 
 def _written(table: pa.Table) -> RowGroup:
-    return next(row_groups(_file_of(table.schema, table)))
-
-
-def _file_of(schema: pa.Schema, rows: pa.Table | None = None) -> io.BytesIO:
-    """Return a file in memory with *rows* as its one row group, or without any."""
     file = io.BytesIO()
-    with part_writer(file, schema, rows) as writer:
-        if rows is not None:
-            writer.write_table(rows, row_group_size=rows.num_rows)
-    return file
+    with part_writer(file, table.schema, table) as writer:
+        writer.write_table(table, row_group_size=table.num_rows)
+    return next(row_groups(file))

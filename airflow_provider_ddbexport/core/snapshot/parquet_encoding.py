@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseColumn, array_of
-from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, read_frame, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import COMPRESSION_LEVEL, distinct_values, sparse_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_thrift import Struct
 
 _SAMPLE = 1 << 15
 """Values of a leaf that are looked at to choose its encoding."""
@@ -64,11 +66,12 @@ def part_writer(sink: Any, schema: pa.Schema, first: pa.RecordBatch | pa.Table |
     return _writer(sink, schema, True if first is None else _with_dictionary(_repeating(first)))
 
 
-def empty_file(schema: pa.Schema) -> io.BytesIO:
-    """Return a file in memory that says all of *schema*, and has no row group."""
+@lru_cache(maxsize=4)
+def frame_of(schema: pa.Schema) -> Struct:
+    """Return the footer of a file that says all of *schema*, and has no row group; one for all parts under way."""
     file = io.BytesIO()
     part_writer(file, schema).close()
-    return file
+    return read_frame(file)
 
 
 def _writer(sink: Any, schema: pa.Schema, dictionary: list[str] | bool) -> pq.ParquetWriter:

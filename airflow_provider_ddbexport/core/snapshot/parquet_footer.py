@@ -228,6 +228,11 @@ def read_footer(file: BinaryIO) -> bytes:
     return file.read(end - _TAIL_BYTES - start)
 
 
+def read_frame(file: BinaryIO) -> Struct:
+    """Return the footer of *file*, which is without rows, for :class:`Assembly`."""
+    return read_struct(read_footer(file))
+
+
 def row_groups(file: BinaryIO) -> Iterator[RowGroup]:
     """Yield the row groups of *file*. One at a time, because thousands of columns make a large footer."""
     for fields in read_structs(read_footer(file), _ROW_GROUPS):
@@ -238,7 +243,8 @@ def row_groups(file: BinaryIO) -> Iterator[RowGroup]:
 class Assembly:
     """Puts a Parquet file together from the chunks of others.
 
-    *like* is a file without rows: schema and everything else that is not about row groups become those of *target*.
+    *frame* is the footer of a file without rows: schema and everything else that is not about row groups become those
+    of *target*.
     Chunks come to lie in the order of the schema, one row group behind the other, as every writer has it: there are
     readers that tell from the first chunk's place to which split of a file a row group belongs.
 
@@ -246,9 +252,9 @@ class Assembly:
         target: may be closed between row groups, and another one put here that is open at the end of the same file.
     """
 
-    def __init__(self, target: BinaryIO, like: BinaryIO) -> None:
+    def __init__(self, target: BinaryIO, frame: Struct) -> None:
         self.target = target
-        self._frame = read_struct(read_footer(like))
+        self._frame = frame
         self._rows = 0
         self._groups: list[bytes] = []
         target.write(_MAGIC)

@@ -12,7 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseBatch
-from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, empty_file
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
 
@@ -51,7 +51,7 @@ class _Part:
         self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
         self._encoder = Encoder()
         with path.open("wb") as file:
-            self._assembly = Assembly(file, empty_file(schema))
+            self._assembly = Assembly(file, frame_of(schema))
             self.bytes = file.tell()
 
     def write(self, rows: Batch) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns.widen import widened
-from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, empty_file
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Movable, RowGroup, SortedBy, row_groups
 
 
@@ -32,7 +32,7 @@ def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[
         pq.ParquetFile(source, pre_buffer=False) as parquet,
     ):
         narrow = parquet.schema_arrow
-        assembly = Assembly(new, empty_file(schema))
+        assembly = Assembly(new, frame_of(schema))
         encoder = Encoder()
         for number, group in enumerate(row_groups(old)):
             changed = _changed(group, narrow, schema)

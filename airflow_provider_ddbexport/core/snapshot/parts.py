@@ -30,7 +30,6 @@ from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import BadCallError
 
 ROW_GROUP_BYTES = 24 << 20
 """Bytes of values in memory at which a row group is written, over all partitions of one shard together."""
@@ -41,8 +40,12 @@ ROW_GROUP_VALUES = 8 << 20
 """Values of a row group, nulls among them: those are not in its bytes, and are most of what a wide table takes. Twice
 as many where columns that are mostly null are sparse: there nulls take memory only while rows are built in Python."""
 
-MOST_PARTITIONS = 10_000
-"""Of one shard at once. Each has a builder, a local file and a part; no engine likes to list as many folders."""
+OPEN_PARTS = 10_000
+"""Parts under way at once. Each has a builder and a local file."""
+
+OPEN_COLUMNS = 200_000
+"""Of parts under way together, counted once for a part's builder and once for every row group in its footer: what they
+take though no value waits in them."""
 
 _Partition = tuple[str | None, ...]
 
@@ -73,6 +76,8 @@ class _OpenPart:
     file: _File | None = None
     rows: int = 0
     """Handed over to that file."""
+    row_groups: int = 0
+    """In that file."""
     rescued: Counter[str] = field(default_factory=Counter)
     """By the builder, in all rows that were handed over."""
 
@@ -81,8 +86,8 @@ class PartsWriter:
     """Writes the parts of shard *number* through local files in *folder*, and hands each to *store* when it is full.
 
     At most two row groups' values are in memory, one of them being encoded; the folder holds the parts under way, one
-    for each partition, of which there may be :data:`MOST_PARTITIONS`. End with :meth:`finish`, or, after an error, with
-    :meth:`discard`.
+    for each partition. A shard with more of them than :data:`OPEN_PARTS` and :data:`OPEN_COLUMNS` allow gets more and
+    smaller parts. End with :meth:`finish`, or, after an error, with :meth:`discard`.
 
     Attributes:
         schema: what rows are built under now.
@@ -104,6 +109,7 @@ class PartsWriter:
         self._stages = stages
         self._decode = item_decoder(plan.export.summary.output_format)
         self._open: dict[_Partition, _OpenPart] = {}
+        self._row_groups = 0
         self._closed: Counter[_Partition] = Counter()
         self._files = 0
         self._rows_until_look = 0
@@ -120,6 +126,7 @@ class PartsWriter:
         self._router = line_router(self._decode, schema) if self._keys else None
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
+        self._columns = _width(self._arrow)
         self._row_group_rows = row_group_rows(self._arrow, is_sparse=not self._sort_by)
 
     @property
@@ -237,14 +244,17 @@ class PartsWriter:
         return self._open.get(partition) or self._start(partition)
 
     def _start(self, partition: _Partition) -> _OpenPart:
-        if len(self._open) >= MOST_PARTITIONS:
-            raise BadCallError(
-                f"partition_by: more than {MOST_PARTITIONS} different values of {', '.join(self.schema.partition_by)} "
-                "in one shard, each of which would be a folder; partition by an attribute with few values",
-                partition_by=list(self.schema.partition_by),
-            )
+        self._keep_few(OPEN_PARTS - 1)
         part = self._open[partition] = _OpenPart(block_builder(self._decode, self.schema))
         return part
+
+    def _keep_few(self, most: int) -> None:
+        """End parts, those that began first, until at most *most* are under way, with few enough columns."""
+        # Dictionaries keep the order in which parts were started.
+        while len(self._open) > most or (
+            len(self._open) > 1 and (len(self._open) + self._row_groups) * self._columns > OPEN_COLUMNS
+        ):
+            self._finish(next(iter(self._open)))
 
     def _new_file(self) -> _File:
         self._files += 1
@@ -260,6 +270,7 @@ class PartsWriter:
                 self._flush(partition, part)
                 if waiting < self._row_group_bytes / 2:
                     break
+            self._keep_few(OPEN_PARTS)
         # Summing over all partitions costs; an item has at most 400 KB, so a few rows later is early enough.
         self._rows_until_look = 1 + len(self._open) // 8
 
@@ -273,10 +284,13 @@ class PartsWriter:
         self._background.wait()
         if part.file is not None and part.file.part.bytes >= self._plan.target.part_bytes:
             self._end(partition, part.file)
-            part.file, part.rows = None, 0
+            self._row_groups -= part.row_groups
+            part.file, part.rows, part.row_groups = None, 0, 0
         file = part.file = part.file or self._new_file()
         batch = part.builder.finish_sparse()
         part.rows += batch.num_rows
+        part.row_groups += 1
+        self._row_groups += 1
         rescued = part.builder.rescued.copy()
         file.rescued += rescued - part.rescued
         part.rescued = rescued
@@ -293,6 +307,7 @@ class PartsWriter:
         if part.file is not None:
             self._end(partition, part.file)
         # Not before: what was written until now may fail here, and the file is then for discard to close.
+        self._row_groups -= part.row_groups
         del self._open[partition]
 
     def _end(self, partition: _Partition, file: _File) -> None:

@@ -236,13 +236,32 @@ def test_each_partition_is_one_part_in_whatever_order_items_come(
     assert in_order(items_of(lake)) == in_order(items)
 
 
-def test_too_many_partitions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attribute with a value for each item, most likely by mistake; the message has the column, and no value."""
-    monkeypatch.setattr(parts_module, "MOST_PARTITIONS", 20)
-    export = write_export(tmp_path, reviews(90), files=1)
-    options = ColumnOptions(partition_by=("Book",))
-    with pytest.raises(BadCallError, match="partition_by: more than 20 different values of book in one shard"):
-        convert_export(*export, LocalStore(tmp_path / "lake"), options=options)
+@pytest.mark.parametrize(("most", "limit"), [("OPEN_PARTS", 3), ("OPEN_COLUMNS", 12)])
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+def test_more_partitions_than_memory_has_room_for_still_give_every_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str, limit: int, decoder: str
+) -> None:
+    """There are more parts, none of them lost or written twice, and never more under way than may be."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
+    monkeypatch.setattr(parts_module, most, limit)
+    monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 40)
+    under_way = []
+    start = parts_module.PartsWriter._start
+
+    def watched(writer: parts_module.PartsWriter, partition: tuple[str | None, ...]) -> object:
+        started = start(writer, partition)
+        under_way.append(writer.under_way)
+        return started
+
+    monkeypatch.setattr(parts_module.PartsWriter, "_start", watched)
+    items = [{"id": {"N": str(n)}, "Kind": {"S": str(n % 8)}} for n in range(64)]
+    lake = LocalStore(tmp_path / "lake")
+    record = convert_export(
+        *write_export(tmp_path, items, files=1), lake, options=ColumnOptions(partition_by=("Kind",))
+    )
+    assert len(record.parts) > 8
+    assert 1 < max(under_way) <= 5
+    assert in_order(items_of(lake)) == in_order(items)
 
 
 def test_an_attribute_that_comes_late_does_not_cut_every_partition(
