@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,9 @@ _FEW = 100
 _VALUES_AT_ONCE = 1 << 13
 """Handed to a column's encoder before it looks whether a page is full. pyarrow's 1024 cost columns of little but nulls
 a tenth; many more would make pages large that hold long text."""
+
+_MADE_DENSE_AT_ONCE = 1 << 20
+"""Values of sparse columns, nulls among them, that pyarrow is handed at once: at most 16 MB."""
 
 
 class Encoder:
@@ -46,16 +49,38 @@ class Encoder:
         for name, column in columns.items():
             sparse = None if self._repeating.get(name) else sparse_chunk(name, column)
             found[name] = [] if sparse is None else [sparse]
-        rest = [name for name, chunks in found.items() if not chunks]
-        if rest:
-            fields = pa.schema([rows.schema.field(name) for name in rest])
-            dense = pa.RecordBatch.from_arrays([array_of(columns[name]) for name in rest], schema=fields)
-            sink = pa.BufferOutputStream()
-            with _writer(sink, fields, _with_dictionary(self._repeating)) as writer:
-                writer.write_batch(dense, row_group_size=max(1, rows.num_rows))
-            for chunk in next(row_groups(pa.BufferReader(sink.getvalue()))).chunks:
+        rest = {name: columns[name] for name, chunks in found.items() if not chunks}
+        for names in _few_made_dense(rest):
+            fields = pa.schema([rows.schema.field(name) for name in names])
+            for chunk in _dense_chunks(rest, fields, _with_dictionary(self._repeating)):
                 found[chunk.column].append(chunk)
         return [chunk for chunks in found.values() for chunk in chunks]
+
+
+def _few_made_dense(columns: Mapping[str, pa.Array | SparseColumn]) -> Iterator[list[str]]:
+    """Yield the names of *columns* in such slices that not too many values are made dense in one."""
+    names: list[str] = []
+    values = 0
+    for name, column in columns.items():
+        added = len(column) if isinstance(column, SparseColumn) else 0
+        if names and values + added > _MADE_DENSE_AT_ONCE:
+            yield names
+            names, values = [], 0
+        names.append(name)
+        values += added
+    if names:
+        yield names
+
+
+def _dense_chunks(
+    columns: Mapping[str, pa.Array | SparseColumn], schema: pa.Schema, dictionary: list[str] | bool
+) -> Iterable[Movable]:
+    """Return the chunks of those of *columns* that *schema* has, as pyarrow writes them."""
+    dense = pa.RecordBatch.from_arrays([array_of(columns[name]) for name in schema.names], schema=schema)
+    sink = pa.BufferOutputStream()
+    with _writer(sink, schema, dictionary) as writer:
+        writer.write_batch(dense, row_group_size=max(1, dense.num_rows))
+    return next(row_groups(pa.BufferReader(sink.getvalue()))).chunks
 
 
 def part_writer(sink: Any, schema: pa.Schema, first: pa.RecordBatch | pa.Table | None = None) -> pq.ParquetWriter:

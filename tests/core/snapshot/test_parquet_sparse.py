@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ddbexport.core.columns.sparse import SparseColumn
-from airflow_provider_ddbexport.core.snapshot import parquet_sparse
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, SparseColumn
+from airflow_provider_ddbexport.core.snapshot import parquet_encoding, parquet_sparse
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import SparseChunk, distinct_values, sparse_chunk
 
@@ -169,3 +171,36 @@ def test_distinct_values_are_counted_with_the_compiled_part_as_without(array: pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parquet_sparse, "_kernel", lambda: None)
         assert distinct_values(array, wanted) == (pc.count_distinct(sample).as_py(), len(sample))
+
+
+def test_sparse_columns_that_repeat_are_made_dense_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of them together would take what being sparse has saved; their chunks are those of one go."""
+    rows = 4000
+    valid = pa.array([row % 5 == 0 for row in range(rows)])
+    values = pa.array([Decimal(row % 3) for row in range(rows // 5)], pa.decimal128(38, 9))
+    names = [f"c{number}" for number in range(50)]
+    columns: list[pa.Array | SparseColumn] = [SparseColumn(valid, values) for _ in names]
+    columns[7] = pa.array([row % 4 for row in range(rows)])
+    fields = [pa.field(name, pa.int64() if place == 7 else values.type) for place, name in enumerate(names)]
+    batch = SparseBatch(pa.schema(fields), rows, columns)
+    made_dense: list[int] = []
+    dense_chunks = parquet_encoding._dense_chunks
+
+    def watched(of: Any, schema: pa.Schema, dictionary: Any) -> Any:
+        made_dense.append(sum(len(of[name]) for name in schema.names if isinstance(of[name], SparseColumn)))
+        return dense_chunks(of, schema, dictionary)
+
+    monkeypatch.setattr(parquet_encoding, "_dense_chunks", watched)
+    at_once = encoded(batch)
+    assert made_dense == [49 * rows]
+    monkeypatch.setattr(parquet_encoding, "_MADE_DENSE_AT_ONCE", 3 * rows)
+    assert encoded(batch) == at_once
+    assert max(made_dense[1:]) == 3 * rows
+    assert sum(made_dense[1:]) == 49 * rows
+
+
+def encoded(batch: SparseBatch) -> bytes:
+    file = io.BytesIO()
+    for chunk in Encoder().chunks(batch):
+        chunk.copy_to(file)
+    return file.getvalue()
