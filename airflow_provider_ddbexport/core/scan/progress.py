@@ -14,6 +14,7 @@ from airflow_provider_ddbexport.errors import ScanStoppedError
 log = logging.getLogger(__name__)
 
 LOG_EVERY_S = 30.0
+TELL_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ class Meter:
         self._items = self._response_bytes = 0
         self._units = 0.0
         self._started = self._logged_at = clock()
+        self._told_at = self._started - TELL_EVERY_S
         self._recent: tuple[float, float] = (self._started, 0.0)
 
     def page(self, page: ScanPage, *, ended_segment: bool) -> None:
@@ -145,13 +147,16 @@ class Meter:
                 self._on_page(page)
 
     def tell(self) -> None:
-        """Report to the caller, and to the log every :data:`LOG_EVERY_S`."""
+        """Report to the caller every :data:`TELL_EVERY_S` and once all segments are done, to the log every
+        :data:`LOG_EVERY_S`; calls in between do nothing."""
         now = self._clock()
         is_log_due = now - self._logged_at >= LOG_EVERY_S
-        if not is_log_due and self._on_progress is None:
+        is_due = now - self._told_at >= TELL_EVERY_S or self._segments_done == self._segments
+        if not is_log_due and (self._on_progress is None or not is_due):
             return
         progress = self.progress(now)
-        if self._on_progress is not None:
+        if self._on_progress is not None and is_due:
+            self._told_at = now
             self._on_progress(progress)
         if is_log_due:
             self._logged_at = now

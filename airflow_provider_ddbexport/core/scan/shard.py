@@ -19,7 +19,7 @@ from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import Checkpoint, FileEntry, Journal, Position
 from airflow_provider_ddbexport.core.scan.pacing import Pacer, stopped
 from airflow_provider_ddbexport.core.scan.page import Page
-from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage, log
+from airflow_provider_ddbexport.core.scan.progress import TELL_EVERY_S, Meter, ScanPage, log
 from airflow_provider_ddbexport.core.scan.workplace import workplace
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, StorageError
@@ -33,7 +33,6 @@ WORKERS = 16
 _UPLOADS = 3
 _MOST_SEGMENTS_AT_ONCE = 4
 _GIVEN_UP_FROM_BYTES = 8 << 20
-_TELL_EVERY_S = 0.5
 _LOOK_EVERY_S = 10.0
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -125,7 +124,7 @@ class ShardScan:
                 try:
                     unfinished = set(futures)
                     while unfinished and not any(future.done() and future.exception() for future in futures):
-                        unfinished = wait(unfinished, timeout=_TELL_EVERY_S, return_when=FIRST_EXCEPTION).not_done
+                        unfinished = wait(unfinished, timeout=TELL_EVERY_S, return_when=FIRST_EXCEPTION).not_done
                         self._meter.tell()
                         self._look()
                 finally:

@@ -12,12 +12,11 @@ from typing import Any
 
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
-from airflow_provider_ddbexport.core.scan.progress import Meter, ScanPage
+from airflow_provider_ddbexport.core.scan.progress import TELL_EVERY_S, Meter, ScanPage
 from airflow_provider_ddbexport.core.scan.shard import rotated
 from airflow_provider_ddbexport.errors import ScanStoppedError
 
 _LOOK_S = 0.1
-_TELL_EVERY_S = 0.5
 
 
 class _End:
@@ -49,7 +48,7 @@ class PageStream:
         self._parameters = parameters
         self._workers = min(workers, segments)
         self._stop = stop
-        self._pages: queue.Queue[bytes | _End] = queue.Queue(maxsize=workers)
+        self._pages: queue.Queue[bytes | _End] = queue.Queue(maxsize=self._workers)
         self._changed = threading.Condition()
         self._waiting: deque[tuple[int, Item | None]] = deque(
             (segment, None) for segment in rotated(range(segments), workers)
@@ -75,7 +74,7 @@ class PageStream:
         while True:
             self._meter.tell()
             with contextlib.suppress(queue.Empty):
-                return self._pages.get(timeout=_TELL_EVERY_S)
+                return self._pages.get(timeout=TELL_EVERY_S)
 
     def _work(self) -> None:
         try:

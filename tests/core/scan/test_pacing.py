@@ -339,6 +339,27 @@ def test_progress_is_logged_every_30_seconds(caplog: pytest.LogCaptureFixture) -
     assert told[-1].rate_rcu == pytest.approx(50.0, rel=0.2)
 
 
+def test_progress_is_told_twice_a_second_however_often_there_is_some() -> None:
+    """A page may come every millisecond; the end is told in any case."""
+    time = FakeTime()
+    told: list[ScanProgress] = []
+    meter = Meter(
+        pacer(Source(time), None),
+        segments=1,
+        segments_done=0,
+        expected_units=None,
+        on_page=None,
+        on_progress=told.append,
+        clock=time.clock,
+    )
+    for page in range(1, 2_001):
+        meter.page(ScanPage(0, 1, 0.5), ended_segment=page == 2_000)
+        meter.tell()
+        time.now += 0.001
+    assert 4 <= len(told) <= 6
+    assert (told[-1].items, told[-1].segments_done) == (2_000, 1)
+
+
 def test_a_scan_in_which_one_segment_has_nearly_all_says_so(caplog: pytest.LogCaptureFixture) -> None:
     """A skewed table is worth knowing of: more segments do not make it faster."""
 
