@@ -14,6 +14,7 @@ from airflow_provider_ddbexport.core.catalog.register import register_snapshot, 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.plan import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
@@ -54,8 +55,8 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
         nested: Literal["struct", "flatten", "json"] = "struct",
         partition_by: Sequence[str] | str = (),
         column_names: Mapping[str, str] | None = None,
-        rows_per_part: int = 4_000_000,
-        part_bytes: int = 256 << 20,
+        rows_per_part: int = ROWS_PER_PART,
+        part_bytes: int = PART_BYTES,
         other_table: bool = False,
         **kwargs: Any,
     ) -> None:

@@ -53,7 +53,7 @@ from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
 from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit, missing_parts, refuse_other_table
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
+from airflow_provider_ddbexport.core.snapshot.plan import PART_BYTES, ROWS_PER_PART, ConversionPlan, Shard, Target
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.report import conversion_report
 from airflow_provider_ddbexport.core.snapshot.sample import sample_export
@@ -79,8 +79,8 @@ def scan_to_parquet(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 4_000_000,
-    part_bytes: int = 256 << 20,
+    rows_per_part: int = ROWS_PER_PART,
+    part_bytes: int = PART_BYTES,
     segments: int | None = None,
     other_table: bool = False,
     resumption: Resumption | None = None,
@@ -117,8 +117,8 @@ def parquet_scan(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 1_000_000,
-    part_bytes: int = 256 << 20,
+    rows_per_part: int = ROWS_PER_PART,
+    part_bytes: int = PART_BYTES,
 ) -> ParquetScan:
     """Return the steps of the scan that :func:`scan_to_parquet` makes with these arguments."""
     folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table

@@ -23,6 +23,8 @@ from airflow_provider_ddbexport.core.snapshot.commit import (
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord, begin, find_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import (
+    PART_BYTES,
+    ROWS_PER_PART,
     ConversionPlan,
     Shard,
     Target,
@@ -49,8 +51,8 @@ def convert_export(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 4_000_000,
-    part_bytes: int = 256 << 20,
+    rows_per_part: int = ROWS_PER_PART,
+    part_bytes: int = PART_BYTES,
     sort_by: Sequence[str] = (),
     workers: int = 1,
     replace: bool = False,
@@ -102,8 +104,8 @@ def plan_conversion(
     *,
     table: str | None = None,
     options: ColumnOptions | None = None,
-    rows_per_part: int = 4_000_000,
-    part_bytes: int = 256 << 20,
+    rows_per_part: int = ROWS_PER_PART,
+    part_bytes: int = PART_BYTES,
     sort_by: Sequence[str] = (),
     workers: int = 1,
     replace: bool = False,

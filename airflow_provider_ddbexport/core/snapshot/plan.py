@@ -32,6 +32,10 @@ FEW_SHARDS = 4
 SMALL_SHARD_BYTES = 16 << 20
 """Compressed."""
 
+ROWS_PER_PART = 4_000_000
+PART_BYTES = 256 << 20
+"""Unless something else is asked for."""
+
 MOST_PART_BYTES = 512 << 20
 """Far enough below what a store sends in one request, which leaves nothing behind when its process is killed."""
 
@@ -51,8 +55,8 @@ class Target:
 
     table: str
     options: ColumnOptions
-    rows_per_part: int = 4_000_000
-    part_bytes: int = 256 << 20
+    rows_per_part: int = ROWS_PER_PART
+    part_bytes: int = PART_BYTES
     sort_by: tuple[str, ...] = ()
     conversion: str = ""
 

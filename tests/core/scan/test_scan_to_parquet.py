@@ -20,7 +20,7 @@ from airflow_provider_ddbexport.core.scan import (
     scan_backup,
 )
 from airflow_provider_ddbexport.core.scan.restage import restaged
-from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
+from airflow_provider_ddbexport.core.scan.to_parquet import parquet_scan, scan_to_parquet
 from airflow_provider_ddbexport.core.snapshot import (
     CommitRecord,
     Ledger,
@@ -231,6 +231,19 @@ def test_a_scan_into_other_columns_is_not_gone_on_with() -> None:
     with pytest.raises(ScanResumeError, match="format: started with PARQUET reviews"):
         scan(PageTable(30), lake, options=ColumnOptions(numbers="double"), settings=settings)
     assert len(items_of(lake, scan(PageTable(30), lake, settings=settings))) == 30
+
+
+def test_a_scan_in_steps_goes_on_with_one_that_was_begun_in_a_call() -> None:
+    """Both cut parts alike unless they are told otherwise."""
+    lake = MortalStore({})
+    stopping = ScanSettings(workers=1, limits=GroupLimits(pages=1), on_page=lambda _: stopping.stop.set())
+    with pytest.raises(ScanStoppedError):
+        scan(PageTable(30), lake, settings=stopping)
+    request = ScanRequest("Reviews")
+    steps = parquet_scan(lake, request, table="reviews")
+    plan = steps.begin(PageTable(30), request, segments=4, resumption=JOB)
+    steps.read(PageTable(30), plan, request)
+    assert len(items_of(lake, steps.publish(plan))) == 30
 
 
 def test_another_table_s_scan_is_refused_before_anything_is_read() -> None:
