@@ -167,10 +167,7 @@ class Pacer:
 
 def stopped(table_name: str) -> str:
     """Return what is said of a scan that was asked to stop."""
-    return (
-        f"scanning table {table_name}: asked to stop; what was read until then is kept and can be resumed: another "
-        "try of the task, or `ddbexport scan` with --resume, goes on with it"
-    )
+    return f"scanning table {table_name}: asked to stop"
 
 
 def _may_come(error: ServiceError) -> bool:

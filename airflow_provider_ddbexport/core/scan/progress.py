@@ -85,19 +85,27 @@ class Adapting:
     """Says at intervals how far publishing is: how many groups of pages have the columns that all items ask for."""
 
     def __init__(
-        self, on_publish: Callable[[int, int], None] | None, *, stop: threading.Event, clock: Callable[[], float]
+        self,
+        on_publish: Callable[[int, int], None] | None,
+        *,
+        stop: threading.Event,
+        clock: Callable[[], float],
+        can_resume: bool,
     ) -> None:
+        """Take *can_resume*, whether what was read is still there for another call."""
         self._on_publish = on_publish
         self._stop = stop
         self._clock = clock
+        self._can_resume = can_resume
         self._logged_at = clock()
 
     def tell(self, done: int, groups: int) -> None:
         """Report that *done* of *groups* are. Raises ScanStoppedError when publishing is to end before its end."""
         if self._stop.is_set():
+            again = ", and trying again goes on with it without reading the table again" if self._can_resume else ""
             raise ScanStoppedError(
                 f"publishing was asked to stop, {done} of {groups} groups of pages have their last columns; nothing is "
-                "published, and trying again goes on with it without reading the table again"
+                f"published{again}"
             )
         if self._on_publish is not None:
             self._on_publish(done, groups)

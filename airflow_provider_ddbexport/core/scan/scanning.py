@@ -27,7 +27,7 @@ from airflow_provider_ddbexport.core.scan.shard import Deliver, ShardScan
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
-from airflow_provider_ddbexport.errors import BadCallError, TableNotFoundError
+from airflow_provider_ddbexport.errors import BadCallError, ScanStoppedError, TableNotFoundError
 
 
 def begin_scan(
@@ -160,6 +160,14 @@ def read_shard(
     )
     try:
         scan.run()
+    except ScanStoppedError as error:
+        if plan.pointer_key is None or not settings.stop.is_set():
+            raise
+        raise ScanStoppedError(
+            f"{error}; what was read until then is kept and can be resumed: another try of the task, or "
+            "`ddbexport scan` with --resume, goes on with it",
+            **error.context,
+        ) from error
     except TableNotFoundError as error:
         raise TableNotFoundError(
             f"table {plan.table_name} was deleted while it was scanned: what was read is no whole table, and nothing "

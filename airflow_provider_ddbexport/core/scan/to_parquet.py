@@ -227,7 +227,12 @@ class ParquetScan:
         done = self._done(plan)
         files = tuple(_data_file(file) for shard in done for file in shard.files)
         publication = self._target.publication(_export(plan, done, files, digest_of(files)))
-        adapting = Adapting(settings.on_publish, stop=settings.stop, clock=settings.retries.clock)
+        adapting = Adapting(
+            settings.on_publish,
+            stop=settings.stop,
+            clock=settings.retries.clock,
+            can_resume=plan.pointer_key is not None,
+        )
         for races_left in reversed(range(_RACES)):
             number, newest = self._ledger.newest_schema()
             groups = [_group(plan, self._target, file) for file in files] or [_group(plan, self._target, None)]

@@ -252,6 +252,14 @@ def test_a_scan_that_is_asked_to_stop_reads_nothing_twice() -> None:
     assert table.scanned == ITEMS
 
 
+def test_a_scan_that_cannot_be_resumed_does_not_say_so() -> None:
+    """What it wrote is removed when it ends: neither another try nor --resume finds it."""
+    stop, objects = threading.Event(), dict[str, bytes]()
+    with pytest.raises(ScanStoppedError, match=r"asked to stop$"):
+        back_up(PageTable(ITEMS), MortalStore(objects), stop=stop, on_page=lambda _: stop.set(), resumption=None)
+    assert objects == {}
+
+
 def test_settings_serve_for_any_number_of_scans() -> None:
     """A scan that ends, well or not, leaves the event of its caller as it is."""
     table, request, settings = PageTable(ITEMS), ScanRequest("Reviews"), ScanSettings(limits=GroupLimits(pages=1))
