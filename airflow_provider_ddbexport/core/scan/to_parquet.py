@@ -219,6 +219,9 @@ class ParquetScan:
             layout.conversions_folder(plan.started_at),
             layout.snapshot_folder(plan.started_at),
         )
+        for folder in folders:
+            # Of runs that were killed; whoever still writes there has lost, and finds out.
+            self._store.remove_unfinished(folder)
         for key in [info.key for folder in folders for info in self._store.list(folder)]:
             if key not in kept:
                 self._store.delete(key)

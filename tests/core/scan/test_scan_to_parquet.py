@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from airflow_provider_ddbexport.core.snapshot import (
     convert_shard,
     record_items,
 )
-from airflow_provider_ddbexport.core.store import ObjectStore
+from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore
 from airflow_provider_ddbexport.errors import BadCallError, ScanResumeError, ScanStoppedError
 
 JOB = Resumption("hourly Reviews", occasion="2026-01-14")
@@ -244,6 +245,25 @@ def test_a_scan_in_steps_goes_on_with_one_that_was_begun_in_a_call() -> None:
     plan = steps.begin(PageTable(30), request, segments=4, resumption=JOB)
     steps.read(PageTable(30), plan, request)
     assert len(items_of(lake, steps.publish(plan))) == 30
+
+
+def test_what_killed_writes_left_on_a_disk_is_gone_with_the_snapshot(tmp_path: Path) -> None:
+    """Beside checkpoints, records and parts; a file of another scan that is being written stays."""
+    lake = LocalStore(tmp_path)
+    request = ScanRequest("Reviews")
+    steps = parquet_scan(lake, request, table="reviews")
+    plan = steps.begin(PageTable(30), request, segments=4)
+    steps.read(PageTable(30), plan, request)
+    table = tmp_path / "reviews"
+    folders = {path.parent for path in table.rglob("*") if path.is_file()} - {table / "_conversions"}
+    assert len(folders) >= 4
+    left = [folder / ".killed.unfinished" for folder in folders]
+    other = table / "_conversions" / "other" / ".written.unfinished"
+    other.parent.mkdir()
+    for path in (*left, other):
+        path.write_bytes(b"{")
+    steps.publish(plan)
+    assert list(table.rglob(".*.unfinished")) == [other]
 
 
 def test_another_table_s_scan_is_refused_before_anything_is_read() -> None:
