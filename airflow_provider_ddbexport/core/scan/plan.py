@@ -38,6 +38,7 @@ class ScanPlan:
         segments: TotalSegments; a segment number means nothing without it.
         shards: how many processes share the segments: segment % shards is the process. No more than the read budget
             can be divided among.
+        shards_asked: for, with which it is gone on with.
         output_format: what the pages become, and how, in words.
         values_digest: of the expressions' values, which are not written down.
         size_bytes: of the table when the scan began, for the time that is left.
@@ -54,6 +55,7 @@ class ScanPlan:
     key_schema: tuple[tuple[str, str], ...]
     segments: int
     shards: int
+    shards_asked: int
     index_name: str | None
     is_consistent: bool
     filter_expression: str | None
@@ -124,8 +126,7 @@ def _differences(
         ("table id (the table was deleted and created again)", plan.table_id, table.table_id),
         ("key schema", plan.key_schema, table.key_schema),
         ("segments", plan.segments, plan.segments if segments is None else segments),
-        # A small budget is divided among fewer than were asked for.
-        ("shards", plan.shards, min(shards, plan.shards)),
+        ("shards", plan.shards_asked, shards),
         ("index", plan.index_name, request.index_name),
         ("consistent reads", plan.is_consistent, request.is_consistent),
         ("filter", plan.filter_expression, request.filter_expression),

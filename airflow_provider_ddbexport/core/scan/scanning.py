@@ -58,6 +58,7 @@ def begin_scan(
         log.info("Scan %s of %s is resumed", found.export_id, table.name)
         return found
     rate = rate_of()
+    shards_asked = shards
     most = most_shards(rate, is_consistent=request.is_consistent)
     if most is not None and most < shards:
         log.warning(
@@ -78,6 +79,7 @@ def begin_scan(
         key_schema=table.key_schema,
         segments=choose_segments(table, segments, rate, shards),
         shards=shards,
+        shards_asked=shards_asked,
         index_name=request.index_name,
         is_consistent=request.is_consistent,
         filter_expression=request.filter_expression,
@@ -181,7 +183,7 @@ def read_shard(
 
 def _require_planned(dynamodb: Any, plan: ScanPlan, request: ScanRequest) -> None:
     table = describe_table(dynamodb, request.table_name, request.index_name)
-    require_same(plan, table, request, segments=None, shards=plan.shards, output_format=plan.output_format)
+    require_same(plan, table, request, segments=None, shards=plan.shards_asked, output_format=plan.output_format)
 
 
 def _rate(

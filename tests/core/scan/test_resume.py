@@ -305,6 +305,16 @@ def test_a_scan_started_otherwise_is_not_gone_on_with(change: str) -> None:
     assert numbers_in(store, back_up(table, store)) == ONCE
 
 
+@pytest.mark.parametrize("shards", [2, 7])
+def test_another_number_of_shards_is_refused(shards: int) -> None:
+    """Fewer or more: the tasks that are there are not those that were planned."""
+    table, store, request = PageTable(ITEMS), MortalStore({}), ScanRequest("Reviews")
+    plan = plan_scan(table, store, request, bucket="b", segments=8, shards=4, resumption=JOB)
+    assert plan_scan(table, store, request, bucket="b", segments=8, shards=4, resumption=JOB) == plan
+    with pytest.raises(ScanResumeError, match=f"shards: started with 4, asked for {shards}"):
+        plan_scan(table, store, request, bucket="b", segments=8, shards=shards, resumption=JOB)
+
+
 def test_another_format_is_refused() -> None:
     """A plan of a later version, which writes something else, is not gone on with."""
     store = MortalStore({})
