@@ -197,6 +197,7 @@ class ParquetScan:
 
         Raises BadCallError where a shard is not, ScanStoppedError, SchemaConflictError and the store's errors.
         """
+        give_large_blocks_back()
         record = self._ledger.get(plan.started_at) or self._published(plan, settings or ScanSettings())
         finished(self._root, plan)
         kept = {
