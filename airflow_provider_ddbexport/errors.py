@@ -89,7 +89,10 @@ class BadDataError(DdbExportError):
 
 
 class ManifestError(BadDataError):
-    """A manifest is missing, truncated, of an unknown version, or names a key outside its export."""
+    """A manifest is missing, truncated, of an unknown version, or names a key outside its export.
+
+    Context has ``damage``, ``md5`` or ``counts``, where the export cannot be read by any other call, nor later.
+    """
 
 
 class DataFileError(BadDataError):

@@ -266,6 +266,8 @@ def incremental_snapshot(
         raise ValueError("filter_specification: increments are merged into a table's items, all of them; leave it out")
     if (increment or {}).get("export_format", _JSON) != _JSON:
         raise ValueError(f"increment: export_format: only {_JSON} can be merged; export may have another format")
+    if not (increment or {}).get("wait_for_completion", True):
+        raise ValueError("increment: wait_for_completion: only what is complete can be merged; leave it out")
     ids = f"{group_id}."
     source = {"table_name": table_name, "s3_bucket_name": bucket, "s3_prefix": prefix, **aws}
     to_lake = {"lake": lake, "table": table, "database": None if crawler else database, **aws}

@@ -10,7 +10,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_provider_ddbexport.core.export import Export
 from airflow_provider_ddbexport.core.merge import Increment, merge_facts, merge_increments, read_increment
-from airflow_provider_ddbexport.core.merge.chain_notes import noting_breaks
+from airflow_provider_ddbexport.core.merge.chain_notes import forget_break, noting_breaks
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.errors import AccessError, BadCallError
@@ -89,6 +89,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             lake = self._store(self.lake)
             with noting_breaks(lake.child(arguments["table"]), arguments["base"]):
                 record = merge_increments(self._read_increments(), lake, **arguments)
+            forget_break(lake.child(record.table), arguments["base"])
             facts = merge_facts(record)
             figures = {**self._registered(record, lake.child(record.table)), **facts}
         self._tell(context, figures)

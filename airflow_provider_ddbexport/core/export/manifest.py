@@ -69,13 +69,14 @@ def read_export(root: ObjectStore, export_id: str, *, accept_edited_summary: boo
     files_uri = root.uri_of(f"{export_id}/{FILES_NAME}")
     body, found, expected = _read_with_md5(root, export_id, FILES_NAME)
     if found != expected:
-        raise _md5_differs(files_uri, body, found, expected, _ANEW)
+        raise _md5_differs(files_uri, body, found, expected, _ANEW, damage="md5")
     files = tuple(_parse_files(body, summary, base, files_uri))
     total = sum(file.item_count for file in files)
     if total != summary.item_count:
         raise ManifestError(
             f"{files_uri}: itemCounts expected to add up to the summary's {summary.item_count}, found {total}; {_ANEW}",
             uri=files_uri,
+            damage="counts",
         )
     return Export(source=root.uri_of(export_id), summary=summary, files=files, digest=digest_of(files), checked=checked)
 
@@ -91,12 +92,13 @@ def exports_key(prefix: str | None) -> str:
     return f"{prefix}/{EXPORTS_FOLDER}" if prefix else EXPORTS_FOLDER
 
 
-def _md5_differs(uri: str, body: bytes, found: str, expected: str, advice: str) -> ManifestError:
+def _md5_differs(uri: str, body: bytes, found: str, expected: str, advice: str, **damage: str) -> ManifestError:
     return ManifestError(
         f"{uri}: md5 expected {expected}, found {found} over {len(body)} bytes; {advice}",
         uri=uri,
         expected=expected,
         found=found,
+        **damage,
     )
 
 

@@ -92,7 +92,8 @@ class ChosenBase:
 def noting_breaks(table_store: ObjectStore, base: datetime | None) -> Iterator[None]:
     """Merge into the snapshot as of *base* in the block: where that can never be done, it is noted. None notes nothing.
 
-    What is wrong with other snapshots, or with how the exports follow each other, is no reason.
+    What is wrong with other snapshots, with how the exports follow each other, or with how they are asked for (before
+    they are complete, say, or elsewhere than they were written) is no reason.
     """
     try:
         yield
@@ -110,10 +111,18 @@ def _break_state(error: BadDataError, base: datetime) -> BreakState | None:
             return BreakState.CONFLICT
         case SnapshotDamagedError() if error.context.get("as_of") == iso(base):
             return BreakState.BASE_DAMAGED
-        case ManifestError() | DataFileError():
+        case DataFileError():
+            return BreakState.INCREMENT_DAMAGED
+        case ManifestError() if "damage" in error.context:
             return BreakState.INCREMENT_DAMAGED
         case _:
             return None
+
+
+def forget_break(table_store: ObjectStore, base: datetime | None) -> None:
+    """Let later runs follow the snapshot as of *base* again, now that increments were merged into it. None is none."""
+    if base is not None:
+        table_store.delete(layout.broken_chain_key(base))
 
 
 def find_broken(table_store: ObjectStore, base: CommitRecord) -> Broken | None:

@@ -12,7 +12,7 @@ from snapshot_records import commit_record, schema_of
 
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
 from airflow_provider_ddbexport.core.merge import TableNow, WayOn, find_way_on
-from airflow_provider_ddbexport.core.merge.chain_notes import find_broken, noting_breaks
+from airflow_provider_ddbexport.core.merge.chain_notes import find_broken, forget_break, noting_breaks
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, layout
 from airflow_provider_ddbexport.core.snapshot.record import Ancestor
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -122,7 +122,8 @@ def test_a_filtered_full_export_is_not_followed(store: LocalStore) -> None:
     [
         (MergeConflictError("1 items differ", items=1), "CONFLICT"),
         (SnapshotDamagedError("a part is missing", as_of=iso(START)), "BASE_DAMAGED"),
-        (ManifestError("cut"), "INCREMENT_DAMAGED"),
+        (ManifestError("md5", damage="md5"), "INCREMENT_DAMAGED"),
+        (ManifestError("the manifest is missing"), "WHOLE"),
         (DataFileError("md5"), "INCREMENT_DAMAGED"),
         (ItemError("no item"), "INCREMENT_DAMAGED"),
         (SnapshotDamagedError("the published one lost parts", as_of=iso(START + DAY)), "WHOLE"),
@@ -142,14 +143,16 @@ def test_what_can_never_be_merged_is_followed_by_a_full_export(
 
 
 def test_a_note_is_of_one_publication(store: LocalStore) -> None:
-    """A snapshot that was replaced since is followed, and where the note was deleted; without a base none is made."""
+    """A snapshot that was replaced since is followed, and one that was merged into; without a base none is made."""
     base = publish(store, 0 * DAY)
     for time in (None, START + DAY, START):
         with pytest.raises(DataFileError), noting_breaks(store, time):
             raise DataFileError("md5")
         assert (find_broken(store, base) is None) == (time != START)
     note = store.read(layout.broken_chain_key(START))
-    store.delete(layout.broken_chain_key(START))
+    for time in (None, START + DAY, START):
+        assert told(look(store, DAY)) == ("full", "INCREMENT_DAMAGED", START)
+        forget_break(store, time)
     assert told(look(store, DAY)) == ("increment", "WHOLE", START)
     store.write(layout.broken_chain_key(START), note)
     assert told(look(store, DAY)) == ("full", "INCREMENT_DAMAGED", START)
