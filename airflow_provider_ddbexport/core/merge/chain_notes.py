@@ -13,6 +13,7 @@ Either is of one publication of a snapshot: where that was replaced, the note sa
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +36,12 @@ from airflow_provider_ddbexport.errors import (
     MergeConflictError,
     ObjectNotFoundError,
     SnapshotDamagedError,
+    StorageError,
 )
 
 FORMAT = 1
+
+_log = logging.getLogger(__name__)
 
 
 class BreakState(StrEnum):
@@ -92,17 +96,30 @@ class ChosenBase:
 def noting_breaks(table_store: ObjectStore, base: datetime | None) -> Iterator[None]:
     """Merge into the snapshot as of *base* in the block: where that can never be done, it is noted. None notes nothing.
 
+    Where it cannot be noted, that is logged; the error that tells why is raised all the same.
     What is wrong with other snapshots, with how the exports follow each other, or with how they are asked for (before
     they are complete, say, or elsewhere than they were written) is no reason.
     """
     try:
         yield
     except BadDataError as error:
-        state = None if base is None else _break_state(error, base)
-        record = None if base is None or state is None else Ledger(table_store).get(base)
-        if record is not None and state is not None:
-            _write(table_store, layout.broken_chain_key(record.as_of), Broken(record.identity, state, str(error)))
+        if base is not None and (state := _break_state(error, base)):
+            with _logging_failure("Why increments cannot be merged was not noted"):
+                _note_break(table_store, base, state, str(error))
         raise
+
+
+def _note_break(table_store: ObjectStore, base: datetime, state: BreakState, reason: str) -> None:
+    if record := Ledger(table_store).get(base):
+        _write(table_store, layout.broken_chain_key(base), Broken(record.identity, state, reason))
+
+
+@contextmanager
+def _logging_failure(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (StorageError, SnapshotDamagedError) as error:
+        _log.warning("%s: %s", what, error)
 
 
 def _break_state(error: BadDataError, base: datetime) -> BreakState | None:
@@ -120,9 +137,13 @@ def _break_state(error: BadDataError, base: datetime) -> BreakState | None:
 
 
 def forget_break(table_store: ObjectStore, base: datetime | None) -> None:
-    """Let later runs follow the snapshot as of *base* again, now that increments were merged into it. None is none."""
+    """Let later runs follow the snapshot as of *base* again, now that increments were merged into it. None is none.
+
+    Where that cannot be written, it is logged: what was merged is published.
+    """
     if base is not None:
-        table_store.delete(layout.broken_chain_key(base))
+        with _logging_failure("That increments could be merged was not noted"):
+            table_store.delete(layout.broken_chain_key(base))
 
 
 def find_broken(table_store: ObjectStore, base: CommitRecord) -> Broken | None:

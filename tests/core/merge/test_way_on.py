@@ -25,6 +25,7 @@ from airflow_provider_ddbexport.errors import (
     ManifestError,
     MergeConflictError,
     SnapshotDamagedError,
+    StorageError,
 )
 
 START = datetime(2026, 1, 14, tzinfo=UTC)
@@ -159,6 +160,26 @@ def test_a_note_is_of_one_publication(store: LocalStore) -> None:
     Ledger(store).delete(base.as_of)
     publish(store, 0 * DAY, digest="other")
     assert told(look(store, DAY)) == ("increment", "WHOLE", START)
+
+
+@pytest.mark.parametrize("fails", ["read", "write", "delete"])
+def test_a_note_that_cannot_be_written_hides_nothing(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    """The merge's own error is raised, and a merge that was published has succeeded; the log tells of the store's."""
+    base = publish(store, 0 * DAY)
+
+    def fail(*_: object) -> None:
+        raise StorageError("the store is away")
+
+    monkeypatch.setattr(LocalStore, fails, fail)
+    with pytest.raises(DataFileError, match="md5"), noting_breaks(store, base.as_of):
+        raise DataFileError("md5")
+    forget_break(store, base.as_of)
+    assert caplog.messages == [
+        f"{what} was not noted: the store is away"
+        for what in (["That increments could be merged"] if fails == "delete" else ["Why increments cannot be merged"])
+    ]
 
 
 @pytest.mark.parametrize("key", [layout.chosen_base_key(START + DAY), layout.broken_chain_key(START)])
