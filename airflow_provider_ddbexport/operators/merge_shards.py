@@ -59,7 +59,8 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
 
     A shard is some parts of the snapshot before, from which the rows that changed are taken, or some of the items that
     take their place. Nobody sees what it writes before :class:`.DynamoDBMergeIncrementsOperator` has published it;
-    where that has happened, or the snapshot before was replaced, there is nothing left to do.
+    where that has happened, or the snapshot before was replaced, there is nothing left to do. Where what the plan
+    staged is lost, the try fails, and the next leaves the rest of the merge to that task.
 
     XCom: ``table``, ``shards``, and ``rows`` and ``parts`` that they come to.
 
@@ -82,7 +83,7 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
             store = lake.child(task.table)
             plan = find_merge(store, task.conversion) if task.numbers else None
             if plan is None:
-                self.log.info("Nothing to do: the merge has ended")
+                self.log.info("Nothing to do: the merge has ended, or the task that publishes plans it again")
                 parts: tuple[Part, ...] = ()
             else:
                 base = plan.base.as_of if self.base else None

@@ -15,6 +15,7 @@ from watched_store import Killed
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import S3Store, open_store
+from airflow_provider_ddbexport.errors import PublishRaceError
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 from airflow_provider_ddbexport.operators.merge_shards import DynamoDBMergePlanOperator, DynamoDBMergeShardOperator
 
@@ -173,3 +174,16 @@ def test_what_no_plan_returned_is_refused(lake: EmulatedLake, shard: Any) -> Non
         merge_shards("s3://b/AWSDynamoDB/1", shard)
     with pytest.raises(AirflowFailException, match="shards: expected at least 1"):
         plan("s3://b/AWSDynamoDB/1", shards=0)
+
+
+def test_what_was_staged_and_is_lost_does_not_break_the_chain(lake: EmulatedLake, increment: str) -> None:
+    """The try fails; the next one leaves what is not done to the task that publishes, which stages it again."""
+    store = open_store(f"{LAKE}/reviews", s3=lake.s3)
+    (base,) = Ledger(store).records()
+    (task,) = plan(increment, shards=1, base=base.as_of)
+    store.delete(f"{task['conversion']}/survivors-00000.json.gz")
+    with pytest.raises(PublishRaceError, match="plan the merge again"):
+        merge_shards(increment, task, base=base.as_of)
+    assert merge_shards(increment, task, base=base.as_of)["parts"] == 0
+    assert publish(increment, base=base.as_of)["rows"] == 40
+    assert not [info.key for info in store.list("_chains")]

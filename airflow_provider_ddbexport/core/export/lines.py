@@ -30,7 +30,7 @@ the two images of a change, and some for the types around each value."""
 _BLOCK_BYTES = 1 << 18
 # isal's stubs take this class for an instance.
 _IsalError: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]
-_GZIP_ERRORS = (gzip.BadGzipFile, _IsalError, EOFError)
+GZIP_ERRORS = (gzip.BadGzipFile, _IsalError, EOFError)
 
 
 class _VerifyingReader(ABC, Generic[T]):
@@ -96,7 +96,7 @@ class _VerifyingReader(ABC, Generic[T]):
             yield from self._values_of(_whole_lines(blocks))
         except _LineTooLongError:
             raise self._item_error(f"no end of line within {MAX_LINE_BYTES} bytes", self._offset) from None
-        except _GZIP_ERRORS:
+        except GZIP_ERRORS:
             raise self._error(
                 f"its gzip stream is cut or broken after {self.count} items; the export is damaged, start a new one"
             ) from None
@@ -193,7 +193,7 @@ def first_lines(root: ObjectStore, file: DataFile, most_bytes: int) -> bytes:
                 end = max(end, found.rfind(b"\n", len(found) - len(block)) + 1)
                 if len(found) >= most_bytes and (end or len(found) > MAX_LINE_BYTES):
                     break
-        except (ObjectNotFoundError, *_GZIP_ERRORS):
+        except (ObjectNotFoundError, *GZIP_ERRORS):
             pass
     return bytes(found[:end])
 

@@ -109,9 +109,10 @@ def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
 
 
 def find_merge(table_store: ObjectStore, folder: str) -> MergePlan | None:
-    """Return the plan recorded in *folder*; None where the merge has ended, or its base is not published any more.
+    """Return the plan recorded in *folder*; None where there is none, or its base is not published any more.
 
-    It has ended where a snapshot of its time is published. What was staged since that swept it away stays for a while.
+    There is none where the merge has ended: a snapshot of its time is published. What was staged since that swept it
+    away stays for a while. Nor is there where what was staged was found damaged: whoever publishes plans again.
     """
     planned = _find(table_store.child(folder))
     survivors = find_plan(table_store, _survivors_folder(folder))
@@ -122,6 +123,11 @@ def find_merge(table_store: ObjectStore, folder: str) -> MergePlan | None:
     if base is None or base.identity != planned.base_identity or ledger.get(planned.publication.as_of) is not None:
         return None
     return _plan(base, planned, survivors)
+
+
+def forget_plan(staging: ObjectStore) -> None:
+    """Remove the plan recorded in *staging*, so that the next one stages the increments again; shards stay done."""
+    staging.delete(_PLAN)
 
 
 def _plan(base: CommitRecord, planned: _Planned, survivors: ConversionPlan) -> MergePlan:

@@ -10,7 +10,7 @@ from airflow_provider_ddbexport.core.merge.parts import adapt_lot
 from airflow_provider_ddbexport.core.merge.planned import MergePlan
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.report import merge_report
-from airflow_provider_ddbexport.core.merge.shards import require_all, sweeping_is_a_race
+from airflow_provider_ddbexport.core.merge.shards import require_all, staging_again, sweeping_is_a_race
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.publish import agree
@@ -28,8 +28,9 @@ def publish_merge(plan: MergePlan, crew: Crew, *, now: Now = utc_now) -> CommitR
     *crew*. When the same contents are published already, that record is returned. Repeating it is safe.
 
     Raises MergeConflictError unless all items that the increments say were there were found, PublishRaceError when a
-    shard is not recorded as merged, its part is gone (merge it again) or the table's columns changed meanwhile (publish
-    again), SnapshotExistsError when other contents are published, and OutcomeUnknownError.
+    shard is not recorded as merged, its part is gone (merge it again), what was staged is (plan again) or the table's
+    columns changed meanwhile (publish again), SnapshotExistsError when other contents are published, and
+    OutcomeUnknownError.
     """
     lake = crew.stores.lake
     store, publication = lake.child(plan.base.table), plan.publication
@@ -37,7 +38,7 @@ def publish_merge(plan: MergePlan, crew: Crew, *, now: Now = utc_now) -> CommitR
     existing = ledger.get(publication.as_of)
     if existing is not None:
         return adopt(store, publication, existing)
-    with sweeping_is_a_race(lake, plan.base.table, publication.as_of):
+    with staging_again(crew), sweeping_is_a_race(lake, plan.base.table, publication.as_of):
         agreed = agree(plan.survivors, lake, crew)
         merged = _adapted(plan, _recorded(plan, store), agreed.schema, crew)
     require_all(plan, merged)

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from airflow_provider_ddbexport.core.merge.parts import check_lot, conflict, merge_lot
-from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.planned import MergePlan, forget_plan
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
@@ -19,7 +19,13 @@ from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import BadCallError, BadDataError, ObjectNotFoundError
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    BadDataError,
+    DataFileError,
+    ObjectNotFoundError,
+    PublishRaceError,
+)
 
 
 def merge_crew(plan: MergePlan, lake: ObjectStore, workers: int = 1) -> Crew:
@@ -33,7 +39,8 @@ def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = Non
 
     Nobody sees these before :func:`publish_merge`. Parts of the same name have the same bytes, whoever makes them, so
     repeating it is safe, at the same time as well. Raises MergeConflictError, SnapshotDamagedError where the base is
-    not what its record says, and PublishRaceError rather than write into the folder of a snapshot that is published.
+    not what its record says, and PublishRaceError rather than write into the folder of a snapshot that is published, or
+    where what was staged is gone or damaged: plan again.
     """
     chosen = plan.shards if shards is None else shards
     if outside := [number for number in chosen if number not in plan.shards]:
@@ -43,7 +50,7 @@ def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = Non
     first = len(plan.lots)
     lots = [number for number in chosen if number < first]
     lake = crew.stores.lake
-    with sweeping_is_a_race(lake, plan.base.table, plan.publication.as_of):
+    with staging_again(crew), sweeping_is_a_race(lake, plan.base.table, plan.publication.as_of):
         survivors = [plan.survivors.shards[number - first] for number in chosen if number >= first]
         converted = convert_shards(plan.survivors, crew, survivors) if survivors else ()
         merged = LotRecords(lake.child(plan.base.table), plan, plan.schema).done(lots)
@@ -54,7 +61,9 @@ def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = Non
 
 def check_base(plan: MergePlan, crew: Crew) -> None:
     """Go through the whole base as merging does, and write nothing. Raises what that does."""
-    require_all(plan, _for_lots(_CheckLot, plan, crew, range(len(plan.lots))).values())
+    with staging_again(crew):
+        checked = _for_lots(_CheckLot, plan, crew, range(len(plan.lots)))
+    require_all(plan, checked.values())
 
 
 def require_all(plan: MergePlan, merged: Iterable[MergedLot]) -> None:
@@ -64,6 +73,24 @@ def require_all(plan: MergePlan, merged: Iterable[MergedLot]) -> None:
         raise conflict(
             plan, missing, f"expected the {expected} items that they say were there before, found {expected - missing}"
         )
+
+
+@contextmanager
+def staging_again(crew: Crew) -> Iterator[None]:
+    """Raise PublishRaceError where what was staged is gone or damaged, and have the next plan stage it again.
+
+    It was verified when it was made of the increments, so nothing is wrong with those.
+    """
+    try:
+        yield
+    except (DataFileError, ObjectNotFoundError) as error:
+        staging = crew.stores.root
+        forget_plan(staging)
+        raise PublishRaceError(
+            f"{error.context.get('uri', staging.uri)}: what was staged for a merge is gone or not what was written; "
+            "nothing was published, plan the merge again",
+            uri=staging.uri,
+        ) from None
 
 
 @contextmanager

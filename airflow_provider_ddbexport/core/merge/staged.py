@@ -16,11 +16,13 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.equality import is_same_item
+from airflow_provider_ddbexport.core.export.lines import GZIP_ERRORS
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys
 from airflow_provider_ddbexport.core.merge.compact import Compacted
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.settle import KEY_TABLE, Bucket
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.errors import DataFileError
 
 _NO_LIMIT = 1 << 40
 
@@ -89,7 +91,16 @@ class Comparison:
 def _table(staging: ObjectStore, bucket: Bucket) -> pa.RecordBatch:
     if not bucket.changed:
         return pa.RecordBatch.from_pylist([], KEY_TABLE)
-    return pa.ipc.open_file(staging.read(bucket.keys)).get_batch(0)
+    body = staging.read(bucket.keys)
+    try:
+        return pa.ipc.open_file(body).get_batch(0)
+    except (pa.ArrowInvalid, OSError):
+        raise _damaged(staging, bucket.keys) from None
+
+
+def _damaged(staging: ObjectStore, key: str) -> DataFileError:
+    uri = staging.uri_of(key)
+    return DataFileError(f"{uri}: what was staged for a merge is cut or broken; plan the merge again", uri=uri)
 
 
 def _unlike(rows: pa.RecordBatch, lines: list[bytes], schema: Schema, partition: Sequence[str | None]) -> int:
@@ -118,8 +129,11 @@ def _unzipped(staging: ObjectStore, buckets: Sequence[Bucket], folder: Path) -> 
                 continue
             with zipped.open("wb") as copy:
                 copy.writelines(staging.stream(bucket.before.key))
-            with igzip.IGzipFile(str(zipped), "rb") as lines:  # type: ignore[no-untyped-call]
-                shutil.copyfileobj(lines, file, _PIECE_BYTES)
+            try:
+                with igzip.IGzipFile(str(zipped), "rb") as lines:  # type: ignore[no-untyped-call]
+                    shutil.copyfileobj(lines, file, _PIECE_BYTES)
+            except GZIP_ERRORS:
+                raise _damaged(staging, bucket.before.key) from None
         if not file.tell():
             return b"", starts
         file.flush()
