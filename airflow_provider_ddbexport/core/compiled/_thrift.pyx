@@ -95,10 +95,14 @@ cdef class _Reader:
             count = self.varint()
         if kind in (TRUE, FALSE):
             return kind, list(self.take(count))
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise RecursionError
         cdef list values = []
         while count:
             values.append(self.value(kind))
             count -= 1
+        self.depth -= 1
         return kind, values
 
 

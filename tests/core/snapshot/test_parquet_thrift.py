@@ -78,6 +78,16 @@ def test_what_is_written_is_read(struct: thrift.Struct) -> None:
             assert write_struct(written) == body
 
 
+@pytest.mark.parametrize("opens", [b"\x19", b"\x1c", b"\x1c\x19"], ids=["lists", "structs", "both"])
+def test_what_is_nested_too_deep_is_damage(opens: bytes) -> None:
+    """It ends in the error of damaged footers, not in that of a stack without room."""
+    body = opens * 10**6
+    with pytest.raises(SnapshotDamagedError, match="ends too early"):
+        read_struct(body)
+    with pytest.raises(SnapshotDamagedError):
+        list(read_structs(body, 4))
+
+
 @pytest.fixture(scope="module")
 def footers(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     """Footers of two writers, with all they can put there."""
