@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
@@ -39,7 +40,8 @@ BeforeReplace = Callable[[CommitRecord], None]
 
 Now = Callable[[], datetime]
 
-_SWEPT_AT_ONCE = 100
+_SWEPT_AT_ONCE = 10
+_SWEPT_FOR_S = 1.0
 
 _PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
 
@@ -263,23 +265,31 @@ def _sweep(store: ObjectStore, record: CommitRecord, conversions: str) -> None:
     """Remove the parts in the folder of *record* that are not its own, and the records of *conversions*, a folder.
 
     The parts are of interrupted runs, or of what it replaced. Files that are no parts are left alone. Looks before each
-    :data:`_SWEPT_AT_ONCE` that the snapshot is still the published one, because a run that replaces it may be writing
-    its parts now.
+    :data:`_SWEPT_AT_ONCE`, and again where those take longer than :data:`_SWEPT_FOR_S`, that the snapshot is still the
+    published one, because a run that replaces it may be writing its parts now.
     """
     own = {part.key for part in record.parts}
     ledger = Ledger(store)
+
+    def is_current() -> bool:
+        current = ledger.get(record.as_of)
+        return current is not None and current.identity == record.identity
+
     strays = [
         info.key
         for info in store.list(layout.snapshot_folder(record.as_of))
         if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2])
     ]
+    looked = 0.0
     for number, key in enumerate((*strays, *[info.key for info in store.list(conversions)])):
-        if number % _SWEPT_AT_ONCE == 0:
-            current = ledger.get(record.as_of)
-            if current is None or current.identity != record.identity:
+        if number % _SWEPT_AT_ONCE == 0 or monotonic() - looked > _SWEPT_FOR_S:
+            if not is_current():
                 return
+            looked = monotonic()
         store.delete(key)
     for folder in (layout.snapshot_folder(record.as_of), conversions):
+        if not is_current():
+            return
         store.remove_unfinished(folder)
 
 
