@@ -122,7 +122,9 @@ def parquet_scan(
 ) -> ParquetScan:
     """Return the steps of the scan that :func:`scan_to_parquet` makes with these arguments."""
     folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table
-    return ParquetScan(lake, Target(folder, options or ColumnOptions(), rows_per_part, part_bytes))
+    target = Target(folder, options or ColumnOptions(), rows_per_part, part_bytes)
+    target.refuse_large_parts()
+    return ParquetScan(lake, target)
 
 
 class ParquetScan:

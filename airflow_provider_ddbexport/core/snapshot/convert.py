@@ -247,4 +247,6 @@ def _crew(export: Export, target: Target, stores: Stores, workers: int, reopen: 
 def _target(export: Export, table: str | None, options: ColumnOptions | None, *cutting: Any) -> Target:
     refuse_increment(export)
     folder = layout.table_folder(export.summary.table_name) if table is None else table
-    return Target(folder, options or ColumnOptions(), *cutting)
+    target = Target(folder, options or ColumnOptions(), *cutting)
+    target.refuse_large_parts()
+    return target

@@ -68,6 +68,9 @@ class Target:
             raise BadCallError(
                 f"rows_per_part and part_bytes: expected at least 1, found {self.rows_per_part} and {self.part_bytes}"
             )
+
+    def refuse_large_parts(self) -> None:
+        """Raise BadCallError where parts may become larger than new snapshots may have them; published ones stay."""
         if self.part_bytes > MOST_PART_BYTES:
             raise BadCallError(
                 f"part_bytes: expected at most {MOST_PART_BYTES} (512 MB), found {self.part_bytes}; engines read "

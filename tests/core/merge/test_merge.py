@@ -20,6 +20,7 @@ from airflow_provider_ddbexport.core.export import read_changes, read_export, re
 from airflow_provider_ddbexport.core.merge import Increment, merge_increments
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
+from airflow_provider_ddbexport.core.snapshot import plan as plan_module
 from airflow_provider_ddbexport.core.snapshot.record import OLD_IMAGES
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import (
@@ -147,6 +148,21 @@ def test_a_part_that_loses_nothing_is_copied(tmp_path: Path) -> None:
     untouched = {part.sha256 for part in base.parts} & {part.sha256 for part in merged.parts}
     assert len(untouched) == len(base.parts) - 1 == 2
     assert merged.rows == base.rows - 1
+
+
+def test_a_base_with_larger_parts_than_new_ones_may_have_is_merged_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was published when they might have been larger, and keeps its options."""
+    story, lake = History(tmp_path), LocalStore(tmp_path / "lake")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(plan_module, "MOST_PART_BYTES", 1 << 30)
+        story.convert(lake, part_bytes=1 << 30)
+    with pytest.raises(BadCallError, match="part_bytes: expected at most"):
+        story.convert(LocalStore(tmp_path / "other"), part_bytes=1 << 30)
+    story.go_on()
+    assert story.merge(lake, 0).options["part_bytes"] == 1 << 30
+    assert in_order(items_of(lake)) == story.expected(1)
 
 
 def test_everything_deleted_is_an_empty_snapshot(tmp_path: Path) -> None:
