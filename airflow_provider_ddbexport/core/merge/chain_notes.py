@@ -182,4 +182,10 @@ def _read(store: ObjectStore, key: str, kind: type[_Note]) -> _Note | None:
             "delete it: what it says is found out again",
             key=key,
         ) from None
+    if note.format > FORMAT:
+        raise SnapshotDamagedError(
+            f"{store.uri_of(key)}: a note of format {note.format}, this version reads formats up to {FORMAT}; "
+            "upgrade airflow-provider-ddbexport",
+            key=key,
+        )
     return note

@@ -190,3 +190,8 @@ def test_a_note_that_cannot_be_read_is_named(store: LocalStore, key: str) -> Non
         store.write(key, body)
         with pytest.raises(SnapshotDamagedError, match=rf"{key}: expected a note of a table's chain"):
             look(store, DAY)
+    store.write(
+        key, b'{"as_of": "2026-01-14T00:00:00Z", "snapshot": "", "state": "CONFLICT", "reason": "", "format": 2}'
+    )
+    with pytest.raises(SnapshotDamagedError, match=rf"{key}: a note of format 2, .* upgrade"):
+        look(store, DAY)
