@@ -126,8 +126,17 @@ def read_shard(
     rate = _rate(dynamodb, request, settings.budget, plan.provisioned_rcu)
 
     def shared_rate() -> float | None:
-        whole = rate()
-        return None if whole is None else whole / _shards_left(root, plan)
+        whole, left = rate(), _shards_left(root, plan)
+        most = most_shards(whole, is_consistent=plan.is_consistent)
+        if most is not None and most < left:
+            log.warning(
+                "%d shards are left and the read budget of %s has room for %d: where items are large, their pages "
+                "together may cost more than it for a while; raise it, or run fewer of these tasks at once",
+                left,
+                rate_text(whole),
+                most,
+            )
+        return None if whole is None else whole / left
 
     stop = Ending(settings.stop)
     pacer = Pacer(

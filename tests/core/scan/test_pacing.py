@@ -457,6 +457,17 @@ def test_a_small_budget_is_divided_among_fewer_shards(
         assert sum(units for at, units in charged if start <= at < start + 10.0) <= allowed
 
 
+def test_a_budget_that_became_too_small_for_the_shards_there_are_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Planned under a large budget, gone on with under a small one: the shards are what they are."""
+    table, store, request = PageTable(4), MortalStore({}), ScanRequest("Reviews")
+    large, small = (ReadBudgetOptions(read_units=units) for units in (1_000.0, 10.0))
+    plan = plan_scan(table, store, request, bucket="b", segments=16, shards=16, budget=large)
+    scan_shard(table, store, plan, request, shard=0, settings=ScanSettings(budget=large, retries=FakeTime().policy()))
+    assert "room for" not in caplog.text
+    scan_shard(table, store, plan, request, shard=1, settings=ScanSettings(budget=small, retries=FakeTime().policy()))
+    assert "15 shards are left and the read budget of 10.0 RCU/s has room for 2" in caplog.text
+
+
 def test_a_shard_has_the_budget_divided_by_those_that_are_not_through() -> None:
     """Two shards: the first, while the other is still to come, has half; the other, alone, has all of it."""
     table = PageTable(2_000, page_items=1_000)
