@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
+from airflow_provider_ddbexport.cli.columns import add_options
+from airflow_provider_ddbexport.core.snapshot.plan import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.local import local_aws
 from airflow_provider_ddbexport.local.handle import LocalAws
 
@@ -273,3 +276,12 @@ def test_a_scan_that_is_not_gone_on_with_is_told_of(
     assert run("scan", "Reviews", str(tmp_path))[0] == FINE
     (told,) = [record.getMessage() for record in caplog.records if "is not gone on with" in record.getMessage()]
     assert str(begun) in told
+
+
+def test_parts_are_cut_by_default_as_by_every_other_way_to_a_snapshot() -> None:
+    """A scan that a task has begun can be gone on with from a shell. The numbers are written out there: ``--help``
+    waits for no import."""
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    found = parser.parse_args([])
+    assert (found.rows_per_part, found.part_bytes) == (ROWS_PER_PART, PART_BYTES)
