@@ -6,9 +6,6 @@ read to the reference, which refuses it or takes it: what is an item, and why a 
 
 from __future__ import annotations
 
-import functools
-import importlib
-import logging
 import os
 from collections.abc import Callable
 from types import ModuleType
@@ -16,6 +13,7 @@ from types import ModuleType
 from airflow_provider_ddbexport.core.columns import Schema
 from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder, LineRouter
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
+from airflow_provider_ddbexport.core.compiled.loading import load, missing
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.line_blocks import (
     BlockBuilder,
@@ -29,8 +27,6 @@ from airflow_provider_ddbexport.core.reference_lines import ReferenceBuilder, Re
 
 DECODER_VARIABLE = "DDBEXPORT_DECODER"
 """Environment variable; ``reference`` turns the compiled decoder off."""
-
-_log = logging.getLogger(__name__)
 
 
 def line_observer(decode: Decode) -> LineObserver:
@@ -73,7 +69,8 @@ def releases_gil(decode: Decode) -> bool:
 def describe() -> str:
     """Return which decoder is in use, in words for people."""
     if _kernel() is not None:
-        return "compiled decoder"
+        without = f", slower in part: this installation has no {', '.join(missing())}" if missing() else ""
+        return f"compiled decoder{without}"
     if os.environ.get(DECODER_VARIABLE) == "reference":
         return f"reference decoder, as {DECODER_VARIABLE} asks for"
     return "reference decoder, several times slower: this installation has no compiled one"
@@ -84,21 +81,7 @@ def _kernel_for(decode: Decode) -> ModuleType | None:
 
 
 def _kernel() -> ModuleType | None:
-    return None if os.environ.get(DECODER_VARIABLE) == "reference" else _load()
-
-
-@functools.cache
-def _load() -> ModuleType | None:
-    try:
-        return importlib.import_module("airflow_provider_ddbexport.core.compiled._kernel")
-    except ImportError as error:
-        # Not a warning: the answer is right, and a shell shows warnings where it shows errors, which may be JSON.
-        _log.info(
-            "The compiled decoder is not there (%s); the reference decoder gives the same answer several times "
-            "slower. Install where there is a C compiler to have it built.",
-            error,
-        )
-        return None
+    return None if os.environ.get(DECODER_VARIABLE) == "reference" else load("_kernel")
 
 
 def line_router(decode: Decode, schema: Schema) -> LineRouter | None:

@@ -29,6 +29,7 @@ from snapshot_exports import write_export
 
 from airflow_provider_ddbexport.core import decoder
 from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.compiled import loading
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, block_builder, line_observer
 from airflow_provider_ddbexport.core.export import verify_export
@@ -72,7 +73,7 @@ def assert_alike(lines: bytes, items: list[Item], options: ColumnOptions) -> Non
 
 def test_where_there_is_a_c_compiler_there_is_the_compiled_decoder() -> None:
     """What follows is not skipped by mistake: `make` builds it, and so does installing the checkout again."""
-    assert decoder._load() is not None or not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"))
+    assert not loading.missing() or not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"))
 
 
 @needs_compiled
@@ -455,17 +456,43 @@ def test_without_the_compiled_decoder_everything_works_and_the_log_says_so_once(
 
     monkeypatch.delenv(DECODER_VARIABLE, raising=False)
     monkeypatch.setattr(importlib, "import_module", no_kernel)
-    decoder._load.cache_clear()
+    loading.load.cache_clear()
     try:
         root, export = write_export(tmp_path, [{"a": {"S": "x"}}] * 10, files=2)
-        with caplog.at_level(logging.INFO, logger=decoder.__name__):
+        with caplog.at_level(logging.INFO, logger=loading.__name__):
             assert convert_export(root, export, LocalStore(tmp_path / "lake")).rows == 10
             assert "this installation has no compiled one" in decoder.describe()
     finally:
-        decoder._load.cache_clear()
-    messages = [record.message for record in caplog.records if record.name == decoder.__name__]
-    assert len(messages) == 1
-    assert messages[0].startswith("The compiled decoder is not there")
+        loading.load.cache_clear()
+    messages = [record.message for record in caplog.records if record.name == loading.__name__]
+    for module in ("_kernel", "_thrift"):
+        assert sum(message.startswith(f"The compiled module {module} is not there") for message in messages) == 1
+
+
+@needs_compiled
+def test_a_compiled_module_that_is_missing_alone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a wheel that was built without it: what needs it is slow, though lines are read quickly."""
+    monkeypatch.delenv(DECODER_VARIABLE, raising=False)
+    assert decoder.describe() == "compiled decoder"
+    imported = importlib.import_module
+
+    def all_but_one(name: str) -> Any:
+        if name.endswith("._splice"):
+            raise ImportError(name)
+        return imported(name)
+
+    monkeypatch.setattr(importlib, "import_module", all_but_one)
+    loading.load.cache_clear()
+    try:
+        assert decoder.describe() == "compiled decoder, slower in part: this installation has no _splice"
+    finally:
+        loading.load.cache_clear()
+
+
+def test_every_compiled_module_is_known() -> None:
+    """To the loader, and so to whoever asks what is missing."""
+    folder = Path(loading.__file__).parent
+    assert sorted(path.stem for path in folder.glob("_*.pyx")) == sorted(loading.MODULES)
 
 
 def test_the_environment_turns_the_compiled_decoder_off(monkeypatch: pytest.MonkeyPatch) -> None:

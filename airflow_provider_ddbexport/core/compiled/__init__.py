@@ -2,5 +2,5 @@
 
 It gives the answer of the reference (:mod:`..decode`, :mod:`..columns`) and knows nothing that is not written there.
 :mod:`..decoder` chooses between the two and is the only one to load ``_kernel``. ``_pages`` is for pages of Parquet,
-and ``_splice`` for those of scans, without pyarrow.
+``_thrift`` for its footers, and ``_splice`` for the pages of scans, without pyarrow. All are loaded by :mod:`.loading`.
 """

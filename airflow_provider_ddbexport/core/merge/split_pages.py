@@ -7,18 +7,17 @@ are neither compressed nor do they need a dictionary. Numbers of fields are thos
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     FALSE,
@@ -80,13 +79,9 @@ def leaf_of(column: pq.ColumnSchema) -> Leaf:
     return Leaf(column.max_repetition_level, column.max_definition_level, column.length or 0)
 
 
-@cache
 def compiled() -> ModuleType | None:
     """Return the compiled part; None where it was not built."""
-    try:
-        return importlib.import_module("airflow_provider_ddbexport.core.compiled._pages")
-    except ImportError:
-        return None
+    return load("_pages")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ missing, or does not know what it is given, msgspec does, with the same result: 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import msgspec
 
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.decode import Item
 
 _OPEN, _BETWEEN, _CLOSE = b'{"Item":', b'}\n{"Item":', b"}\n"
@@ -125,12 +124,6 @@ def _lines(items: list[msgspec.Raw]) -> bytes:
     return _BETWEEN.join(pieces)
 
 
-@cache
 def _splicer() -> Callable[[bytes], tuple[bytes, int, bytes] | None] | None:
-    try:
-        splice: Callable[[bytes], tuple[bytes, int, bytes] | None] = importlib.import_module(
-            "airflow_provider_ddbexport.core.compiled._splice"
-        ).splice
-    except ImportError:
-        return None
-    return splice
+    module = load("_splice")
+    return None if module is None else module.splice

@@ -6,18 +6,17 @@ times, and sets every column up anew for every row group; here a null costs a bi
 
 from __future__ import annotations
 
-import importlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
+from functools import cache, partial
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_provider_ddbexport.core.columns.sparse import SparseColumn, sparse_where_mostly_null
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import LONGEST_BOUND, Copy
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     BINARY,
@@ -239,10 +238,4 @@ _ORDER: dict[int, Callable[[bytes], Any]] = {
     _BYTES: bytes,
 }
 
-
-@cache
-def _kernel() -> ModuleType | None:
-    try:
-        return importlib.import_module("airflow_provider_ddbexport.core.compiled._pages")
-    except ImportError:
-        return None
+_kernel = partial(load, "_pages")

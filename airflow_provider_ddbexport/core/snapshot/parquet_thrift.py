@@ -5,13 +5,12 @@ No schema is needed, because every field says its type; so fields of later versi
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from types import ModuleType
+from functools import partial
 from typing import Any, TypeAlias
 
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.errors import SnapshotDamagedError
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12
@@ -78,12 +77,7 @@ def _refusals() -> Iterator[None]:
         raise damaged(f"has a value of type {kind}") from None
 
 
-@cache
-def _kernel() -> ModuleType | None:
-    try:
-        return importlib.import_module("airflow_provider_ddbexport.core.compiled._thrift")
-    except ImportError:
-        return None
+_kernel = partial(load, "_thrift")
 
 
 class _Reader:
