@@ -106,8 +106,7 @@ class SortedRows:
         for piece in self._pieces:
             start, end = bisect_left(listed, piece.first), bisect_left(listed, piece.first + piece.rows)
             if start < end:
-                file.seek(piece.offset)
-                rows = pa.ipc.read_record_batch(pa.py_buffer(file.read(piece.size)), self._schema)
+                rows = pa.ipc.read_record_batch(_read(file, piece.offset, piece.size), self._schema)
                 found.append(rows.take(pc.subtract(numbers[start:end], piece.first)))
         (together,) = pa.Table.from_batches(found).combine_chunks().to_batches()
         return together.take(pc.sort_indices(by_number))
@@ -121,3 +120,16 @@ def _pieces(rows: pa.RecordBatch, most_rows: int, most_bytes: int) -> Iterator[p
         yield from _pieces(rows[middle:], most_rows, most_bytes)
     elif rows.num_rows:
         yield rows
+
+
+def _read(file: FileIO, offset: int, size: int) -> pa.Buffer:
+    """Return *size* bytes of *file*, which is without a buffer, and so may give fewer than it is asked for."""
+    body = bytearray(size)
+    file.seek(offset)
+    found = 0
+    while found < size:
+        more = file.readinto(memoryview(body)[found:])
+        if not more:
+            raise EOFError(f"{file.name}: expected {size} bytes at {offset}, found {found}; run again")
+        found += more
+    return pa.py_buffer(body)
