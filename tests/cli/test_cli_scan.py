@@ -279,8 +279,7 @@ def test_a_scan_that_is_not_gone_on_with_is_told_of(
 
 
 def test_parts_are_cut_by_default_as_by_every_other_way_to_a_snapshot() -> None:
-    """A scan that a task has begun can be gone on with from a shell. The numbers are written out there: ``--help``
-    waits for no import."""
+    """The shell has the numbers written out, because ``--help`` waits for no import; they are the same."""
     parser = argparse.ArgumentParser()
     add_options(parser)
     found = parser.parse_args([])
