@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from emulated_lake import DATABASE, LAKE, EmulatedLake, task_context
+from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 
-from airflow_provider_ddbexport.core.snapshot import snapshot_items
+from airflow_provider_ddbexport.core.snapshot import layout, snapshot_items
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
@@ -85,6 +86,24 @@ def test_a_days_changes_become_the_next_snapshot(lake: EmulatedLake) -> None:
     partition = f"ddb_export_timestamp = '{end:%Y%m%dT%H%M%SZ}'"
     assert lake.query(f"SELECT sum(rating), count(late) FROM reviews WHERE {partition}") == [["13", "1"]]
     assert len(lake.partitions()) == 2
+
+
+def test_a_base_that_is_merged_into_after_all_is_followed_again(lake: EmulatedLake) -> None:
+    """What was noted of it when an increment was damaged is removed by the merge that succeeds."""
+    put(lake, 1)
+    begin = later(lake, minutes=20)
+    lake.publish(lake.export_at(begin))
+    put(lake, 2)
+    source = lake.export_at(later(lake, minutes=20), since=begin)
+    entries = lake.s3.list_objects_v2(Bucket=BUCKET, Prefix="AWSDynamoDB/data/")["Contents"]
+    whole = {entry["Key"]: lake.s3.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read() for entry in entries}
+    note = f"reviews/{layout.broken_chain_key(begin)}"
+    for bodies, is_noted in ((dict.fromkeys(whole, b"damaged"), True), (whole, False)):
+        for name, body in bodies.items():
+            lake.s3.put_object(Bucket=BUCKET, Key=name, Body=body)
+        with pytest.raises(AirflowFailException) if is_noted else nullcontext():
+            merge(source, base=begin)
+        assert open_store(LAKE, s3=lake.s3).exists(note) == is_noted
 
 
 def test_increments_that_do_not_follow_fail_for_good(lake: EmulatedLake) -> None:
