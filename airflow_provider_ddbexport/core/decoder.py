@@ -11,19 +11,21 @@ from collections.abc import Callable
 from types import ModuleType
 
 from airflow_provider_ddbexport.core.columns import Schema
-from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder, LineRouter
+from airflow_provider_ddbexport.core.compiled.line_builder import Layout, LineBuilder
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
+from airflow_provider_ddbexport.core.compiled.line_router import LineRouter
 from airflow_provider_ddbexport.core.compiled.loading import load, missing
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.line_blocks import (
     BlockBuilder,
+    BlockRouter,
     Decode,
     LineObserver,
     Lines,
     decoded,
     reference_line,
 )
-from airflow_provider_ddbexport.core.reference_lines import ReferenceBuilder, ReferenceObserver
+from airflow_provider_ddbexport.core.reference_lines import ReferenceBuilder, ReferenceObserver, ReferenceRouter
 
 DECODER_VARIABLE = "DDBEXPORT_DECODER"
 """Environment variable; ``reference`` turns the compiled decoder off."""
@@ -38,7 +40,13 @@ def line_observer(decode: Decode) -> LineObserver:
 def block_builder(decode: Decode, schema: Schema) -> BlockBuilder:
     """Return what builds the rows of *schema* from lines that *decode* reads, and observes them on the way."""
     kernel = _kernel_for(decode)
-    return ReferenceBuilder(decode, schema) if kernel is None else LineBuilder(kernel, schema)
+    return ReferenceBuilder(decode, schema) if kernel is None else LineBuilder(Layout(kernel, schema))
+
+
+def block_router(decode: Decode, schema: Schema) -> BlockRouter:
+    """Return what does so in a builder for each partition of *schema*."""
+    kernel = _kernel_for(decode)
+    return ReferenceRouter(decode, schema) if kernel is None else LineRouter(kernel, schema)
 
 
 def check_lines(decode: Decode) -> Callable[[Lines], int]:
@@ -82,9 +90,3 @@ def _kernel_for(decode: Decode) -> ModuleType | None:
 
 def _kernel() -> ModuleType | None:
     return None if os.environ.get(DECODER_VARIABLE) == "reference" else load("_kernel")
-
-
-def line_router(decode: Decode, schema: Schema) -> LineRouter | None:
-    """Return what finds the partition of lines that *decode* reads; None where only their items tell."""
-    kernel = _kernel_for(decode)
-    return None if kernel is None else LineRouter(kernel, schema)

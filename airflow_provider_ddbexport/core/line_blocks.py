@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+import msgspec
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import Observation
@@ -18,6 +19,10 @@ Decode = Callable[[bytes], Item]
 
 Lines = bytes
 """Whole lines; only the last may lack its line break."""
+
+
+Partition = tuple[str | None, ...]
+"""As :func:`.partition_of` gives it."""
 
 
 class RefusedLineError(Exception):
@@ -62,9 +67,6 @@ class BlockBuilder(Protocol):
     def rescued(self) -> Counter[str]:
         """Values rescued so far, over all batches, by path."""
 
-    def add(self, item: Item, not_in_path: int = 0) -> None:
-        """Append one row; bits of *not_in_path* say which of the ``partition_by`` values the path does not hold."""
-
     def add_lines(
         self, lines: Lines, start: int, *, most_rows: int, most_bytes: int, observer: LineObserver | None = None
     ) -> int:
@@ -87,6 +89,45 @@ class BlockBuilder(Protocol):
         """Do the same with columns that are mostly null as the values they have."""
 
 
+class BlockRouter(Protocol):
+    """Builds the rows of a block, each in the builder of its partition, of those that are open.
+
+    Attributes:
+        missing: partition of the line that :meth:`add_lines` stopped at, where that is not open.
+        full: partition whose builder has all its rows since the last line that :meth:`add_lines` appended.
+    """
+
+    missing: Partition | None
+    full: Partition | None
+
+    @property
+    def bytes(self) -> int:
+        """The estimate that RowBuilder makes of the rows that wait in all builders."""
+
+    def open(self, partition: Partition, most_rows: int) -> BlockBuilder:
+        """Return a new builder for *partition*, which has to be finished at *most_rows*; it is only to be looked at."""
+
+    def close(self, partition: Partition) -> None:
+        """Let go of the builder of *partition*, and of the rows that wait in it."""
+
+    def finish_sparse(self, partition: Partition, most_rows: int) -> SparseBatch:
+        """Return the rows that wait for *partition* as its builder does; the next batch ends at *most_rows*."""
+
+    def mark(self) -> None:
+        """Remember where the builders are, for :meth:`take_back`."""
+
+    def take_back(self) -> None:
+        """Forget the rows since the last :meth:`mark`, but for those that were given away. They stay observed."""
+
+    def add_lines(self, lines: Lines, start: int, *, most_bytes: int, observer: LineObserver | None = None) -> int:
+        """Append lines from offset *start* until one is missing its partition, a builder is full, there are
+        *most_bytes* in all, or no more lines.
+
+        Each is observed by *observer*, which comes from the same decoder. Returns the offset of the next line, at or
+        beyond the end if there is none. Raises RefusedLineError.
+        """
+
+
 def decoded(lines: Lines, decode: Decode) -> Iterator[Item]:
     """Yield the items of whole *lines*; raises RefusedLineError."""
     for item, _ in decoded_from(lines, 0, decode):
@@ -103,6 +144,11 @@ def decoded_from(lines: Lines, start: int, decode: Decode) -> Iterator[tuple[Ite
             raise RefusedLineError(start, _reason(error)) from None
         start += len(line) + 1
         yield item, start
+
+
+def line_of(item: Item) -> Lines:
+    """Return the line that says *item*, in the spelling that every decoder reads."""
+    return msgspec.json.encode({"Item": item})
 
 
 def reference_line(lines: Lines, start: int) -> tuple[Item, int]:

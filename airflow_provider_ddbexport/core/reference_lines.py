@@ -6,10 +6,9 @@ from collections import Counter
 
 import pyarrow as pa
 
-from airflow_provider_ddbexport.core.columns import Observation, RowBuilder, Schema
+from airflow_provider_ddbexport.core.columns import Observation, RowBuilder, Schema, partition_keys, partition_under
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
-from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.line_blocks import Decode, LineObserver, Lines, decoded, decoded_from
+from airflow_provider_ddbexport.core.line_blocks import Decode, LineObserver, Lines, Partition, decoded, decoded_from
 
 
 class ReferenceObserver:
@@ -44,26 +43,23 @@ class ReferenceBuilder:
 
     def __init__(self, decode: Decode, schema: Schema) -> None:
         self._decode = decode
-        self._rows = RowBuilder(schema)
+        self.row_builder = RowBuilder(schema)
+        """What routers give items to."""
 
     @property
     def rows(self) -> int:
         """Rows since the last :meth:`finish`."""
-        return self._rows.rows
+        return self.row_builder.rows
 
     @property
     def bytes(self) -> int:
         """Estimate of their size."""
-        return self._rows.bytes
+        return self.row_builder.bytes
 
     @property
     def rescued(self) -> Counter[str]:
         """Values rescued so far, over all batches, by path."""
-        return self._rows.rescued.copy()
-
-    def add(self, item: Item, not_in_path: int = 0) -> None:  # noqa: ARG002 - it finds that out itself
-        """Append one row."""
-        self._rows.add(item)
+        return self.row_builder.rescued.copy()
 
     def add_lines(
         self, lines: Lines, start: int, *, most_rows: int, most_bytes: int, observer: LineObserver | None = None
@@ -71,7 +67,7 @@ class ReferenceBuilder:
         """Append lines, each of them decoded once."""
         if observer is not None and not isinstance(observer, ReferenceObserver):
             raise TypeError("expected an observer of the reference decoder")
-        rows = self._rows
+        rows = self.row_builder
         rows.mark()
         for item, after in decoded_from(lines, start, self._decode):
             if observer is not None:
@@ -83,12 +79,84 @@ class ReferenceBuilder:
 
     def take_back(self) -> None:
         """Forget the rows of the last add_lines()."""
-        self._rows.take_back()
+        self.row_builder.take_back()
 
     def finish(self) -> pa.RecordBatch:
         """Return the rows as one batch."""
-        return self._rows.finish()
+        return self.row_builder.finish()
 
     def finish_sparse(self) -> SparseBatch:
         """Return them with columns that are mostly null as the values they have."""
-        return self._rows.finish_sparse()
+        return self.row_builder.finish_sparse()
+
+
+class ReferenceRouter:
+    """The reference :class:`.BlockRouter`, whose methods are described there."""
+
+    def __init__(self, decode: Decode, schema: Schema) -> None:
+        self._decode = decode
+        self._schema = schema
+        self._keys = partition_keys(schema)
+        self._lanes: dict[Partition, RowBuilder] = {}
+        self._most_rows: dict[Partition, int] = {}
+        self._touched: set[Partition] = set()
+        self.bytes = 0
+        self.missing: Partition | None = None
+        self.full: Partition | None = None
+
+    def open(self, partition: Partition, most_rows: int) -> ReferenceBuilder:
+        """Make a builder for *partition*."""
+        builder = ReferenceBuilder(self._decode, self._schema)
+        self._lanes[partition] = builder.row_builder
+        self._most_rows[partition] = most_rows
+        return builder
+
+    def close(self, partition: Partition) -> None:
+        """Let go of it."""
+        self.bytes -= self._lanes.pop(partition).bytes
+
+    def finish_sparse(self, partition: Partition, most_rows: int) -> SparseBatch:
+        """Return the rows of *partition*."""
+        rows = self._lanes[partition]
+        self.bytes -= rows.bytes
+        self._most_rows[partition] = most_rows
+        return rows.finish_sparse()
+
+    def mark(self) -> None:
+        """Remember where the builders are."""
+        self._touched.clear()
+
+    def take_back(self) -> None:
+        """Forget the rows since then."""
+        for partition in self._touched & self._lanes.keys():
+            rows = self._lanes[partition]
+            before = rows.bytes
+            rows.take_back()
+            self.bytes += rows.bytes - before
+
+    def add_lines(self, lines: Lines, start: int, *, most_bytes: int, observer: LineObserver | None = None) -> int:
+        """Append lines, each of them decoded once."""
+        if observer is not None and not isinstance(observer, ReferenceObserver):
+            raise TypeError("expected an observer of the reference decoder")
+        self.missing = self.full = None
+        for item, after in decoded_from(lines, start, self._decode):
+            partition = partition_under(item, self._keys)
+            rows = self._lanes.get(partition)
+            if rows is None:
+                self.missing = partition
+                return start
+            if partition not in self._touched:
+                self._touched.add(partition)
+                rows.mark()
+            if observer is not None:
+                observer.add(item)
+            before = rows.bytes
+            rows.add(item)
+            self.bytes += rows.bytes - before
+            start = after
+            if rows.rows >= self._most_rows[partition]:
+                self.full = partition
+                return start
+            if self.bytes >= most_bytes:
+                return start
+        return start

@@ -21,7 +21,7 @@ enum { MAX_NESTING = 32, MAX_DIGITS = 38 };
 /* DynamoDB's types, in the order in which Python is told their counts. */
 enum kind { S, N, B, BOOL, NUL, M, L, SS, NS, BS, KINDS };
 
-enum status { OK = 0, IRREGULAR = 1, NO_MEMORY = 2, TOO_LARGE = 3 };
+enum status { OK = 0, IRREGULAR = 1, NO_MEMORY = 2, TOO_LARGE = 3, UNROUTED = 4 };
 
 typedef struct {
     uint8_t *at;

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from airflow_provider_ddbexport.core.columns import Schema, part_schema, partition_keys, partition_under
+from airflow_provider_ddbexport.core.columns import Schema, part_schema, partition_keys
 from airflow_provider_ddbexport.core.columns.arrow_types import leaves
 from airflow_provider_ddbexport.core.columns.build import MAX_REPORTED_PATHS
 from airflow_provider_ddbexport.core.columns.names import join, path_of
@@ -19,14 +17,11 @@ from airflow_provider_ddbexport.core.columns.schema import Column, Kind, merge_f
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, SparseColumn
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.line_blocks import LineObserver, Lines, reference_line
-
-_REMEMBERED = 10_000
-"""Partitions that a router remembers at once."""
+from airflow_provider_ddbexport.core.line_blocks import LineObserver, Lines, line_of, reference_line
 
 
-class LineBuilder:
-    """The compiled :class:`.BlockBuilder`, whose methods are described there."""
+class Layout:
+    """What the compiled builders of one schema have in common."""
 
     def __init__(self, kernel: ModuleType, schema: Schema) -> None:
         in_path = {path_of(key.attribute): place for place, key in enumerate(partition_keys(schema))}
@@ -37,32 +32,44 @@ class LineBuilder:
             (key.attribute, (-1, "path", "S", 0, place, path_of(key.attribute), []))
             for place, key in enumerate(partition_keys(schema))
         ]
-        root = (-1, "flat", "M", 0, 0, "", columns)
-        self._arrow = part_schema(schema)
-        self._raw = kernel.Builder(root, len(arrays), MAX_REPORTED_PATHS)
+        self._kernel = kernel
+        self._root = (-1, "flat", "M", 0, 0, "", columns)
+        self._arrays = len(arrays)
+        self.arrow = part_schema(schema)
+
+    def new_builder(self) -> Any:
+        """Return one of the kernel's."""
+        return self._kernel.Builder(self._root, self._arrays, MAX_REPORTED_PATHS)
+
+    def sparse_batch(self, rows: int, columns: Iterable[Any]) -> SparseBatch:
+        """Return the *columns* that a builder gives for its *rows*."""
+        return SparseBatch(self.arrow, rows, [SparseColumn(*c) if isinstance(c, tuple) else c for c in columns])
+
+
+class LineBuilder:
+    """The compiled :class:`.BlockBuilder`, whose methods are described there."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.raw = layout.new_builder()
+        """The kernel's, which routers give lines to."""
 
     @property
     def rows(self) -> int:
         """Rows since the last :meth:`finish`."""
-        rows: int = self._raw.rows
+        rows: int = self.raw.rows
         return rows
 
     @property
     def bytes(self) -> int:
         """The estimate that RowBuilder makes."""
-        size: int = self._raw.bytes
+        size: int = self.raw.bytes
         return size
 
     @property
     def rescued(self) -> Counter[str]:
         """Values rescued so far, over all batches, by path."""
-        return Counter(self._raw.rescued())
-
-    def add(self, item: Item, not_in_path: int = 0) -> None:
-        """Append one row; bits of *not_in_path* say which of the ``partition_by`` values the path does not hold."""
-        self._raw.add_row(msgspec.json.encode({"Item": item}), 0, not_in_path, checked=True)
-        if self._raw.is_irregular:
-            raise AssertionError("the decoders disagree about an item")
+        return Counter(self.raw.rescued())
 
     def add_lines(
         self, lines: Lines, start: int, *, most_rows: int, most_bytes: int, observer: LineObserver | None = None
@@ -70,7 +77,7 @@ class LineBuilder:
         """Append lines, each of them observed in the same go."""
         if observer is not None and not isinstance(observer, CompiledObserver):
             raise TypeError("expected an observer of the compiled decoder")
-        raw, seen_by = self._raw, None if observer is None else observer.raw
+        raw, seen_by = self.raw, None if observer is None else observer.raw
         raw.mark()
         while start < len(lines):
             start = raw.add(lines, start, most_rows, most_bytes, seen_by=seen_by)
@@ -78,31 +85,30 @@ class LineBuilder:
                 item, start = reference_line(lines, start)
                 if observer is not None:
                     observer.add(item)
-                self.add(item)
+                self._add(item)
             if observer is not None:
                 observer.keep_small()
             if raw.rows >= most_rows or raw.bytes >= most_bytes:
                 break
         return start
 
+    def _add(self, item: Item) -> None:
+        self.raw.add(line_of(item), 0, 0, 0, checked=True)
+        if self.raw.is_irregular:
+            raise AssertionError("the decoders disagree about an item")
+
     def take_back(self) -> None:
         """Forget the rows of the last add_lines()."""
-        self._raw.take_back()
-
-    def add_row(self, lines: Lines, start: int, not_in_path: int) -> None:
-        """Append the line at offset *start*, which a LineRouter has read; otherwise as :meth:`add`."""
-        self._raw.add_row(lines, start, not_in_path)
+        self.raw.take_back()
 
     def finish(self) -> pa.RecordBatch:
         """Return the rows added since the last time, as one batch, and start the next."""
-        batch: pa.RecordBatch = self._raw.finish(self._arrow)
+        batch: pa.RecordBatch = self.raw.finish(self._layout.arrow)
         return batch
 
     def finish_sparse(self) -> SparseBatch:
         """Return them with columns that are mostly null as the values they have."""
-        rows = self.rows
-        columns = self._raw.finish_sparse(self._arrow.types)
-        return SparseBatch(self._arrow, rows, [SparseColumn(*c) if isinstance(c, tuple) else c for c in columns])
+        return self._layout.sparse_batch(self.rows, self.raw.finish_sparse(self._layout.arrow.types))
 
 
 _Spec = tuple[int, str, str, int, int, str, list[tuple[str, Any]]]
@@ -152,45 +158,3 @@ def _number(arrow: Any) -> tuple[str, int, int]:
     if pa.types.is_int64(arrow):
         return "int64", 0, 0
     return ("double", 0, 0) if pa.types.is_float64(arrow) else ("digits", 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where one line goes.
-
-    Attributes:
-        partition: as partition_of() gives it.
-        not_in_path: bits that say which of its values the path does not hold.
-        item: of a line that the compiled decoder does not read.
-        next: offset of the next line.
-    """
-
-    partition: tuple[str | None, ...]
-    not_in_path: int
-    item: Item | None
-    next: int
-
-
-class LineRouter:
-    """Finds the partitions of lines. What a path holds is the reference's to say, once for each different value."""
-
-    def __init__(self, kernel: ModuleType, schema: Schema) -> None:
-        self._keys = partition_keys(schema)
-        self._raw = kernel.PathReader(tuple(key.attribute.encode() for key in self._keys))
-        self._known: dict[tuple[Lines | None, ...], tuple[str | None, ...]] = {}
-
-    def route(self, lines: Lines, start: int) -> Route:
-        """Return the route of the line at offset *start*. Raises RefusedLineError."""
-        values, after = self._raw.read(lines, start)
-        partition = None if values is None else self._known.get(values)
-        item = None
-        if partition is None:
-            item, after = reference_line(lines, start)
-            partition = partition_under(item, self._keys)
-            if values is not None:
-                item = None
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[values] = partition
-        not_in_path = sum(1 << place for place, text in enumerate(partition) if text is None)
-        return Route(partition, not_in_path, item, after)

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from airflow_provider_ddbexport.core.columns import Observation, observe
 from airflow_provider_ddbexport.core.columns.numbers import NumberSpan
 from airflow_provider_ddbexport.core.columns.observe import EMPTY_MAP, Shape
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.line_blocks import Lines, reference_line
+from airflow_provider_ddbexport.core.line_blocks import Lines, line_of, reference_line
 
 
 class CompiledObserver:
@@ -45,7 +43,7 @@ class CompiledObserver:
 
     def add(self, item: Item) -> None:
         """Observe one item."""
-        self.raw.add(msgspec.json.encode({"Item": item}), 0, checked=True)
+        self.raw.add(line_of(item), 0, checked=True)
         if self.raw.is_irregular:
             raise AssertionError("the decoders disagree about an item")
 

@@ -80,7 +80,7 @@ def convert_export(
     target = _target(export, table, options, rows_per_part, part_bytes, sort_by)
     ledger = Ledger(lake.child(target.table))
     replaces = existing = ledger.get(export.summary.as_of)
-    with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
+    with _crew(export, Stores(root, lake), workers, reopen) as crew:
         run = _Run(root, export, lake, target, crew, before_replace, progress, other_table)
         for races_left in reversed(range(_RACES)):
             try:
@@ -123,7 +123,7 @@ def plan_conversion(
     """
     target = _target(export, table, options, rows_per_part, part_bytes, sort_by)
     existing = Ledger(lake.child(target.table)).get(export.summary.as_of)
-    with _crew(export, target, Stores(root, lake), workers, reopen) as crew:
+    with _crew(export, Stores(root, lake), workers, reopen) as crew:
         run = _Run(root, export, lake, target, crew, before_replace, progress, other_table)
         return run.planned(existing, replace=replace)
 
@@ -236,12 +236,11 @@ class _Convert:
 
 def shard_crew(plan: ConversionPlan, stores: Stores, workers: int = 1, reopen: Reopen | None = None) -> Crew:
     """Return the workers for shards of *plan*; for :func:`convert_shards`."""
-    return _crew(plan.export, plan.target, stores, workers, reopen)
+    return _crew(plan.export, stores, workers, reopen)
 
 
-def _crew(export: Export, target: Target, stores: Stores, workers: int, reopen: Reopen | None) -> Crew:
-    is_compiled = releases_gil(item_decoder(export.summary.output_format))
-    return Crew(stores, workers, reopen, releases_gil=is_compiled and not target.options.partition_by)
+def _crew(export: Export, stores: Stores, workers: int, reopen: Reopen | None) -> Crew:
+    return Crew(stores, workers, reopen, releases_gil=releases_gil(item_decoder(export.summary.output_format)))
 
 
 def _target(export: Export, table: str | None, options: ColumnOptions | None, *cutting: Any) -> Target:

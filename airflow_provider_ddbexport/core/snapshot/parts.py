@@ -14,14 +14,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_provider_ddbexport.core.columns import part_schema, partition_keys, partition_under
+from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
-from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
-from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.decoder import block_builder, line_router
+from airflow_provider_ddbexport.core.decoder import block_router
 from airflow_provider_ddbexport.core.export.reader import item_decoder
-from airflow_provider_ddbexport.core.line_blocks import BlockBuilder, LineObserver, Lines
+from airflow_provider_ddbexport.core.line_blocks import BlockBuilder, LineObserver, Lines, Partition
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.background import Background, Stages
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
@@ -46,8 +44,6 @@ OPEN_PARTS = 10_000
 OPEN_COLUMNS = 200_000
 """Of parts under way together, counted once for a part's builder and once for every row group in its footer: what they
 take though no value waits in them."""
-
-_Partition = tuple[str | None, ...]
 
 
 class _File:
@@ -108,11 +104,10 @@ class PartsWriter:
         self._folder = folder
         self._stages = stages
         self._decode = item_decoder(plan.export.summary.output_format)
-        self._open: dict[_Partition, _OpenPart] = {}
+        self._open: dict[Partition, _OpenPart] = {}
         self._row_groups = 0
-        self._closed: Counter[_Partition] = Counter()
+        self._closed: Counter[Partition] = Counter()
         self._files = 0
-        self._rows_until_look = 0
         self._parts: list[tuple[int, Part, Schema]] = []
         self.values: Counter[str] = Counter()
         self._row_group_bytes = min(ROW_GROUP_BYTES, plan.target.part_bytes)
@@ -122,8 +117,7 @@ class PartsWriter:
     def _build_under(self, schema: Schema) -> None:
         self.schema = schema
         self._arrow = part_schema(schema)
-        self._keys = partition_keys(schema)
-        self._router = line_router(self._decode, schema) if self._keys else None
+        self._router = block_router(self._decode, schema)
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
         self._columns = _width(self._arrow)
@@ -137,78 +131,41 @@ class PartsWriter:
     @property
     def under_way(self) -> int:
         """Parts that :meth:`go_on_under` would finish."""
-        return len(self._open)
+        return sum(part.file is not None or part.builder.rows > 0 for part in self._open.values())
 
-    @property
-    def is_partitioned(self) -> bool:
-        """Whether rows go to folders: then :meth:`route` takes them, else :meth:`build`."""
-        return bool(self._keys)
+    def build(self, lines: Lines, start: int, observer: LineObserver | None) -> int:
+        """Build rows of whole *lines* from offset *start*, each in its partition, until there is something to write.
 
-    def build(self, lines: Lines, start: int, observer: LineObserver | None) -> tuple[int, int]:
-        """Build rows of whole *lines* from offset *start* until a row group is full.
-
-        Returns where the next line is, and how many rows were built. *observer* observes them on the way. Follow it
-        with :meth:`take_back` or :meth:`settle`.
+        Returns where the next line is. *observer* observes them on the way. Follow it with :meth:`take_back` or not,
+        and with :meth:`settle`.
         """
-        part = self._part(())
-        before = part.builder.rows
-        after = part.builder.add_lines(
-            lines,
-            start,
-            most_rows=min(self._plan.target.rows_per_part - part.rows, self._row_group_rows),
-            most_bytes=self._row_group_bytes,
-            observer=observer,
-        )
-        return after, part.builder.rows - before
+        router = self._router
+        router.mark()
+        while start < len(lines):
+            start = router.add_lines(lines, start, most_bytes=self._row_group_bytes, observer=observer)
+            if router.missing is None or self._is_too_much(OPEN_PARTS - 1):
+                break
+            self._start(router.missing)
+        return start
 
     def take_back(self) -> None:
         """Forget the rows of the last :meth:`build`."""
-        self._part(()).builder.take_back()
+        self._router.take_back()
 
     def settle(self) -> None:
-        """Hand what was built to the file under way if it is enough for a row group."""
-        part = self._part(())
-        rows = part.builder.rows
-        if part.rows + rows >= self._plan.target.rows_per_part:
-            self._finish(())
-        elif rows >= self._row_group_rows or part.builder.bytes >= self._row_group_bytes:
-            self._flush((), part)
-
-    @property
-    def routes_lines(self) -> bool:
-        """Whether :meth:`route` can be asked; else :meth:`route_items`."""
-        return self._router is not None
-
-    def route(self, lines: Lines) -> None:
-        """Build a row in its partition for each of whole *lines*."""
-        start = 0
-        while start < len(lines) and self._router is not None:
-            route = self._router.route(lines, start)
-            part = self._part(route.partition)
-            if route.item is not None:
-                part.builder.add(route.item, route.not_in_path)
-            elif isinstance(part.builder, LineBuilder):
-                part.builder.add_row(lines, start, route.not_in_path)
-            self._after_row(route.partition, part)
-            start = route.next
-
-    def route_items(self, items: Iterable[Item]) -> None:
-        """Build a row in its partition for each of *items*."""
-        for item in items:
-            partition = partition_under(item, self._keys)
-            part = self._part(partition)
-            part.builder.add(item)
-            self._after_row(partition, part)
-
-    def _after_row(self, partition: _Partition, part: _OpenPart) -> None:
-        rows = part.builder.rows
-        if part.rows + rows >= self._plan.target.rows_per_part:
-            self._finish(partition)
-        elif rows >= self._row_group_rows:
-            self._flush(partition, part)
-        self._rows_until_look -= 1
-        if self._rows_until_look <= 0:
-            self._keep_bounded()
+        """Hand over to the files under way what is enough for row groups, or for parts, and make room for another."""
+        full = self._router.full
+        if full is not None:
+            part = self._open[full]
+            if part.rows + part.builder.rows >= self._plan.target.rows_per_part:
+                self._finish(full)
+            else:
+                self._flush(full, part)
+        if self._router.bytes >= self._row_group_bytes:
+            self._flush_largest()
+            self._keep_few(OPEN_PARTS)
+        if self._router.missing is not None:
+            self._keep_few(OPEN_PARTS - 1)
 
     def go_on_under(self, schema: Schema) -> None:
         """Finish the parts under way, and build what follows under *schema*."""
@@ -225,7 +182,7 @@ class PartsWriter:
             self._finish(partition)
         self._background.wait()
         if not self._parts:
-            nowhere: _Partition = tuple(None for _ in self.schema.partition_by)
+            nowhere: Partition = tuple(None for _ in self.schema.partition_by)
             self._end(nowhere, self._new_file())
             self._background.wait()
         self._parts.sort(key=lambda entry: (entry[0], entry[1].key))
@@ -235,46 +192,44 @@ class PartsWriter:
         """Forget the parts under way; those that are in the store stay there, known to nobody."""
         with self._background:
             pass
-        for part in self._open.values():
+        for partition, part in self._open.items():
             if part.file is not None:
                 part.file.part.abandon()
+            self._router.close(partition)
         self._open.clear()
 
-    def _part(self, partition: _Partition) -> _OpenPart:
-        return self._open.get(partition) or self._start(partition)
+    def _start(self, partition: Partition) -> None:
+        self._open[partition] = _OpenPart(self._router.open(partition, self._rows_left(0)))
 
-    def _start(self, partition: _Partition) -> _OpenPart:
-        self._keep_few(OPEN_PARTS - 1)
-        part = self._open[partition] = _OpenPart(block_builder(self._decode, self.schema))
-        return part
+    def _rows_left(self, rows: int) -> int:
+        """Return at how many rows the row group ends that a part of *rows* gets next."""
+        return min(self._plan.target.rows_per_part - rows, self._row_group_rows)
+
+    def _is_too_much(self, most: int) -> bool:
+        """Return whether more than *most* parts are under way, or fewer with too many columns."""
+        return len(self._open) > most or (
+            len(self._open) > 1 and (len(self._open) + self._row_groups) * self._columns > OPEN_COLUMNS
+        )
 
     def _keep_few(self, most: int) -> None:
-        """End parts, those that began first, until at most *most* are under way, with few enough columns."""
+        """End parts, those that began first, until that is not too much."""
         # Dictionaries keep the order in which parts were started.
-        while len(self._open) > most or (
-            len(self._open) > 1 and (len(self._open) + self._row_groups) * self._columns > OPEN_COLUMNS
-        ):
+        while self._is_too_much(most):
             self._finish(next(iter(self._open)))
 
     def _new_file(self) -> _File:
         self._files += 1
         return _File(self._folder / f"{self._files:06d}.parquet", self._arrow, self._sort_by)
 
-    def _keep_bounded(self) -> None:
-        """Write row groups, the largest first, until what waits in memory is below the bound."""
-        waiting = sum(part.builder.bytes for part in self._open.values())
-        if waiting >= self._row_group_bytes:
-            by_size = sorted(self._open.items(), key=lambda entry: entry[1].builder.bytes, reverse=True)
-            for partition, part in by_size:
-                waiting -= part.builder.bytes
-                self._flush(partition, part)
-                if waiting < self._row_group_bytes / 2:
-                    break
-            self._keep_few(OPEN_PARTS)
-        # Summing over all partitions costs; an item has at most 400 KB, so a few rows later is early enough.
-        self._rows_until_look = 1 + len(self._open) // 8
+    def _flush_largest(self) -> None:
+        """Write row groups, the largest first, until a good part of what may wait in memory is free again."""
+        by_size = sorted(self._open.items(), key=lambda entry: entry[1].builder.bytes, reverse=True)
+        for partition, part in by_size:
+            self._flush(partition, part)
+            if self._router.bytes < self._row_group_bytes / 2:
+                break
 
-    def _flush(self, partition: _Partition, part: _OpenPart) -> None:
+    def _flush(self, partition: Partition, part: _OpenPart) -> None:
         """Hand the rows that wait over to be encoded: to the file under way, or to a new one if that is large enough.
 
         Waits for the row group before them, so that the file's size does not depend on who is faster.
@@ -287,8 +242,8 @@ class PartsWriter:
             self._row_groups -= part.row_groups
             part.file, part.rows, part.row_groups = None, 0, 0
         file = part.file = part.file or self._new_file()
-        batch = part.builder.finish_sparse()
-        part.rows += batch.num_rows
+        part.rows += part.builder.rows
+        batch = self._router.finish_sparse(partition, self._rows_left(part.rows))
         part.row_groups += 1
         self._row_groups += 1
         rescued = part.builder.rescued.copy()
@@ -300,7 +255,7 @@ class PartsWriter:
         with self._stages.timed("encode"):
             file.write(batch)
 
-    def _finish(self, partition: _Partition) -> None:
+    def _finish(self, partition: Partition) -> None:
         """Write what waits for the partition, and end its part."""
         part = self._open[partition]
         self._flush(partition, part)
@@ -308,9 +263,10 @@ class PartsWriter:
             self._end(partition, part.file)
         # Not before: what was written until now may fail here, and the file is then for discard to close.
         self._row_groups -= part.row_groups
+        self._router.close(partition)
         del self._open[partition]
 
-    def _end(self, partition: _Partition, file: _File) -> None:
+    def _end(self, partition: Partition, file: _File) -> None:
         """Close *file*, which has all its rows, and put it into the store, both in the background."""
         shards = len(self._plan.shards)
         # Dense with one shard, and with one part for each shard; never the same number twice.
@@ -320,7 +276,7 @@ class PartsWriter:
         key = f"{layout.snapshot_folder(self._plan.as_of)}/{folder}{layout.part_name(number, self._digest)}"
         self._background.do(functools.partial(self._deliver, number, key, partition, file, self.schema))
 
-    def _deliver(self, number: int, key: str, partition: _Partition, file: _File, schema: Schema) -> None:
+    def _deliver(self, number: int, key: str, partition: Partition, file: _File, schema: Schema) -> None:
         with self._stages.timed("encode"):
             file.part.finish()
         with self._stages.timed("store"):

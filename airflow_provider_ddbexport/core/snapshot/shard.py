@@ -17,11 +17,10 @@ from pathlib import Path
 from airflow_provider_ddbexport.core.columns import grow
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.columns.widen import can_widen
-from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.decoder import line_observer
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
-from airflow_provider_ddbexport.core.line_blocks import Lines, decoded
+from airflow_provider_ddbexport.core.line_blocks import Lines
 from airflow_provider_ddbexport.core.snapshot.background import Stages
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.parts import PartsWriter
@@ -116,60 +115,40 @@ class ShardWriter:
     def take(self, lines: Lines) -> int:
         """Take in whole *lines* and return how many they are. Raises RefusedLineError."""
         started = time.perf_counter()
-        if not self._is_building:
-            self._only_observe(lines)
-            items = _count(lines)
-        elif self._parts.is_partitioned:
-            self._observe_then_route(lines)
-            items = _count(lines)
+        if self._is_building:
+            self._build(lines)
         else:
-            items = self._build(lines)
+            self._observe(lines)
+        items = _count(lines)
         self._items += items
         self._json_bytes += len(lines)
         self.taking_s += time.perf_counter() - started
         return items
 
-    def _build(self, lines: Lines) -> int:
-        start = count = 0
+    def _build(self, lines: Lines) -> None:
+        start = 0
         while start < len(lines):
-            end, rows = self._parts.build(lines, start, self._observer)
+            end = self._parts.build(lines, start, self._observer)
             wider = self._wider_schema()
-            if wider is not None:
+            if wider is None:
+                self._parts.settle()
+            else:
                 self._parts.take_back()
                 if not self._make_room(wider):
-                    self._only_observe(lines[end:])
-                    return count + rows + _count(lines[end:])
+                    self._observe(lines[end:])
+                    return
                 self._build_observed(lines[start:end])
-            self._parts.settle()
             start = end
-            count += rows
-        return count
 
     def _build_observed(self, lines: Lines) -> None:
         start = 0
         while start < len(lines):
-            start, _ = self._parts.build(lines, start, None)
+            start = self._parts.build(lines, start, None)
             self._parts.settle()
 
-    def _observe_then_route(self, lines: Lines) -> None:
-        items = None if self._parts.routes_lines else list(decoded(lines, self._decode))
-        self._only_observe(lines, items)
-        wider = self._wider_schema()
-        if wider is not None and not self._make_room(wider):
-            return
-        if items is None:
-            self._parts.route(lines)
-        else:
-            self._parts.route_items(items)
-
-    def _only_observe(self, lines: Lines, items: list[Item] | None = None) -> None:
-        if self._observer is None:
-            return
-        if items is None:
+    def _observe(self, lines: Lines) -> None:
+        if self._observer is not None:
             self._observer.take(lines)
-        else:
-            for item in items:
-                self._observer.add(item)
 
     def _wider_schema(self) -> Schema | None:
         """Return the schema that has room for what was observed; None where the one under way has."""

@@ -126,17 +126,20 @@ def test_the_record_says_what_there_is(tmp_path: Path) -> None:
     assert record.options["nested"] == "struct"
 
 
-@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+@pytest.mark.parametrize(
+    ("decoder", "partition_by"), [("compiled", ()), ("compiled", ("User",)), ("reference", ())], ids=str
+)
 def test_the_same_input_gives_the_same_bytes_with_any_number_of_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str, partition_by: tuple[str, ...]
 ) -> None:
     """Parts have the same names, bytes and order from one worker and from two threads, or processes."""
     monkeypatch.setenv(DECODER_VARIABLE, decoder)
     root, export = write_export(tmp_path, reviews(90), files=5)
     one, two = LocalStore(tmp_path / "one"), LocalStore(tmp_path / "two")
-    first = convert_export(root, export, one, rows_per_part=20)
+    options = ColumnOptions(partition_by=partition_by)
+    first = convert_export(root, export, one, options=options, rows_per_part=20)
     seen: list[Progress] = []
-    second = convert_export(root, export, two, rows_per_part=20, workers=2, progress=seen.append)
+    second = convert_export(root, export, two, options=options, rows_per_part=20, workers=2, progress=seen.append)
     assert_whole(seen, 90)
     assert len(make_shards(export.files, {}, rows_per_part=20, part_bytes=1 << 20)) > 1
     assert first.parts == second.parts

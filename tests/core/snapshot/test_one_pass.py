@@ -22,6 +22,7 @@ from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
 from airflow_provider_ddbexport.core.export import lines
 from airflow_provider_ddbexport.core.export.lines import BlockReader
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, convert_export, convert_shard, plan_conversion
+from airflow_provider_ddbexport.core.snapshot import parts as parts_module
 from airflow_provider_ddbexport.core.snapshot import sample as sample_module
 from airflow_provider_ddbexport.core.snapshot import shard as shard_module
 from airflow_provider_ddbexport.core.snapshot.adapt import widen_part
@@ -111,6 +112,37 @@ def test_what_comes_late_widens_what_was_written(
     check(record, lake, items)
     assert len(record.parts) == (1 if late in (LATE["a typed element"], LATE["a map that was empty"]) else 2)
     assert (len(read), len(widened)) == ((2, 0) if len(record.parts) == 1 else (1, 1))
+
+
+@pytest.mark.parametrize("open_parts", [2, 10_000])
+def test_partitions_that_get_more_columns_are_cut_alike_by_both_decoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, widened: list[Path], open_parts: int
+) -> None:
+    """Attributes and folders that come late, and parts that end for others to begin: the same bytes."""
+    monkeypatch.setattr(parts_module, "OPEN_PARTS", open_parts)
+    monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 5_000)
+    items = [
+        {
+            "id": {"N": str(number)},
+            "Kind": {"S": f"kind {number // 25 % 3}"},
+            "Size": {"N": "1" if number < 80 else "1.50"},
+            **({"Late": {"S": "x"}} if number > 120 else {}),
+        }
+        for number in range(160)
+    ]
+    options = ColumnOptions(partition_by=("Kind",))
+    found = {}
+    for name in ("compiled", "reference"):
+        monkeypatch.setenv(DECODER_VARIABLE, name)
+        root, export = write_export(tmp_path / name, items, files=1)
+        lake = LocalStore(tmp_path / name / "lake")
+        record = convert_export(root, export, lake, options=options)
+        check(record, lake, items, options)
+        found[name] = [(part.partition, part.key, part.sha256) for part in record.parts]
+    assert found["compiled"] == found["reference"]
+    assert {partition for partition, _, _ in found["compiled"]} == {(f"kind {number}",) for number in range(3)}
+    assert len(found["compiled"]) > 3
+    assert widened
 
 
 def test_what_no_widening_gives_is_converted_again(tmp_path: Path, read: list[str], widened: list[Path]) -> None:
