@@ -1,6 +1,7 @@
 """A backfill in a real scheduler that loses a worker and itself half-way, against the embedded AWS.
 
-The range has 7 days, or as many as ``DDBEXPORT_BACKFILL_DAYS`` says; 30 take some minutes.
+The range has 7 days, or as many as ``DDBEXPORT_BACKFILL_DAYS`` says; 30 take some minutes, and are also done without
+any loss, for as many again.
 """
 
 from __future__ import annotations
@@ -182,8 +183,14 @@ def kill_worker_and_scheduler(stack: AirflowStack, task: dict[str, Any]) -> None
             left.kill()
 
 
-def test_a_backfill_killed_half_way_does_what_was_planned(
-    airflow: tuple[ScheduledDags, AirflowStack], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "is_killed", [True] if DAYS < 30 else [False, True], ids=lambda is_killed: "killed" if is_killed else "plain"
+)
+def test_a_backfill_does_what_was_planned_also_when_killed_half_way(
+    airflow: tuple[ScheduledDags, AirflowStack],
+    is_killed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each day has its outcome: published days skipped, gone ones failed with the window, or merged from the exports
     that are there, all others as they were.
@@ -208,16 +215,18 @@ def test_a_backfill_killed_half_way_does_what_was_planned(
     body = {"dag_id": DAG, "from_date": f"{days[0]:%FT%TZ}", "to_date": f"{days[-2]:%FT%TZ}", "max_active_runs": 4}
     dags.api.post("/api/v2/backfills", body)
     start_exports(dags.aws, len(there) + PUBLISHED + len(to_export) // 2)
-    killed, task = next(iter(running_exports(dags).items()))
-    kill_worker_and_scheduler(stack, task)
+    half_way, task = next(iter(running_exports(dags).items()))
+    if is_killed:
+        kill_worker_and_scheduler(stack, task)
     assert len(billed(dags.aws)) < len(there) + PUBLISHED + len(to_export), "killed too late to be half-way"
     dags.aws.configure(export_seconds=1)
-    stack.launch("scheduler")
+    if is_killed:
+        stack.launch("scheduler")
 
     runs = ended_runs(dags)
     assert sorted(runs) == days
-    tries = {task["task_id"]: task["try_number"] for task in dags.instances(DAG, runs[killed]["dag_run_id"])}
-    assert tries["export"] > 1, "nothing was running when it was killed"
+    tries = {task["task_id"]: task["try_number"] for task in dags.instances(DAG, runs[half_way]["dag_run_id"])}
+    assert (tries["export"] > 1) == is_killed, "nothing was running when it was killed, or something was lost"
     for day, run in runs.items():
         assert (run["state"], set(dags.tasks(DAG, run["dag_run_id"]).values())) == {
             "PUBLISHED": ("success", {"skipped"}),
