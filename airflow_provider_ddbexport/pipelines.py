@@ -46,6 +46,7 @@ from airflow_provider_ddbexport.snapshot_tasks import (
     CONVERTING,
     MERGING,
     check_aws_arguments,
+    check_followed,
     checked,
     in_shards,
     pulled,
@@ -98,6 +99,7 @@ def point_in_time_snapshot(
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
+    check_followed(export=export)
     with TaskGroup(group_id) as group:
         waiting = DynamoDBRestorableTimeSensor(
             **{"task_id": "wait", "table_name": table_name, "export_time": export_time, **aws, **(wait or {})}
@@ -168,6 +170,7 @@ def scan_snapshot(
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
+    check_followed(backup=backup)
     with TaskGroup(group_id) as group:
         arguments: dict[str, Any] = {"table_name": table_name, **aws, **(backup or {})}
         inlets = arguments.pop("inlets", source_assets(table_name, aws))
@@ -262,31 +265,18 @@ def incremental_snapshot(
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
+    check_followed(chain=chain, export=export, increment=increment)
     if "filter_specification" in {**(export or {}), **(increment or {})}:
         raise ValueError("filter_specification: increments are merged into a table's items, all of them; leave it out")
     if (increment or {}).get("export_format", _JSON) != _JSON:
         raise ValueError(f"increment: export_format: only {_JSON} can be merged; export may have another format")
-    if not (increment or {}).get("wait_for_completion", True):
-        raise ValueError("increment: wait_for_completion: only what is complete can be merged; leave it out")
-    ids = f"{group_id}."
     source = {"table_name": table_name, "s3_bucket_name": bucket, "s3_prefix": prefix, **aws}
     to_lake = {"lake": lake, "table": table, "database": None if crawler else database, **aws}
+    looking: dict[str, Any] = {"task_id": "chain", "table_name": table_name, "lake": lake, "table": table}
+    looking |= {"to_time": to_time, **aws, **(chain or {})}
     with TaskGroup(group_id) as group:
-        branch = DynamoDBChainBranchOperator(
-            **{
-                "task_id": "chain",
-                "table_name": table_name,
-                "lake": lake,
-                "table": table,
-                "to_time": to_time,
-                "increment": f"{ids}increment",
-                "full": f"{ids}wait",
-                **aws,
-                **(chain or {}),
-            }
-        )
         inlets = source_assets(table_name, aws)
-        chosen = f"ti.xcom_pull(task_ids='{branch.task_id}', key='chain')"
+        chosen = f"ti.xcom_pull(task_ids='{group.group_id}.{looking['task_id']}', key='chain')"
         changes = DynamoDBIncrementalExportOperator(
             **{
                 "task_id": "increment",
@@ -318,6 +308,7 @@ def incremental_snapshot(
             **(convert or {}),
         }
         converted = DynamoDBExportToParquetOperator(**conversion)
+        branch = DynamoDBChainBranchOperator(**{"increment": changes.task_id, "full": waiting.task_id, **looking})
         branch >> [changes, waiting]
         waiting >> full >> converted
         if shards > 1:

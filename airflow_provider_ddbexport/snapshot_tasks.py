@@ -121,6 +121,20 @@ def source_assets(table_name: str, aws: Mapping[str, Any]) -> list[Any]:
     return [table_asset(table_name, region)] if region and not set("{:/") & set(table_name + region) else []
 
 
+def check_followed(**arguments: Mapping[str, Any] | None) -> None:
+    """Raise ValueError where *arguments* of a task, by its name, turn off what the tasks after it need."""
+    for task, given in arguments.items():
+        for name, reason in _NEEDED.items():
+            if not (given or {}).get(name, True):
+                raise ValueError(f"{task}: {name}: {reason}; leave it out")
+
+
+_NEEDED = {
+    "wait_for_completion": "only what is complete can be converted or merged",
+    "do_xcom_push": "the tasks after it take its result from XCom",
+}
+
+
 def check_aws_arguments(aws: Mapping[str, Any]) -> None:
     """Raise TypeError for a keyword that no task group has."""
     if unknown := sorted(set(aws) - set(AWS_ARGUMENTS)):

@@ -234,7 +234,6 @@ def test_recovery_that_was_off_for_a_while_begins_anew(lake: EmulatedLake) -> No
         ({"increment": {"filter_specification": {}}}, "increments are merged into a table's items, all of them"),
         ({"export": {"filter_specification": {}}}, "increments are merged into a table's items, all of them"),
         ({"increment": {"export_format": "ION"}}, "only DYNAMODB_JSON can be merged"),
-        ({"increment": {"wait_for_completion": False}}, "only what is complete can be merged"),
     ],
 )
 def test_exports_that_cannot_be_merged_are_refused_when_the_dag_is_read(arguments: Any, message: str) -> None:

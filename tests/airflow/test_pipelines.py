@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, TaskGroup
 
 from airflow_provider_ddbexport.assets import snapshot_asset
 from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
@@ -72,6 +72,23 @@ def test_an_incremental_snapshot_goes_one_of_two_ways(dag: DAG) -> None:
     assert merge.database is convert.database is None
     assert dag.get_task("snapshot.check").outlets == [snapshot_asset("s3://b/lake", "reviews")]
     assert all(task.aws_conn_id == "other" for task in dag.tasks)
+
+
+def test_an_incremental_snapshot_finds_its_tasks_whatever_they_are_called(dag: DAG) -> None:
+    """Inside of another group, and by other ids than the usual ones."""
+    with dag, TaskGroup("outer"):
+        incremental_snapshot(
+            **PLACES,
+            table="reviews",
+            chain={"task_id": "look"},
+            increment={"task_id": "changes"},
+            wait={"task_id": "await"},
+        )
+    chain_task, changes, merge = (dag.get_task(f"outer.snapshot.{task}") for task in ("look", "changes", "merge"))
+    assert {chain_task.increment, chain_task.full} == {"outer.snapshot.changes", "outer.snapshot.await"}
+    assert chain_task.downstream_task_ids == {chain_task.increment, chain_task.full}
+    asked = "ti.xcom_pull(task_ids='outer.snapshot.look', key='chain')"
+    assert (changes.from_time, merge.base) == (f"{{{{ {asked}['from_time'] }}}}", f"{{{{ {asked}['base'] }}}}")
 
 
 def test_an_incremental_snapshot_alone_tells_of_itself_either_way(dag: DAG) -> None:
@@ -209,6 +226,24 @@ def test_every_aws_argument_reaches_every_task(dag: DAG, group: Any) -> None:
         assert {name: getattr(task, name) for name in AWS} == AWS, task.task_id
     (inlet,) = next(task.inlets for task in dag.tasks if task.inlets)
     assert inlet.uri == "dynamodb://eu-west-1/Reviews"
+
+
+@pytest.mark.parametrize(
+    ("group", "task", "broken"),
+    [
+        (point_in_time_snapshot, "export", "wait_for_completion"),
+        (point_in_time_snapshot, "export", "do_xcom_push"),
+        (incremental_snapshot, "export", "wait_for_completion"),
+        (incremental_snapshot, "increment", "wait_for_completion"),
+        (incremental_snapshot, "increment", "do_xcom_push"),
+        (incremental_snapshot, "chain", "do_xcom_push"),
+        (scan_snapshot, "backup", "do_xcom_push"),
+    ],
+)
+def test_what_the_next_task_needs_is_not_turned_off(dag: DAG, group: Any, task: str, broken: str) -> None:
+    """The DAG is refused when it is read, before anything is billed that the tasks after could not use."""
+    with dag, pytest.raises(ValueError, match=f"{task}: {broken}: .*; leave it out"):
+        group(**PLACES, table="reviews", **{task: {broken: False}})
 
 
 @pytest.mark.parametrize("group", [point_in_time_snapshot, scan_snapshot])
