@@ -41,15 +41,16 @@ class StoreSettings:
             return open_store(uri)
         return open_store(uri, s3=self._s3(), expected_bucket_owner=self.expected_bucket_owner)
 
-    def dynamodb(self, *, connections: int = 10) -> Any:
-        """Return a DynamoDB client. Raises BadCallError."""
+    def dynamodb(self, *, connections: int = 10, is_optional: bool = False) -> Any:
+        """Return a DynamoDB client, one that soon gives up where its answer *is_optional*. Raises BadCallError."""
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
         try:
             session = boto3.Session(profile_name=self.profile, region_name=self.region)
-            config = Config(max_pool_connections=connections)
+            soon = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 2}}
+            config = Config(max_pool_connections=connections, **(soon if is_optional else {}))
             return session.client("dynamodb", endpoint_url=self.endpoint_url, config=config)
         except (BotoCoreError, ValueError) as error:
             raise BadCallError(f"no DynamoDB client: {error}; see --profile, --region and --endpoint-url") from None

@@ -16,7 +16,6 @@ from airflow_provider_ddbexport.core.exporting.request import ExportRequest
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow, restorable_window
 from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.core.store import open_store
-from airflow_provider_ddbexport.errors import ServiceError
 
 WAITERS = Path(__file__).parents[1] / "waiters" / "dynamodb.json"
 
@@ -75,16 +74,8 @@ class DynamoDBExportHook(AwsBaseHook):
         return point_in_time.describe(self.conn, export_arn)
 
     def is_filtered(self, export_arn: str) -> bool:
-        """Return whether the export is known to hold only some items, or some attributes; False if it is not known.
-
-        Its files do not tell, and DynamoDB does for 90 days at least.
-        """
-        try:
-            return self.describe_export(export_arn).is_filtered
-        except ServiceError as error:
-            if error.context.get("code") == "ExportNotFoundException":
-                return False
-            raise
+        """Return whether the export is known to hold only some items, or some attributes; False if it is not known."""
+        return point_in_time.is_filtered(self.conn, export_arn)
 
     def restorable_window(self, table_name: str) -> RestorableWindow:
         """Return the times that can be exported now. Raises PointInTimeRecoveryError, TableNotFoundError."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.export import Export
 from airflow_provider_ddbexport.core.merge import Increment, merge_facts, merge_increments, read_increment
 from airflow_provider_ddbexport.core.merge.chain_notes import forget_break, noting_breaks
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.times import parse_time
-from airflow_provider_ddbexport.errors import AccessError, BadCallError
+from airflow_provider_ddbexport.errors import AccessError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -111,33 +110,24 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             "workers": self.workers,
             "replace": self.replace,
             "before_replace": self._unregister if self.database else None,
+            "is_filtered": self._is_filtered,
         }
 
     def _read_increments(self) -> list[Increment]:
-        """Return the increments, their manifests checked. Raises BadCallError where one is known to be filtered."""
-        increments = []
-        for source in sources_of(self.increments):
-            increment = read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
-            if source.startswith("s3://"):
-                self._refuse_filtered(increment.export)
-            increments.append(increment)
-        return increments
+        """Return the increments, their manifests checked."""
+        return [
+            read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
+            for source in sources_of(self.increments)
+        ]
 
-    def _refuse_filtered(self, export: Export) -> None:
-        summary = export.summary
-        parameters = {**self._hook_parameters, "region_name": summary.table_arn.split(":")[3] or self.region_name}
+    def _is_filtered(self, export_arn: str) -> bool:
+        parameters = {**self._hook_parameters, "region_name": export_arn.split(":")[3] or self.region_name}
         try:
-            is_filtered = DynamoDBExportHook(**parameters).is_filtered(summary.export_arn)
+            return DynamoDBExportHook(**parameters).is_filtered(export_arn)
         except AccessError as error:
             # An account that merges what another one exports need not be allowed to ask.
             self.log.warning("Whether the export was filtered is not known: %s", error)
-            return
-        if is_filtered:
-            raise BadCallError(
-                f"{export.source}: the increment was exported with a filter, so that it does not tell of all changes; "
-                "export the window without filter_specification",
-                uri=export.source,
-            )
+            return False
 
 
 _OF_THE_BASE = {

@@ -244,7 +244,7 @@ def test_exports_that_cannot_be_merged_are_refused_when_the_dag_is_read(argument
 
 
 def test_a_full_export_that_was_filtered_begins_no_chain(lake: EmulatedLake) -> None:
-    """Increments tell of other items, too; one that was filtered itself is not merged."""
+    """Increments tell of other items, too, and are not merged into it by anybody."""
     first, second = a_day(lake), a_day(lake)
     moment = first.replace(microsecond=0)
     arn = lake.dynamodb.describe_table(TableName=lake.table)["Table"]["TableArn"]
@@ -255,19 +255,22 @@ def test_a_full_export_that_was_filtered_begins_no_chain(lake: EmulatedLake) -> 
     assert DynamoDBExportHook(region_name="us-east-1").is_filtered(made)
     lake.publish(f"s3://{BUCKET}/AWSDynamoDB/{made.rpartition('/')[2]}", table="reviews")
     assert run(lake, second, until="wait")["chain"]["state"] == "FILTERED"
+    with pytest.raises(AirflowFailException, match="was made of an export with a filter"):
+        merging(lake, moment, second).execute(task_context())
+
+
+def merging(lake: EmulatedLake, since: datetime, until: datetime) -> DynamoDBMergeIncrementsOperator:
+    """Return the task that merges what changed between two times."""
+    increment = lake.export_at(until.replace(microsecond=0), since=since.replace(microsecond=0))
+    return DynamoDBMergeIncrementsOperator(task_id="merge", increments=increment, lake=LAKE, table="reviews")
 
 
 def test_an_increment_that_was_filtered_is_not_merged(lake: EmulatedLake, monkeypatch: pytest.MonkeyPatch) -> None:
     """It does not tell of all changes. The embedded AWS filters no increments: only its answer is put here."""
     first, second = a_day(lake), a_day(lake)
     run(lake, first)
-    monkeypatch.setattr(DynamoDBExportHook, "is_filtered", lambda _, arn: "/export/" in arn)
-    merging = DynamoDBMergeIncrementsOperator(
-        task_id="merge",
-        increments=lake.export_at(second.replace(microsecond=0), since=first.replace(microsecond=0)),
-        lake=LAKE,
-        table="reviews",
-    )
+    (full,) = ledger(lake).records()
+    monkeypatch.setattr(DynamoDBExportHook, "is_filtered", lambda _, arn: arn != full.source.export_arn)
     with pytest.raises(AirflowFailException, match="exported with a filter"):
-        merging.execute(task_context())
+        merging(lake, first, second).execute(task_context())
     assert rows(lake) == [2]

@@ -92,6 +92,19 @@ def describe(dynamodb: Any, export_arn: str) -> ExportDescription:
         return description_of(dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"])
 
 
+def is_filtered(dynamodb: Any, export_arn: str) -> bool:
+    """Return whether the export is known to hold only some items, or some attributes; False if it is not known.
+
+    Its files do not tell, and DynamoDB does for 90 days at least. Raises AccessError, ThrottledError, ServiceError.
+    """
+    try:
+        return describe(dynamodb, export_arn).is_filtered
+    except ServiceError as error:
+        if error.context.get("code") == "ExportNotFoundException":
+            return False
+        raise
+
+
 def description_of(answer: Mapping[str, Any]) -> ExportDescription:
     """Return the service's ExportDescription *answer* as a value."""
     window = answer.get("IncrementalExportSpecification") or {}

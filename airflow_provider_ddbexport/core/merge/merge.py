@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from airflow_provider_ddbexport.core.merge.compact import Increment
+from airflow_provider_ddbexport.core.merge.filtered import IsFiltered
 from airflow_provider_ddbexport.core.merge.plan import MergeInput, find_input
 from airflow_provider_ddbexport.core.merge.planned import MergePlan, plan_shards
 from airflow_provider_ddbexport.core.merge.publish import publish_merge
@@ -37,6 +38,7 @@ def merge_increments(
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
+    is_filtered: IsFiltered | None = None,
     now: Now = utc_now,
 ) -> CommitRecord:
     """Return the commit record of the published snapshot as of the end of *increments*, merging them unless it is.
@@ -48,7 +50,8 @@ def merge_increments(
 
     Every byte of the increments is verified before anything is published, and every part of the base against its
     record. Where the increments have old images they are compared with the rows that are dropped; not with *max_gap*
-    used, nor where the base's time is no whole second. With *replace* all of that is done once before the snapshot
+    used, nor where the base's time is no whole second. Exports with a filter are refused, as far as *is_filtered*
+    knows; the files do not tell. With *replace* all of that is done once before the snapshot
     that is there is withdrawn, and again while merging.
 
     Repeating it is safe and, once published, cheap; a run that was killed is gone on with. Memory does not
@@ -58,7 +61,7 @@ def merge_increments(
     Raises what find_input raises, MergeConflictError, DataFileError and ItemError for damage, SnapshotExistsError,
     SnapshotDamagedError, StorageError and OutcomeUnknownError.
     """
-    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap)
+    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap, is_filtered=is_filtered)
     ledger = Ledger(lake.child(table))
     replaces = existing = ledger.get(merging.publication.as_of)
     for races_left in reversed(range(_RACES)):
@@ -88,6 +91,7 @@ def plan_merge(
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
+    is_filtered: IsFiltered | None = None,
 ) -> MergePlan | CommitRecord:
     """Return the plan for merging *increments*, recorded in the lake; the commit record, where it is published already.
 
@@ -97,7 +101,7 @@ def plan_merge(
     :func:`merge_increments`, with the same arguments, does what is left of it in one call. Repeating it is safe; errors
     are those of merge_increments, and PublishRaceError where another run publishes meanwhile.
     """
-    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap)
+    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap, is_filtered=is_filtered)
     existing = Ledger(lake.child(table)).get(merging.publication.as_of)
     return _planned(merging, lake, existing, workers, replace=replace, before_replace=before_replace)
 

@@ -10,6 +10,7 @@ from airflow_provider_ddbexport.core.export.chain import ChainBase, ChainState, 
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
 from airflow_provider_ddbexport.core.merge.compact import NEW_IMAGES_ONLY, Increment
+from airflow_provider_ddbexport.core.merge.filtered import IsFiltered, refuse_filtered
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import Target, digest_of
@@ -112,11 +113,13 @@ def find_input(
     *,
     base: datetime | None = None,
     max_gap: timedelta = timedelta(0),
+    is_filtered: IsFiltered | None = None,
 ) -> MergeInput:
     """Return *increments*, in whatever order they are given, behind the snapshot as of *base*.
 
     By default that is the newest one published for no later time than the first of them begins. Raises
-    ExportChainError where they do not follow it or each other, SnapshotNotFoundError, and BadCallError without any.
+    ExportChainError where they do not follow it or each other, SnapshotNotFoundError, and BadCallError without any, or
+    where one has a filter, as *is_filtered* tells.
     """
     if not increments:
         raise BadCallError("increments: expected one incremental export at least, found none")
@@ -146,6 +149,8 @@ def find_input(
         )
     exports = [increment.export for increment in by_arn.values()]
     ordered, gaps = chain_increments(chain_base(record), exports, max_gap=max_gap)
+    if is_filtered is not None:
+        refuse_filtered(record, exports, is_filtered)
     chained = tuple(by_arn[export.summary.export_arn] for export in ordered)
     return MergeInput(record, chained, tells_before=not gaps and _from(ordered[0]) == record.as_of)
 
