@@ -1,4 +1,4 @@
-"""Feed damaged lines to both decoders, and damaged pages of scans to both readers, and compare their answers.
+"""Feed damaged lines, pages of scans and increments to both decoders, and compare their answers.
 
 With ``--compiled`` the compiled code is what lies in that folder, such as what was built with AddressSanitizer (see
 ``make asan``). Ends with status 1 at the first difference; a sanitizer ends the process itself.
@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "scan")]
+sys.path[:0] = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "merge", "scan")]
 
 COMPILED = "airflow_provider_ddbexport.core.compiled"
-MODULES = ("_kernel", "_splice")
+MODULES = ("_changes", "_kernel", "_splice")
 
 
 def main() -> int:
@@ -69,6 +69,9 @@ def _fuzz(seed: int, seconds: float) -> int:
             if page_of(changed) != decoded_page(changed):
                 print(f"seed {seed + rounds - 1}: pages\n{changed!r}")
                 return 1
+        if _changes_differ(choice):
+            print(f"seed {seed + rounds - 1}: increments")
+            return 1
         lines = b"\n".join(spelled(item, choice) for item in items)
         schema = schema_for(items, random_options(choice))
         if schema is None:
@@ -83,6 +86,25 @@ def _fuzz(seed: int, seconds: float) -> int:
                 return 1
     print(f"{rounds} rounds of 8 damaged pages and blocks, {refused} of the blocks refused; no difference")
     return 0
+
+
+def _changes_differ(choice: random.Random) -> bool:
+    """Return whether increments come to something else by the compiled part, before or after damage."""
+    from change_fuzz import (  # type: ignore[import-not-found] # beside the tests
+        damaged_windows,
+        outcome_of,
+        random_windows,
+    )
+
+    from airflow_provider_ddbexport.core.compiled.loading import load
+
+    windows = random_windows(choice)
+    terms = choice.randrange(1 << 32)
+    for tried in (windows, *(damaged_windows(windows, choice) for _ in range(3))):
+        if outcome_of(tried, load("_changes"), terms) != outcome_of(tried, None, terms):
+            print(tried)
+            return True
+    return False
 
 
 if __name__ == "__main__":

@@ -89,4 +89,13 @@ def _kernel_for(decode: Decode) -> ModuleType | None:
 
 
 def _kernel() -> ModuleType | None:
-    return None if os.environ.get(DECODER_VARIABLE) == "reference" else load("_kernel")
+    return _compiled("_kernel")
+
+
+def compiled_changes() -> ModuleType | None:
+    """Return what reads the changes of increments beside the reference; None where there is none."""
+    return _compiled("_changes")
+
+
+def _compiled(name: str) -> ModuleType | None:
+    return None if os.environ.get(DECODER_VARIABLE) == "reference" else load(name)

@@ -7,7 +7,7 @@ import importlib
 import logging
 from types import ModuleType
 
-MODULES = ("_kernel", "_pages", "_splice", "_thrift")
+MODULES = ("_changes", "_kernel", "_pages", "_splice", "_thrift")
 
 _log = logging.getLogger(__name__)
 

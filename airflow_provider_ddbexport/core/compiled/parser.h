@@ -42,4 +42,39 @@ static inline const uint8_t *plain_until(const uint8_t *at, const uint8_t *limit
 /* The rest of a string whose first bytes, from `start`, were plain. */
 int take_special_text(parser *p, const uint8_t *start, const uint8_t **text, uint32_t *size, uint8_t *flags);
 
+static inline int is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+/* Takes one character, after any spaces. */
+static inline int take(parser *p, uint8_t c) {
+    if (*p->at != c) {
+        while (is_space(*p->at)) p->at++;
+        if (*p->at != c) return 0;
+    }
+    p->at++;
+    return 1;
+}
+
+static inline int take_word(parser *p, const char *word, size_t size) {
+    while (is_space(*p->at)) p->at++;
+    if ((size_t)(p->limit - p->at) < size || memcmp(p->at, word, size) != 0) return 0;
+    p->at += size;
+    return 1;
+}
+
+/* Takes a string, behind its first quote. */
+static inline int take_text(parser *p, const uint8_t **text, uint32_t *size, uint8_t *flags) {
+    const uint8_t *start = p->at;
+    p->at = plain_until(start, p->limit);
+    if (*p->at != '"') return take_special_text(p, start, text, size, flags);
+    *text = start;
+    *size = (uint32_t)(p->at++ - start);
+    *flags = ASCII;
+    return 1;
+}
+
+/* Forgets what is on the tape and makes room for the text of a line of `size` bytes; 0 when there is no memory. */
+int tape_begin(tape *t, size_t size);
+/* Takes an object whose members are attributes, as the next node of the tape: an item, or the keys of one. */
+int take_map(parser *p);
+
 #endif

@@ -21,36 +21,6 @@ static node *tape_push(parser *p) {
     return n;
 }
 
-static inline int is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\r'; }
-
-/* Takes one character, after any spaces. */
-static inline int take(parser *p, uint8_t c) {
-    if (*p->at != c) {
-        while (is_space(*p->at)) p->at++;
-        if (*p->at != c) return 0;
-    }
-    p->at++;
-    return 1;
-}
-
-static inline int take_word(parser *p, const char *word, size_t size) {
-    while (is_space(*p->at)) p->at++;
-    if ((size_t)(p->limit - p->at) < size || memcmp(p->at, word, size) != 0) return 0;
-    p->at += size;
-    return 1;
-}
-
-/* Takes a string, behind its first quote. */
-static inline int take_text(parser *p, const uint8_t **text, uint32_t *size, uint8_t *flags) {
-    const uint8_t *start = p->at;
-    p->at = plain_until(start, p->limit);
-    if (*p->at != '"') return take_special_text(p, start, text, size, flags);
-    *text = start;
-    *size = (uint32_t)(p->at++ - start);
-    *flags = ASCII;
-    return 1;
-}
-
 /* Takes the content of S, N or B, behind its first quote. */
 static inline int take_scalar(parser *p, uint32_t index) {
     node *n = &p->tape->nodes[index];
@@ -241,19 +211,28 @@ static inline int take_value(parser *p, uint32_t index, int depth) {
     return take_any_value(p, index, depth);
 }
 
+int tape_begin(tape *t, size_t size) {
+    t->count = 0;
+    t->arena.size = 0;
+    /* A character that an escape stands for, and the four bytes an encoder may write, before it is known to be one. */
+    return buffer_room(&t->arena, size + 8);
+}
+
+int take_map(parser *p) {
+    uint32_t map = p->tape->count;
+    node *n = tape_push(p);
+    if (n == NULL) return 0;
+    n->kind = M;
+    return take_members(p, map, 0);
+}
+
 enum status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end) {
     const uint8_t *until = memchr(line, '\n', (size_t)(limit - line));
     *end = until == NULL ? limit : until;
     parser p = {line, *end, t, checked, OK};
-    t->count = 0;
-    t->arena.size = 0;
-    /* A character that an escape stands for, and the four bytes an encoder may write, before it is known to be one. */
-    if (!buffer_room(&t->arena, (size_t)(*end - line) + 8)) return NO_MEMORY;
-    node *item = tape_push(&p);
-    if (item == NULL) return NO_MEMORY;
-    item->kind = M;
+    if (!tape_begin(t, (size_t)(*end - line))) return NO_MEMORY;
     if (!take(&p, '{') || !take_word(&p, "\"Item\"", 6) || !take(&p, ':')) return IRREGULAR;
-    if (!take_members(&p, 0, 0)) return p.status;
+    if (!take_map(&p)) return p.status;
     if (!take(&p, '}')) return IRREGULAR;
     while (is_space(*p.at)) p.at++;
     return p.at == *end ? OK : IRREGULAR;

@@ -18,29 +18,24 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-import msgspec
-
-from airflow_provider_ddbexport.core.decode import decode_line
-from airflow_provider_ddbexport.core.decoder import check_lines
-from airflow_provider_ddbexport.core.export.changes import decode_raw_change, require_changes
+from airflow_provider_ddbexport.core.decoder import compiled_changes
+from airflow_provider_ddbexport.core.export.changes import require_changes
 from airflow_provider_ddbexport.core.export.lines import BlockReader
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.source import split_source
-from airflow_provider_ddbexport.core.line_blocks import Lines, RefusedLineError
 from airflow_provider_ddbexport.core.merge.change_keys import KeyReader
 from airflow_provider_ddbexport.core.merge.settle import Bucket, settle
 from airflow_provider_ddbexport.core.merge.spill import Spill
+from airflow_provider_ddbexport.core.merge.take_changes import ChangeTaker
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import ItemError, MergeConflictError
+from airflow_provider_ddbexport.errors import MergeConflictError
 
 KEYS_PER_BUCKET = 500_000
-"""Changes that are in memory at once, about 500 bytes each; their items are not."""
+"""Changes that are in memory at once, up to 500 bytes each; their items are not."""
 
 NEW_IMAGES_ONLY = "NEW_IMAGE"
-_NO_CHANGE = "expected a change with Metadata, Keys, OldImage and NewImage"
-_OTHER_KEY = "expected a NewImage with the attributes of Keys, found others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +112,14 @@ def compact(
     expected = sum(increment.export.summary.item_count for increment in increments)
     with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
         # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
-        spill = Spill(Path(name), max(1, -(-expected // KEYS_PER_BUCKET)))
+        compiled = compiled_changes()
+        spill = Spill(Path(name), max(1, -(-expected // KEYS_PER_BUCKET)), compiled)
         keys = KeyReader()
         for window, increment in enumerate(increments):
             export = increment.export
             tells_before = export.summary.output_view != NEW_IMAGES_ONLY
             for file in export.files:
-                taker = _Taker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
+                taker = ChangeTaker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
                 reader = BlockReader(increment.root, export, file, taker)
                 for _ in reader:
                     pass
@@ -132,7 +128,7 @@ def compact(
         written = []
         unlike = 0
         for number, path in enumerate(spill.flushed()):
-            bucket, breaks = settle(path, number, staging, Path(name), _stretches(increments))
+            bucket, breaks = settle(path, number, staging, Path(name), _stretches(increments), compiled=compiled)
             written.append(bucket)
             unlike += breaks
             # Its items are in the staging store; the disk need not hold them twice.
@@ -157,60 +153,3 @@ def _conflict(increments: Sequence[Increment], unlike: int) -> MergeConflictErro
         items=unlike,
         as_of=iso(last.as_of),
     )
-
-
-class _Taker:
-    """Spills the changes in blocks of lines."""
-
-    def __init__(
-        self, spill: Spill, keys: KeyReader, window: int, *, tells_before: bool, untold_micros: int | None
-    ) -> None:
-        self._spill = spill
-        self._keys = keys
-        self._window = window
-        self._tells = tells_before
-        self._untold_micros = untold_micros
-        self._check = check_lines(decode_line)
-
-    def __call__(self, lines: Lines) -> int:
-        """Take whole *lines* and return how many they are. Raises RefusedLineError."""
-        images: list[bytes] = []
-        lines_of_images: list[int] = []
-        other_key: int | None = None
-        offset = count = 0
-        *whole, rest = lines.split(b"\n")
-        for line in [*whole, rest] if rest else whole:
-            try:
-                change = decode_raw_change(line)
-                micros = int(change.Metadata.WriteTimestampMicros.N)
-                text, image = bytes(change.Keys), bytes(change.NewImage)
-                key = self._keys.read(text)
-                if image and other_key is None and not self._keys.is_of(image, key, text):
-                    other_key = offset
-            except ItemError as error:
-                raise RefusedLineError(offset, str(error.context["reason"])) from None
-            except (ValueError, msgspec.MsgspecError, RecursionError):
-                raise RefusedLineError(offset, _NO_CHANGE) from None
-            old, new = _item_line(bytes(change.OldImage)), _item_line(image)
-            for one in (old, new):
-                if one:
-                    images.append(one)
-                    lines_of_images.append(offset)
-            if micros == self._untold_micros:
-                self._spill.add(key, self._window, micros, False, b"", new)
-            else:
-                self._spill.add(key, self._window, micros, self._tells, old, new)
-            offset += len(line) + 1
-            count += 1
-        block = b"".join(images)
-        try:
-            self._check(block)
-        except RefusedLineError as refused:
-            raise RefusedLineError(lines_of_images[block.count(b"\n", 0, refused.offset)], refused.reason) from None
-        if other_key is not None:
-            raise RefusedLineError(other_key, _OTHER_KEY)
-        return count
-
-
-def _item_line(image: bytes) -> bytes:
-    return image and b'{"Item":%b}\n' % image

@@ -5,8 +5,10 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 WAITING_BYTES = 32 << 20
 """Of changes in memory before they are written, in all buckets together."""
@@ -14,9 +16,9 @@ WAITING_BYTES = 32 << 20
 _MOST_WAITING = 1 << 20
 """Of one bucket: more at once is no faster."""
 
-_HEADER = struct.Struct("<HHHqII")
-"""Before each change: length of its key, its window, whether it tells what was before, its time, and lengths of the
-lines of both images."""
+_HEADER = struct.Struct("=qIIIHH")
+"""Before each change: its time, lengths of its key and of the lines of both images, its window, and whether it tells
+what was before."""
 
 SpilledChange = tuple[bytes, int, int, int, int, int, int]
 """Key, window, microseconds, whether it tells what was before (1) or not (0); where the line of the item before begins,
@@ -24,32 +26,71 @@ that of the item after, and where that ends. An item that there is none of has a
 
 
 class Spill:
-    """Changes dealt to files in *folder*, as many as *buckets*, of which none is kept open."""
+    """Changes dealt to files in *folder*, as many as *buckets*, of which none is kept open.
 
-    def __init__(self, folder: Path, buckets: int) -> None:
+    *compiled* deals lines; without it all changes are added one by one.
+    """
+
+    def __init__(self, folder: Path, buckets: int, compiled: ModuleType | None) -> None:
         self._paths = [folder / f"{number:05d}.changes" for number in range(buckets)]
         self._waiting = [bytearray() for _ in range(buckets)]
         self._most_waiting = min(_MOST_WAITING, WAITING_BYTES // max(1, buckets))
+        self._compiled = compiled
+        self._dealer: Any = None
+
+    def deal(
+        self,
+        lines: bytes,
+        start: int,
+        attributes: Sequence[str],
+        window: int,
+        *,
+        tells: bool,
+        untold_micros: int | None,
+    ) -> tuple[int, int]:
+        """Keep the changes in *lines* from offset *start* until one has to be looked at by the reference.
+
+        Returns how many, and the offset of that one, at or beyond the end if there is none. The table's keys are made
+        of *attributes*; all are for the reference before these are known.
+        """
+        count = 0
+        if self._compiled is None or not attributes:
+            return count, start
+        if self._dealer is None:
+            names = tuple(name.encode() for name in attributes)
+            self._dealer = self._compiled.Dealer(names, len(self._paths), self._most_waiting)
+        while start < len(lines):
+            dealt, start, full = self._dealer.deal(lines, start, window, tells, untold_micros)
+            count += dealt
+            if full < 0:
+                break
+            self._append(full, self._dealer.take(full))
+        return count, start
 
     def add(self, key: bytes, window: int, micros: int, tells: bool, old: bytes, new: bytes) -> None:  # noqa: PLR0917 (called for every change)
         """Keep one change; *old* and *new* are lines, or empty."""
         number = zlib.crc32(key) % len(self._paths)
         waiting = self._waiting[number]
-        waiting += _HEADER.pack(len(key), window, tells, micros, len(old), len(new)) + key + old + new
+        waiting += _HEADER.pack(micros, len(key), len(old), len(new), window, tells) + key + old + new
         if len(waiting) > self._most_waiting:
             self._write(number)
 
     def flushed(self) -> Iterator[Path]:
-        """Yield the files, which hold all that was added; those that hold nothing are not there."""
+        """Yield the files, which hold all that was kept; those that hold nothing are not there."""
         for number, path in enumerate(self._paths):
             self._write(number)
+            if self._dealer is not None:
+                self._append(number, self._dealer.take(number))
             yield path
 
     def _write(self, number: int) -> None:
-        if self._waiting[number]:
+        self._append(number, self._waiting[number])
+        self._waiting[number].clear()
+
+    def _append(self, number: int, changes: bytes | bytearray) -> None:
+        if changes:
             with self._paths[number].open("ab") as file:
-                file.write(self._waiting[number])
-            self._waiting[number].clear()
+                file.write(changes)
 
 
 def spilled_changes(spilled: mmap.mmap) -> Iterator[SpilledChange]:
@@ -57,7 +98,7 @@ def spilled_changes(spilled: mmap.mmap) -> Iterator[SpilledChange]:
     unpack, size = _HEADER.unpack_from, _HEADER.size
     position, end = 0, len(spilled)
     while position < end:
-        key_bytes, window, tells, micros, old_bytes, new_bytes = unpack(spilled, position)
+        micros, key_bytes, old_bytes, new_bytes, window, tells = unpack(spilled, position)
         start = position + size
         old = start + key_bytes
         new = old + old_bytes

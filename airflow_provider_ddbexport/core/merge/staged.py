@@ -20,7 +20,8 @@ from airflow_provider_ddbexport.core.export.lines import GZIP_ERRORS
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys
 from airflow_provider_ddbexport.core.merge.compact import Compacted
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
-from airflow_provider_ddbexport.core.merge.settle import KEY_TABLE, Bucket
+from airflow_provider_ddbexport.core.merge.settle import Bucket
+from airflow_provider_ddbexport.core.merge.settled import KEY_TABLE
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import DataFileError
 

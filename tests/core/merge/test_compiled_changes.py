@@ -1,0 +1,83 @@
+"""The compiled part makes of increments what the reference makes of them."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+import pytest
+from change_fuzz import damaged_windows, outcome_of, random_windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from increments import change
+
+from airflow_provider_ddbexport.core.compiled.loading import load
+from airflow_provider_ddbexport.core.merge import settled as settling
+from airflow_provider_ddbexport.core.merge import spill as spilling
+
+compiled = load("_changes")
+pytestmark = pytest.mark.skipif(compiled is None, reason="there is no compiled part")
+
+seeds = st.integers(0, 2**32)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(seed=seeds)
+def test_it_makes_the_same_of_every_spelling(seed: int) -> None:
+    """Keys with escapes, numbers and binaries, of one or two attributes; images or none; members in any order."""
+    windows = random_windows(Random(seed))
+    assert outcome_of(windows, compiled, seed) == outcome_of(windows, None, seed)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(seed=seeds)
+def test_it_refuses_the_same_lines_for_the_same_reasons(seed: int) -> None:
+    """Whatever damage was done to them, and takes those that are changes still."""
+    random = Random(seed)
+    windows = damaged_windows(random_windows(random), random)
+    assert outcome_of(windows, compiled, seed) == outcome_of(windows, None, seed)
+
+
+def test_what_is_generated_is_mostly_taken_and_damage_is_mostly_refused() -> None:
+    """The tests above look at both."""
+    taken = refused = 0
+    for seed in range(100):
+        random = Random(seed)
+        windows = random_windows(random)
+        taken += outcome_of(windows, compiled, seed).refused is None
+        refused += outcome_of(damaged_windows(windows, random), compiled, seed).refused is not None
+    assert taken > 80
+    assert refused > 50
+
+
+def test_files_and_blocks_of_lines_may_end_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where buckets are written often, and lines are handed out few at a time."""
+    monkeypatch.setattr(spilling, "WAITING_BYTES", 300)
+    monkeypatch.setattr(settling, "_BLOCK_BYTES", 200)
+    for seed in range(30):
+        windows = random_windows(Random(seed), most_lines=60)
+        assert outcome_of(windows, compiled, seed) == outcome_of(windows, None, seed)
+
+
+def test_the_usual_line_is_not_left_to_the_reference() -> None:
+    """But for the first of all, which tells what keys are made of."""
+    assert compiled is not None
+    key = {"User": {"S": 'é "x"'}, "Book": {"N": "1.50"}}
+    line = json.dumps(change(7, key, key, {**key, "v": {"B": "QQ=="}})).encode() + b"\n"
+    dealer = compiled.Dealer((b"Book", b"User"), 1, 1 << 20)
+    assert dealer.deal(5 * line, 0, 0, True, None) == (5, 5 * len(line), -1)
+
+
+def test_what_is_no_file_of_changes_is_refused() -> None:
+    """Nothing beyond its end is read."""
+    assert compiled is not None
+    dealer = compiled.Dealer((b"Book",), 1, 1 << 20)
+    dealer.deal(json.dumps(change(7, {"Book": {"S": "a"}}, None, None)).encode(), 0, 0, True, None)
+    spilled = dealer.take(0)
+    assert compiled.Settled(spilled, [0]).changed == 1
+    assert compiled.Settled(b"", [0]).changed == 0
+    for cut in range(1, len(spilled)):
+        with pytest.raises(ValueError, match="no file of changes"):
+            compiled.Settled(spilled[:cut], [0])
+    with pytest.raises(ValueError, match="no file of changes"):
+        compiled.Settled(spilled, [])
