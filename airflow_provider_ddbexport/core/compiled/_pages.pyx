@@ -2,7 +2,7 @@
 """The Cython face of pages.c, sorted_keys.c and sparse.c."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
@@ -82,6 +82,9 @@ cdef extern from "sparse.h" nogil:
 
     size_t sparse_room(const sparse_levels *levels, const sparse_column *values)
     int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *found)
+    int64_t plain_end(const sparse_column *values, int64_t row, size_t most)
+    size_t plain_size(const sparse_column *values, int64_t row, int64_t end)
+    void plain_write(const sparse_column *values, int64_t row, int64_t end, uint8_t *out, sparse_page *page)
     void sparse_write(const sparse_levels *levels, const sparse_column *values, uint8_t *out, sparse_page *page)
     const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t *scratch, size_t *size)
 
@@ -280,6 +283,46 @@ def sparse(int values, int width, tuple array not None, tuple levels not None):
         return body, _statistic(&column, page.lowest), _statistic(&column, page.highest)
     finally:
         free(out)
+
+
+cdef class PlainPages:
+    """Yields the pages of integers, doubles or byte arrays, none of which is null, each with its number of rows.
+
+    *array* has their offset, length and buffers. A page has values of *most* bytes, or one value.
+    """
+
+    cdef sparse_column column
+    cdef sparse_page page
+    cdef int64_t row
+    cdef size_t most
+    cdef tuple array
+
+    def __cinit__(self, int values, int width, tuple array not None, size_t most):
+        _lay_out(&self.column, values, width, array)
+        self.array = array
+        self.page.lowest = self.page.highest = -1
+        self.most = most
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef int64_t row = self.row, end
+        cdef uint8_t *out
+        if row >= self.column.rows:
+            raise StopIteration
+        end = plain_end(&self.column, row, self.most)
+        body = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>plain_size(&self.column, row, end))
+        out = <uint8_t *>PyBytes_AS_STRING(body)
+        with nogil:
+            plain_write(&self.column, row, end, out, &self.page)
+        self.row = end
+        return body, end - row
+
+    @property
+    def bounds(self):
+        """The lowest and the highest of the values in the pages so far."""
+        return _statistic(&self.column, self.page.lowest), _statistic(&self.column, self.page.highest)
 
 
 def distinct(int values, int width, tuple array not None, int64_t wanted):

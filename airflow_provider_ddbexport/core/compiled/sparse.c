@@ -1,7 +1,9 @@
-/* Writing a column that is mostly null as a data page of Parquet, at the cost of the values it has; and counting values.
+/* Writing columns as data pages of Parquet: one that is mostly null at the cost of the values it has, one without nulls
+ * with nothing between its values and the page; and counting values.
  *
- * The page is: the size of the definition levels; the levels, one bit for each row as one packed run, which is what
- * Arrow's validity is; then the values of those rows that have one. Both sides are little-endian.
+ * A page is: the size of the definition levels; the levels; then the values of those rows that have one. Levels are one
+ * packed run with a bit for each row, which is what Arrow's validity is; or where no row is null, one run of ones. Both
+ * sides are little-endian.
  */
 #include "sparse.h"
 
@@ -102,12 +104,15 @@ size_t sparse_room(const sparse_levels *levels, const sparse_column *values) {
     return room + 4 * count + (size_t)(end - first);
 }
 
+static uint8_t *write_varint(uint64_t value, uint8_t *out) {
+    for (; value >= 0x80; value >>= 7) *out++ = (uint8_t)(value | 0x80);
+    *out++ = (uint8_t)value;
+    return out;
+}
+
 static uint8_t *write_levels(const sparse_levels *levels, uint8_t *out) {
     uint8_t *start = out, *run = out + 4;
-    uint64_t header = (uint64_t)level_bytes(levels->rows) << 1 | 1;
-    out = run;
-    for (; header >= 0x80; header >>= 7) *out++ = (uint8_t)(header | 0x80);
-    *out++ = (uint8_t)header;
+    out = write_varint((uint64_t)level_bytes(levels->rows) << 1 | 1, run);
     for (int64_t row = 0; row < levels->rows; row += 64) {
         uint64_t bits = bits_at(levels->bits, levels->offset, levels->rows, row);
         size_t left = level_bytes(levels->rows - row);
@@ -129,6 +134,85 @@ void sparse_write(const sparse_levels *levels, const sparse_column *values, uint
         else if (is_less(values, page->highest, row)) page->highest = row;
     }
     page->size = (size_t)(out - start);
+}
+
+static size_t value_bytes(const sparse_column *column, int64_t row, int64_t end) {
+    if (column->values == SPARSE_INTEGERS || column->values == SPARSE_DOUBLES) return 8 * (size_t)(end - row);
+    int32_t first, last;
+    memcpy(&first, column->fixed + 4 * (column->offset + row), 4);
+    memcpy(&last, column->fixed + 4 * (column->offset + end), 4);
+    return 4 * (size_t)(end - row) + (size_t)(last - first);
+}
+
+int64_t plain_end(const sparse_column *values, int64_t row, size_t most) {
+    int64_t fits = row + 1, beyond = values->rows + 1;
+    while (beyond - fits > 1) {
+        int64_t middle = fits + (beyond - fits) / 2;
+        if (value_bytes(values, row, middle) <= most) fits = middle;
+        else beyond = middle;
+    }
+    return fits;
+}
+
+static size_t varint_bytes(uint64_t value) {
+    uint8_t scratch[10];
+    return (size_t)(write_varint(value, scratch) - scratch);
+}
+
+size_t plain_size(const sparse_column *values, int64_t row, int64_t end) {
+    return 4 + varint_bytes((uint64_t)(end - row) << 1) + 1 + value_bytes(values, row, end);
+}
+
+/* The first bytes as a number that orders as they do. */
+static uint64_t prefix_of(const uint8_t *bytes, uint32_t size) {
+    if (size >= 8) return __builtin_bswap64(word_at(bytes));
+    uint64_t prefix = 0;
+    for (uint32_t i = 0; i < size; i++) prefix |= (uint64_t)bytes[i] << (56 - 8 * i);
+    return prefix;
+}
+
+static uint64_t prefix_at(const sparse_column *column, int64_t row) {
+    uint32_t size;
+    const uint8_t *bytes = bytes_at(column, row, &size);
+    return prefix_of(bytes, size);
+}
+
+static void write_byte_arrays(const sparse_column *values, int64_t row, int64_t end, uint8_t *out, sparse_page *page) {
+    uint64_t lowest = prefix_at(values, page->lowest), highest = prefix_at(values, page->highest);
+    for (; row < end; row++) {
+        uint32_t size;
+        const uint8_t *bytes = bytes_at(values, row, &size);
+        memcpy(out, &size, 4);
+        if (size) memcpy(out + 4, bytes, size);
+        out += 4 + size;
+        uint64_t prefix = prefix_of(bytes, size);
+        if (prefix <= lowest && is_less(values, row, page->lowest)) {
+            page->lowest = row;
+            lowest = prefix;
+        } else if (prefix >= highest && is_less(values, page->highest, row)) {
+            page->highest = row;
+            highest = prefix;
+        }
+    }
+}
+
+void plain_write(const sparse_column *values, int64_t row, int64_t end, uint8_t *out, sparse_page *page) {
+    uint8_t *start = out, *run = out + 4;
+    out = write_varint((uint64_t)(end - row) << 1, run);
+    *out++ = 1;
+    uint32_t size = (uint32_t)(out - run);
+    memcpy(start, &size, 4);
+    page->size = plain_size(values, row, end);
+    if (page->lowest < 0) page->lowest = page->highest = row;
+    if (values->values == SPARSE_BYTE_ARRAYS) {
+        write_byte_arrays(values, row, end, out, page);
+        return;
+    }
+    memcpy(out, values->fixed + 8 * (values->offset + row), value_bytes(values, row, end));
+    for (; row < end; row++) {
+        if (is_less(values, row, page->lowest)) page->lowest = row;
+        else if (is_less(values, page->highest, row)) page->highest = row;
+    }
 }
 
 const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t scratch[16], size_t *size) {

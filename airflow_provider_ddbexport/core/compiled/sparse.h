@@ -1,4 +1,5 @@
-/* Columns as Parquet has their values: a data page for one that is mostly null, and whether values repeat. */
+/* Columns as Parquet has their values: a data page for one that is mostly null, data pages for one that has no null, and
+ * whether values repeat. */
 #ifndef DDBEXPORT_SPARSE_H
 #define DDBEXPORT_SPARSE_H
 
@@ -34,6 +35,15 @@ size_t sparse_room(const sparse_levels *levels, const sparse_column *values);
 /* Writes the page of a column with `values`, none of which is null, in the rows that `levels` say, to `out`, which has
  * room for it. */
 void sparse_write(const sparse_levels *levels, const sparse_column *values, uint8_t *out, sparse_page *page);
+
+/* The row behind the last that fits into a page of a column without nulls that begins with `row`, where a page has values
+ * of `most` bytes, or one value. */
+int64_t plain_end(const sparse_column *values, int64_t row, size_t most);
+/* Bytes of the page of the rows up to `end`. */
+size_t plain_size(const sparse_column *values, int64_t row, int64_t end);
+/* Writes that page to `out`. `page` has to be what the page before it left there, or begin with both rows at -1: they
+ * become those of the lowest and the highest value so far. */
+void plain_write(const sparse_column *values, int64_t row, int64_t end, uint8_t *out, sparse_page *page);
 
 /* Returns how many different values there are among the first `wanted` that are there, and how many those are in
  * `*found`; -1 when there is no memory. Values with equal hashes of 64 bits count as equal. */

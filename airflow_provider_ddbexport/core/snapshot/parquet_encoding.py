@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseColumn, array_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, read_frame, row_groups
-from airflow_provider_ddbexport.core.snapshot.parquet_sparse import COMPRESSION_LEVEL, distinct_values, sparse_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_plain import COMPRESSION_LEVEL, PlainChunk, plain_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_sparse import distinct_values, sparse_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import Struct
 
 _SAMPLE = 1 << 15
@@ -33,8 +34,9 @@ class Encoder:
     """Makes column chunks of the row groups of one part.
 
     Leaves get a dictionary where the values in the first row group repeat: there it makes files smaller and filters
-    faster, elsewhere it takes a quarter of the time and is given up in the end. Columns that are mostly null and do not
-    repeat are written by :func:`.sparse_chunk`. The bytes of a column depend on nothing but its own values.
+    faster, elsewhere it takes a quarter of the time and is given up in the end. Columns of one level that
+    do not repeat are written by :func:`.plain_chunk` where they have no nulls, and by :func:`.sparse_chunk` where they
+    have little else. The bytes of a column depend on nothing but its own values.
     """
 
     def __init__(self) -> None:
@@ -46,15 +48,24 @@ class Encoder:
             self._repeating = _repeating(rows)
         columns = dict(zip(rows.schema.names, rows.columns, strict=True))
         found: dict[str, list[Movable]] = {}
-        for name, column in columns.items():
-            sparse = None if self._repeating.get(name) else sparse_chunk(name, column)
-            found[name] = [] if sparse is None else [sparse]
+        for field, column in zip(rows.schema, rows.columns, strict=True):
+            own = self._own_chunk(field, column)
+            found[field.name] = [] if own is None else [own]
         rest = {name: columns[name] for name, chunks in found.items() if not chunks}
         for names in _few_made_dense(rest):
             fields = pa.schema([rows.schema.field(name) for name in names])
             for chunk in _dense_chunks(rest, fields, _with_dictionary(self._repeating)):
                 found[chunk.column].append(chunk)
         return [chunk for chunks in found.values() for chunk in chunks]
+
+    def _own_chunk(self, field: pa.Field, column: pa.Array | SparseColumn) -> PlainChunk | None:
+        repeats = (self._repeating or {}).get(field.name)
+        if repeats or not field.nullable:
+            return None
+        chunk = sparse_chunk(field.name, column)
+        if chunk is None and repeats is False and isinstance(column, pa.Array):
+            chunk = plain_chunk(field.name, column)
+        return chunk
 
 
 def _few_made_dense(columns: Mapping[str, pa.Array | SparseColumn]) -> Iterator[list[str]]:

@@ -20,7 +20,8 @@ from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, SparseCo
 from airflow_provider_ddbexport.core.snapshot import parquet_encoding, parquet_sparse
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
-from airflow_provider_ddbexport.core.snapshot.parquet_sparse import SparseChunk, distinct_values, sparse_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_plain import PlainChunk
+from airflow_provider_ddbexport.core.snapshot.parquet_sparse import distinct_values, sparse_chunk
 
 decimals = st.decimals(allow_nan=False, allow_infinity=False, places=9, min_value=-(10**28), max_value=10**28)
 VALUES: dict[pa.DataType, st.SearchStrategy[Any]] = {
@@ -48,7 +49,7 @@ def sparse_arrays(draw: st.DrawFn) -> pa.Array:
     return array[len(whole) : len(whole) + rows]
 
 
-def both(array: pa.Array | SparseColumn) -> SparseChunk | None:
+def both(array: pa.Array | SparseColumn) -> PlainChunk | None:
     """Return the chunk that is made with and without the compiled part, which has to be there."""
     assert parquet_sparse._kernel() is not None
     compiled = sparse_chunk("c", array)
