@@ -6,6 +6,8 @@ from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 cdef enum:
     DEEPEST = 64
+    LEAST_FIELD = -(1 << 15)
+    MOST_FIELD = (1 << 15) - 1
     TRUE = 1
     FALSE = 2
     BYTE = 3
@@ -35,12 +37,12 @@ cdef class _Reader:
         cdef uint8_t byte
         while True:
             byte = self.byte()
+            if shift == 63 and byte > 1:
+                raise OverflowError
             number |= <uint64_t>(byte & 0x7F) << shift
             if byte < 0x80:
                 return number
             shift += 7
-            if shift > 63:
-                raise IndexError
 
     cdef int64_t zigzag(self) except? 1:
         cdef uint64_t number = self.varint()
@@ -67,6 +69,8 @@ cdef class _Reader:
                 return found
             kind = header & 0x0F
             number = number + (header >> 4) if header >> 4 else self.zigzag()
+            if not LEAST_FIELD <= number <= MOST_FIELD:
+                raise OverflowError
             if not kind:
                 self.depth -= 1
                 return found

@@ -47,6 +47,7 @@ _NULLS, _DISTINCT, _MAX_IS_EXACT, _MIN_IS_EXACT = 3, 4, 7, 8
 
 _BEGIN = b"PAR1"
 _DATA_PAGE, _DICTIONARY = 0, 2
+_LARGEST_PAGE = (1 << 31) - 1
 _UNCOMPRESSED_CODEC = 0
 _CODECS = {_UNCOMPRESSED_CODEC: None, 1: "snappy", 6: "zstd", 7: "lz4_raw"}
 _BOOLEAN, _BYTE_ARRAY = 0, 6
@@ -175,6 +176,8 @@ class OpenChunk:
         while entries < self._meta[_VALUES][1]:
             header, start = read_struct_at(self._body, at)
             end = start + header[_PAGE_COMPRESSED][1]
+            if not start <= end <= len(self._body) or not 0 <= header[_PAGE_UNCOMPRESSED][1] <= _LARGEST_PAGE:
+                raise ValueError("malformed page")
             if header[_PAGE_TYPE][1] == _DICTIONARY:
                 self._dictionary = header, start, end
             elif header[_PAGE_TYPE][1] == _DATA_PAGE:
@@ -182,6 +185,8 @@ class OpenChunk:
                 if data[_DEFINITIONS][1] != _RLE or data[_REPETITIONS][1] != _RLE:
                     raise UnsplittableError
                 count = data[_ENTRIES][1]
+                if not 0 <= count <= self._meta[_VALUES][1] - entries:
+                    raise ValueError("malformed page")
                 nulls = _known_nulls(data, self._leaf)
                 yield _Page(at, start, end, header[_PAGE_UNCOMPRESSED][1], count, data[_ENCODING][1], nulls)
                 entries += count

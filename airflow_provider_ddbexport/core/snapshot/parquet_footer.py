@@ -118,16 +118,17 @@ class Chunk:
 
     def read(self) -> bytes:
         """Return the pages."""
-        self.file.seek(self._start)
-        pages = self.file.read(self.size)
-        if len(pages) != self.size:
+        start = self._start
+        # Not left to reading, which makes room for as much as it is asked for.
+        if start + self.size > self.file.seek(0, 2):
             raise damaged("has a column chunk that ends behind the end of the file")
-        return pages
+        self.file.seek(start)
+        return self.file.read(self.size)
 
     def copy_to(self, target: BinaryIO) -> Copy:
         """Append the pages to *target* and return what its footer has to say of them."""
-        start = target.tell()
-        self.file.seek(self._start)
+        start, begins = target.tell(), self._start
+        self.file.seek(begins)
         left = self.size
         while left:
             piece = self.file.read(min(left, _PIECE_BYTES))
@@ -138,7 +139,7 @@ class Chunk:
         moved = dict(self._meta)
         for place in (_DATA_PAGES, _DICTIONARY_PAGE):
             if self._place(place):
-                moved[place] = I64, self._place(place) + start - self._start
+                moved[place] = I64, self._place(place) + start - begins
         if _STATISTICS in moved:
             moved[_STATISTICS] = STRUCT, _short(moved[_STATISTICS][1])
         fields = write_struct({**self.fields, _META: (STRUCT, moved)})
@@ -151,7 +152,10 @@ class Chunk:
 
     @property
     def _start(self) -> int:
-        return min(filter(None, map(self._place, (_DATA_PAGES, _DICTIONARY_PAGE))))
+        start = min(filter(None, map(self._place, (_DATA_PAGES, _DICTIONARY_PAGE))), default=0)
+        if start < len(_MAGIC) or self.size < 0:
+            raise damaged("has a column chunk that is nowhere in the file")
+        return start
 
     def _place(self, number: int) -> int:
         """Return an offset in the file; 0 for none, as which some writers write it and some leave it out."""

@@ -13,6 +13,9 @@ from typing import Any, TypeAlias
 from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.errors import SnapshotDamagedError
 
+_DEEPEST = 64
+_FIELDS = range(-(1 << 15), 1 << 15)
+
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 12
 
 Struct: TypeAlias = dict[int, tuple[int, Any]]
@@ -63,16 +66,20 @@ def write_struct(struct: Struct) -> bytes:
 
 
 def damaged(problem: str) -> SnapshotDamagedError:
-    """Return the error for a file whose footer *problem* is told of."""
-    return SnapshotDamagedError(f"the footer of a Parquet file {problem}; convert the export again")
+    """Return the error for a file whose footer *problem* is told of; see :func:`.damage_named` for which file."""
+    return SnapshotDamagedError(f"the footer of a Parquet file {problem}; convert the export again", problem=problem)
 
 
 @contextmanager
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except (IndexError, RecursionError):
+    except IndexError:
         raise damaged("ends too early") from None
+    except RecursionError:
+        raise damaged("is nested too deep") from None
+    except OverflowError:
+        raise damaged("has a number that is too large") from None
     except KeyError as kind:
         raise damaged(f"has a value of type {kind}") from None
 
@@ -82,16 +89,26 @@ _kernel = partial(load, "_thrift")
 
 class _Reader:
     def __init__(self, body: bytes, start: int = 0) -> None:
+        if start < 0:
+            raise IndexError
         self._body = body
+        self._depth = 0
         self.at = start
 
     def struct(self) -> Struct:
         found: Struct = {}
+        self._go_deeper()
         number, kind = self._field(0)
         while kind:
             found[number] = kind, None if kind <= FALSE else self._value(kind)
             number, kind = self._field(number)
+        self._depth -= 1
         return found
+
+    def _go_deeper(self) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise RecursionError
 
     def find_list(self, wanted: int) -> int:
         """Go to the elements of the list of structs in field *wanted*, and return how many they are."""
@@ -109,7 +126,10 @@ class _Reader:
         """Return number and type of the next field; type 0 is the end of the struct."""
         header = self._body[self.at]
         self.at += 1
-        return last + (header >> 4) if header >> 4 or not header else self._zigzag(), header & 0x0F
+        number = last + (header >> 4) if header >> 4 or not header else self._zigzag()
+        if number not in _FIELDS:
+            raise OverflowError
+        return number, header & 0x0F
 
     def _value(self, kind: int) -> Any:
         if I16 <= kind <= I64:
@@ -135,7 +155,10 @@ class _Reader:
         kind, count = self._list_header()
         if kind in (TRUE, FALSE):
             return kind, list(self._take(count))
-        return kind, [self._value(kind) for _ in range(count)]
+        self._go_deeper()
+        values = [self._value(kind) for _ in range(count)]
+        self._depth -= 1
+        return kind, values
 
     def _zigzag(self) -> int:
         number = self._varint()
@@ -151,6 +174,8 @@ class _Reader:
         while True:
             byte = self._body[self.at]
             self.at += 1
+            if shift == 63 and byte > 1:
+                raise OverflowError
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return number

@@ -82,7 +82,7 @@ def test_what_is_written_is_read(struct: thrift.Struct) -> None:
 def test_what_is_nested_too_deep_is_damage(opens: bytes) -> None:
     """It ends in the error of damaged footers, not in that of a stack without room."""
     body = opens * 10**6
-    with pytest.raises(SnapshotDamagedError, match="ends too early"):
+    with pytest.raises(SnapshotDamagedError, match="is nested too deep"):
         read_struct(body)
     with pytest.raises(SnapshotDamagedError):
         list(read_structs(body, 4))

@@ -1,0 +1,121 @@
+"""Parts with damage are refused, or are what pyarrow reads in them, and nothing else comes of them."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pytest
+from part_fuzz import (
+    PartChecks,
+    damaged_bytes,
+    damaged_part,
+    footer_of,
+    part_difference,
+    random_part,
+    thrift_difference,
+)
+
+from airflow_provider_ddbexport.core.snapshot import parquet_thrift as thrift
+from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
+from airflow_provider_ddbexport.core.snapshot.parquet_thrift import read_struct
+from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "columns"))
+from generated_items import random_items
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_damaged_part_is_refused_or_read_as_pyarrow_reads_it(seed: int, tmp_path: Path) -> None:
+    """Whatever is changed, put in or left out, in pages or footer: no other error, no other rows, no crash."""
+    choice = Random(seed)
+    path, rows = random_part(random_items(choice, rows=choice.choice([4, 12, 30])), choice, tmp_path)
+    assert part_difference(path, pa.table(rows)) is None
+    checks = PartChecks()
+    assert checks.difference(path, rows.schema, choice) is None
+    assert (checks.refused, checks.compared) == (0, 2), "whole, it is no such part"
+    whole = path.read_bytes()
+    for _ in range(12):
+        part, is_footer_whole = damaged_part(whole, choice)
+        path.write_bytes(part)
+        assert checks.difference(path, rows.schema, choice, is_footer_whole=is_footer_whole) is None
+    assert checks.refused > 5
+
+
+def test_both_readers_of_footers_agree_about_damage(tmp_path: Path) -> None:
+    """The compiled one and the one in Python refuse the same, in the same words, and read the same in the rest."""
+    choice = Random(5)
+    path, _ = random_part(random_items(choice, rows=2), choice, tmp_path)
+    footer = footer_of(path.read_bytes())
+    for _ in range(400):
+        assert thrift_difference(damaged_bytes(footer, choice)) is None
+
+
+@pytest.fixture(params=["compiled", "Python"])
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "compiled":
+        assert thrift._kernel() is not None
+    else:
+        monkeypatch.setattr(thrift, "_kernel", lambda: None)
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x16" + b"\x80" * 9 + b"\x02\x00",
+        b"\x16" + b"\xff" * 9 + b"\x7f\x00",
+        b"\x16" + b"\x80" * 20 + b"\x01\x00",
+        b"\x06\x80\x80\x04\x00\x00",
+        b"\x06\xfe\xff\x03\x00\x11\x00",
+    ],
+    ids=["65 bits", "70 bits", "141 bits", "a field beyond 16 bits", "a field after the last"],
+)
+def test_numbers_larger_than_their_type_are_damage(body: bytes) -> None:
+    """Nothing of them is cut off: 64 bits a number, 16 the number of a field."""
+    with pytest.raises(SnapshotDamagedError, match="a number that is too large"):
+        read_struct(body)
+
+
+@pytest.mark.usefixtures("_way")
+def test_the_largest_numbers_are_none_too_large() -> None:
+    """All 64 bits of a value, and all 16 of a field's number."""
+    assert read_struct(b"\x16" + b"\xff" * 9 + b"\x01\x00") == {1: (thrift.I64, -(1 << 63))}
+    assert read_struct(b"\x06\xfe\xff\x03\x02\x00") == {(1 << 15) - 1: (thrift.I64, 1)}
+
+
+def _raise(error: Exception) -> Callable[[], None]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+def test_damage_is_told_with_the_name_of_its_file() -> None:
+    """And with the way out; what pyarrow says stays the error's cause."""
+    for body, problem in (
+        (lambda: read_struct(b"\x19"), "its footer ends too early"),
+        (_raise(pa.ArrowInvalid("x")), "it is no whole Parquet file (ArrowInvalid)"),
+        (_raise(OSError("x")), "it is no whole Parquet file (OSError)"),
+        (_raise(KeyError(3)), "it is no whole Parquet file (KeyError)"),
+    ):
+        with pytest.raises(SnapshotDamagedError) as told, damage_named("lake/t/part-1", "convert it again"):
+            body()
+        assert str(told.value) == f"lake/t/part-1: {problem}; convert it again"
+        assert told.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), MemoryError(), pa.ArrowMemoryError("x"), BadCallError("x")],
+    ids=repr,
+)
+def test_what_is_no_damage_is_not_told_as_damage(error: Exception) -> None:
+    """A full disk, memory that is short, a call that is wrong."""
+    with pytest.raises(type(error)) as told, damage_named("lake/t/part-1", "convert it again"):
+        raise error
+    assert told.value is error
