@@ -21,8 +21,8 @@ from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.adapt import fetched
-from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part, made_again
+from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part, fetched, made_again, part_named
+from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -82,7 +82,8 @@ def _without_changed(
     base = fetch_part(table_store, plan.base, number, source)
     # A quiet window changes nothing.
     keys = changes.keys.search(schema, base.partition) if plan.compacted.changed else None
-    split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
+    with damage_named(part_named(table_store, plan.base, number), made_again(plan.base)):
+        split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
     if split is None:
         return MergedLot(base, 0, 0), source
     gone = len(split.keys)
@@ -142,15 +143,16 @@ def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, p
     part, wide = merged.part, path.with_name("wide")
     if part is None or schema == narrow:
         return merged, path
-    if can_widen(narrow, schema, part.rescued):
-        try:
-            widen_part(path, wide, part_schema(schema))
-        except (BadCallError, pa.ArrowInvalid):
-            # Decimals that turn out not to fit.
-            pass
-        else:
-            return merged, wide
-    rescued = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
+    with damage_named(layout.shown(part.key), made_again(plan.base)):
+        if can_widen(narrow, schema, part.rescued):
+            try:
+                widen_part(path, wide, part_schema(schema))
+            except (BadCallError, pa.ArrowInvalid):
+                # Decimals that turn out not to fit.
+                pass
+            else:
+                return merged, wide
+        rescued = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
     more = Counter(merged.values)
     more.update(_values(wide))
     more.subtract(_values(path))

@@ -17,8 +17,8 @@ from isal import igzip
 from airflow_provider_ddbexport.core.columns import restore
 from airflow_provider_ddbexport.core.export.model import DataFile
 from airflow_provider_ddbexport.core.scan.plan import ANEW
-from airflow_provider_ddbexport.core.snapshot.adapt import fetched
 from airflow_provider_ddbexport.core.snapshot.conversion import ShardRecord
+from airflow_provider_ddbexport.core.snapshot.fetch import fetched
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore

@@ -18,6 +18,8 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.fetch import fetched
+from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.parts import put_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
@@ -25,7 +27,7 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import BadCallError, ObjectNotFoundError
+from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError
 
 
 def adapt_shard(
@@ -90,8 +92,9 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
             if not fetched(store, part, narrow):
                 return None
             try:
-                widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
-            except (BadCallError, pa.ArrowInvalid):
+                with damage_named(layout.shown(part.key), "convert the export again"):
+                    widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
+            except (BadCallError, SnapshotDamagedError):
                 return None
             parts.append(_put(plan, part, schema, store, wide))
     return replace(
@@ -100,19 +103,6 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
         schemas=(schema,) * len(parts),
         figures=ShardFigures(seconds={"widen": round(time.perf_counter() - started, 3)}, values=record.figures.values),
     )
-
-
-def fetched(store: ObjectStore, part: Part, path: Path) -> bool:
-    """Make *path* hold *part*, and return whether it does: it may be gone or damaged."""
-    sha256 = hashlib.sha256()
-    try:
-        with path.open("wb") as file:
-            for chunk in store.stream(part.key):
-                sha256.update(chunk)
-                file.write(chunk)
-    except ObjectNotFoundError:
-        return False
-    return sha256.hexdigest() == part.sha256
 
 
 def _put(plan: ConversionPlan, narrow: Part, schema: Schema, store: ObjectStore, path: Path) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_provider_ddbexport.core.snapshot import layout
@@ -18,29 +19,55 @@ def fetch_part(table_store: ObjectStore, record: CommitRecord, number: int, path
     Raises SnapshotDamagedError when the part is missing or differs.
     """
     part = record.parts[number]
+    found = _download(table_store, part.key, path)
+    if found is None:
+        raise _damaged(table_store, record, number, "it is missing;")
+    if found.size != part.size:
+        raise _damaged(table_store, record, number, f"expected {part.size} bytes, found {found.size};")
+    if found.sha256 != part.sha256:
+        # By its size alone the part would be taken for whole and not be written again.
+        problem = f"sha256 expected {part.sha256}, found {found.sha256}; delete that object, then"
+        raise _damaged(table_store, record, number, problem)
+    return part
+
+
+def fetched(store: ObjectStore, part: Part, path: Path) -> bool:
+    """Make *path* hold *part*, which is of no record yet, and return whether it does: it may be gone or damaged."""
+    found = _download(store, part.key, path)
+    return found is not None and found.sha256 == part.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class _Downloaded:
+    """What came."""
+
+    size: int
+    sha256: str
+
+
+def _download(store: ObjectStore, key: str, path: Path) -> _Downloaded | None:
+    """Make *path* hold the object *key* and return what it is; None where it is missing."""
     sha256 = hashlib.sha256()
     size = 0
     try:
         with path.open("wb") as file:
-            for chunk in table_store.stream(part.key):
+            for chunk in store.stream(key):
                 sha256.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
     except ObjectNotFoundError:
-        raise _damaged(table_store, record, number, "it is missing;") from None
-    if size != part.size:
-        raise _damaged(table_store, record, number, f"expected {part.size} bytes, found {size};")
-    if sha256.hexdigest() != part.sha256:
-        # By its size alone the part would be taken for whole and not be written again.
-        found = f"sha256 expected {part.sha256}, found {sha256.hexdigest()}; delete that object, then"
-        raise _damaged(table_store, record, number, found)
-    return part
+        return None
+    return _Downloaded(size, sha256.hexdigest())
+
+
+def part_named(store: ObjectStore, record: CommitRecord, number: int) -> str:
+    """Return part *number* of *record* in words, for messages."""
+    return f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(record.parts[number].key)}"
 
 
 def _damaged(store: ObjectStore, record: CommitRecord, number: int, problem: str) -> SnapshotDamagedError:
-    uri = f"{store.uri}/{layout.shown(record.parts[number].key)}"
     return SnapshotDamagedError(
-        f"part {number + 1} of {len(record.parts)} {uri}: {problem} {made_again(record)}",
+        f"{part_named(store, record, number)}: {problem} {made_again(record)}",
         part=number,
         as_of=iso(record.as_of),
     )

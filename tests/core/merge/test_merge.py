@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -271,6 +272,23 @@ def test_a_damaged_base_is_found(tmp_path: Path) -> None:
     body[100] ^= 1
     path.write_bytes(body)
     with pytest.raises(SnapshotDamagedError, match="sha256"):
+        story.merge(lake, 0)
+
+
+def test_a_base_that_was_written_damaged_is_named(tmp_path: Path) -> None:
+    """Where even the record says so: the error has the part, what is wrong with it, and the way out."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake)
+    story.go_on()
+    path = tmp_path / "lake/reviews" / base.parts[0].key
+    body = path.read_bytes()
+    # Of the footer's first field, a number.
+    start = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    path.write_bytes(body[:start] + b"\x15" + b"\xff" * 20 + body[start + 21 :])
+    (record,) = (tmp_path / "lake/reviews/_snapshots").iterdir()
+    told = record.read_text()
+    record.write_text(told.replace(base.parts[0].sha256, hashlib.sha256(path.read_bytes()).hexdigest()))
+    with pytest.raises(SnapshotDamagedError, match=rf"^part 1 of 1 .*/{base.parts[0].key}: it.* convert .* again"):
         story.merge(lake, 0)
 
 
