@@ -54,7 +54,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fuzz: $(STAMP) ## damaged lines and pages to both decoders for SECONDS (60), compared; 10,000 generated EXPORTS converted
+fuzz: $(STAMP) ## damaged lines, pages, increments and parts to compiled code and Python for SECONDS (60), compared; 10,000 generated EXPORTS converted
 	$(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),60)
 	DDBEXPORT_DECODER_ROUNDS=$(or $(ROUNDS),100) DDBEXPORT_EXPORTS=$(or $(EXPORTS),10000) $(BIN)/python -m pytest -q \
 	  tests/core/test_decoder.py tests/core/snapshot/test_one_pass.py tests/core/snapshot/test_generated_exports.py
@@ -63,13 +63,13 @@ kills: $(STAMP) ## conversions killed at 100 random moments and at every part, i
 	DDBEXPORT_KILLS=$(or $(KILLS),100) DDBEXPORT_SCAN_KILLS=$(or $(SCAN_KILLS),50) $(BIN)/python -m pytest -q \
 	  tests/core/snapshot/test_killed.py tests/core/scan/test_resume.py
 
-asan: $(STAMP) ## the same damage for SECONDS (600) to the compiled decoder under AddressSanitizer; needs gcc
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .local/asan/tools 'cython>=3.1' setuptools
+asan: $(STAMP) ## the same damage for SECONDS (600) to all compiled code under AddressSanitizer; needs gcc
+	@$(UV) pip install --quiet --python $(BIN)/python --target .local/asan/tools 'cython>=3.1' setuptools
 	PYTHONPATH=.local/asan/tools CFLAGS='$(SANITIZED)' LDFLAGS='-fsanitize=address,undefined' \
 	  $(BIN)/python -c 'import setuptools; setuptools.setup()' \
 	  --quiet build_ext --force --build-temp .local/asan/objects --build-lib .local/asan
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc \
-	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2000 UBSAN_OPTIONS=halt_on_error=1 \
 	  $(BIN)/python scripts/fuzz_decoder.py --seconds $(or $(SECONDS),600) --compiled .local/asan/$(KERNEL)
 
 bench: $(BENCH) ## conversion and its peers, into docs/benchmarks.md; about 20 minutes; SCALE=1 is 570 MB of reviews

@@ -1,7 +1,9 @@
-"""Feed damaged lines, pages of scans and increments to both decoders, and compare their answers.
+"""Feed damage to the compiled code, and compare what it makes of it with what Python beside it does.
 
-With ``--compiled`` the compiled code is what lies in that folder, such as what was built with AddressSanitizer (see
-``make asan``). Ends with status 1 at the first difference; a sanitizer ends the process itself.
+Damaged lines go to both decoders, alone and routed to partitions, damaged pages of scans to both readers, damaged
+increments and keys to both sides of a merge; damaged parts are split and widened, and their footers read by both
+readers. With ``--compiled`` the compiled code is what lies in that folder, such as what was built with AddressSanitizer
+(see ``make asan``). Ends with status 1 at the first difference; a sanitizer ends the process itself.
 """
 
 from __future__ import annotations
@@ -9,15 +11,22 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import random
+import resource
 import sys
+import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
+from airflow_provider_ddbexport.core.compiled.loading import MODULES
+
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "merge", "scan")]
+sys.path[:0] = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "merge", "scan", "snapshot")]
+
+MEMORY_BYTES = 4 << 30
+"""A damaged size may ask for any amount. AddressSanitizer reserves terabytes, and has a limit of its own."""
 
 COMPILED = "airflow_provider_ddbexport.core.compiled"
-MODULES = ("_changes", "_kernel", "_splice")
 
 
 def main() -> int:
@@ -26,7 +35,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--compiled", type=Path)
     args = parser.parse_args()
-    if args.compiled is not None:
+    if args.compiled is None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    else:
         for module in MODULES:
             _use(f"{COMPILED}.{module}", args.compiled)
     print(f"seed {args.seed}", flush=True)
@@ -44,67 +55,29 @@ def _use(name: str, folder: Path) -> None:
 
 
 def _fuzz(seed: int, seconds: float) -> int:
-    from decoder_fuzz import (  # type: ignore[import-not-found] # beside the tests
-        compiled_outcome,
-        damaged,
-        random_options,
-        reference_outcome,
-        schema_for,
-        spelled,
-    )
-    from generated_items import random_items  # type: ignore[import-not-found]
-    from page_fuzz import body_of  # type: ignore[import-not-found]
+    # Not before the compiled code is in its place.
+    from fuzz_rounds import ROUNDS
 
-    from airflow_provider_ddbexport.core.scan.page import decoded_page, page_of
-
+    refused: Counter[str] = Counter()
     until = time.monotonic() + seconds
-    rounds = refused = 0
-    while time.monotonic() < until:
-        choice = random.Random(seed + rounds)  # noqa: S311 (it makes damage, not secrets)
-        rounds += 1
-        items = random_items(choice, rows=choice.choice([1, 2, 4, 30]))
-        body = body_of(items, choice)
-        for _ in range(8):
-            changed = damaged(body, choice)
-            if page_of(changed) != decoded_page(changed):
-                print(f"seed {seed + rounds - 1}: pages\n{changed!r}")
-                return 1
-        if _changes_differ(choice):
-            print(f"seed {seed + rounds - 1}: increments")
-            return 1
-        lines = b"\n".join(spelled(item, choice) for item in items)
-        schema = schema_for(items, random_options(choice))
-        if schema is None:
-            continue
-        for _ in range(8):
-            changed = damaged(lines, choice)
-            outcome = compiled_outcome(changed, schema)
-            refused += outcome.refused is not None
-            difference = outcome.differs_from(reference_outcome(changed, schema))
-            if difference is not None:
-                print(f"seed {seed + rounds - 1}: {difference}\n{changed!r}")
-                return 1
-    print(f"{rounds} rounds of 8 damaged pages and blocks, {refused} of the blocks refused; no difference")
+    rounds = 0
+    with tempfile.TemporaryDirectory(prefix="ddbexport-fuzz-") as folder:
+        while time.monotonic() < until:
+            for name, fuzz in ROUNDS.items():
+                choice = random.Random(seed + rounds)  # noqa: S311 (it makes damage, not secrets)
+                try:
+                    difference, count = fuzz(choice, Path(folder))
+                except Exception:
+                    print(f"seed {seed + rounds}, {name}:", flush=True)
+                    raise
+                refused[name] += count
+                if difference is not None:
+                    print(f"seed {seed + rounds}, {name}: {difference}")
+                    return 1
+            rounds += 1
+    told = ", ".join(f"{count} of {name}" for name, count in refused.items())
+    print(f"{rounds} rounds of each; refused were {told}; no difference")
     return 0
-
-
-def _changes_differ(choice: random.Random) -> bool:
-    """Return whether increments come to something else by the compiled part, before or after damage."""
-    from change_fuzz import (  # type: ignore[import-not-found] # beside the tests
-        damaged_windows,
-        outcome_of,
-        random_windows,
-    )
-
-    from airflow_provider_ddbexport.core.compiled.loading import load
-
-    windows = random_windows(choice)
-    terms = choice.randrange(1 << 32)
-    for tried in (windows, *(damaged_windows(windows, choice) for _ in range(3))):
-        if outcome_of(tried, load("_changes"), terms) != outcome_of(tried, None, terms):
-            print(tried)
-            return True
-    return False
 
 
 if __name__ == "__main__":

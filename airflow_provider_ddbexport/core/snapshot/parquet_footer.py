@@ -241,7 +241,10 @@ def row_groups(file: BinaryIO) -> Iterator[RowGroup]:
     """Yield the row groups of *file*. One at a time, because thousands of columns make a large footer."""
     for fields in read_structs(read_footer(file), _ROW_GROUPS):
         _, chunks = fields[_CHUNKS][1]
-        yield RowGroup(fields, tuple(Chunk(chunk, file) for chunk in chunks))
+        group = RowGroup(fields, tuple(Chunk(chunk, file) for chunk in chunks))
+        if group.rows < 0:
+            raise damaged("has a row group with fewer rows than none")
+        yield group
 
 
 class Assembly:

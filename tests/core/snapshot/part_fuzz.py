@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import msgspec
@@ -40,6 +40,8 @@ WRITERS: list[dict[str, Any]] = [
     {"compression": "none", "data_page_version": "2.0"},
     {"compression": "none", "write_page_index": True},
 ]
+
+Damage = Literal["pages", "footer"]
 
 _NUMBERS = [0, 1, -1, 2, 7, 8, 127, 128, 255, 1 << 15, 1 << 20, 1 << 31, -(1 << 31), (1 << 31) - 1, 1 << 32]
 _NUMBERS += [(1 << 62) - 1, 1 << 62, -(1 << 62), (1 << 63) - 1, -(1 << 63)]
@@ -78,8 +80,8 @@ def _list(number: int) -> AttributeValue:
     return {"L": [{"S": str(number)}] * (number % 4)} if number % 5 else {"NULL": True}
 
 
-def damaged_part(part: bytes, choice: Random) -> tuple[bytes, bool]:
-    """Return *part* with damage, and whether its footer has none.
+def damaged_part(part: bytes, choice: Random) -> tuple[bytes, Damage]:
+    """Return *part* with damage, and what of it has that.
 
     It is anywhere, or before the footer, or in the footer's bytes, or in one of its fields.
     """
@@ -88,7 +90,7 @@ def damaged_part(part: bytes, choice: Random) -> tuple[bytes, bool]:
     damaged = footer
     match choice.randrange(5):
         case 0:
-            return damaged_bytes(part, choice), False
+            return damaged_bytes(part, choice), "footer"
         case 1 | 2:
             pages = damaged_bytes(pages, choice)
         case 3:
@@ -98,7 +100,8 @@ def damaged_part(part: bytes, choice: Random) -> tuple[bytes, bool]:
             for _ in range(choice.choice([1, 1, 2])):
                 _damage_field(fields, choice)
             damaged = thrift.write_struct(fields)
-    return pages + damaged + len(damaged).to_bytes(4, "little") + b"PAR1", damaged == footer
+    damage: Damage = "pages" if damaged == footer else "footer"
+    return pages + damaged + len(damaged).to_bytes(4, "little") + b"PAR1", damage
 
 
 def footer_of(part: bytes) -> bytes:
@@ -203,13 +206,16 @@ class PartChecks:
     def __init__(self) -> None:
         self.refused = self.compared = 0
 
-    def difference(self, source: Path, arrow: pa.Schema, choice: Random, *, is_footer_whole: bool = True) -> str | None:
+    def difference(self, source: Path, arrow: pa.Schema, choice: Random, *, damage: Damage | None = None) -> str | None:
         """Split the part at *source*, which was of *arrow* once, and widen it; return what is wrong, None for nothing.
 
-        Right is to refuse it, and what pyarrow makes of it where pyarrow can read it. Of a damaged footer much is
-        copied that only the next reader looks at: there nothing is compared.
+        Right is to refuse it, and what pyarrow makes of it where pyarrow can read it: of damaged pages in the columns
+        of one leaf, because several have to agree about what is null and what is in a list. Of a damaged footer much
+        is copied that only the next reader looks at: there nothing is compared.
         """
-        rows = _readable(source) if is_footer_whole else None
+        rows = None if damage == "footer" else _readable(source)
+        if rows is not None and damage == "pages":
+            rows = rows.select([field.name for field in rows.schema if _is_one_leaf(field.type)])
         return self._split(source, rows, choice) or self._widened(source, rows, arrow)
 
     def _split(self, source: Path, rows: pa.Table | None, choice: Random) -> str | None:
@@ -234,7 +240,7 @@ class PartChecks:
         if not is_written or rows is None:
             return None
         self.compared += 1
-        return part_difference(wide, rows.add_column(0, "_first", pa.nulls(len(rows), pa.string())))
+        return part_difference(wide, rows.append_column("_first", pa.nulls(len(rows), pa.string())))
 
     @contextmanager
     def _counting_refusals(self) -> Iterator[None]:
@@ -247,11 +253,18 @@ class PartChecks:
 
 
 def part_difference(path: Path, expected: pa.Table) -> str | None:
-    """Return in what the rows at *path* differ from those *expected*, None for in nothing."""
+    """Return in what the rows at *path* differ from those *expected*, in their columns; None for in nothing."""
     found = _readable(path)
-    if found is not None and found.equals(expected):
-        return None
-    return f"{path.name}: {found} instead of {expected}"
+    if found is None:
+        return f"{path.name} is refused"
+    for name, column in zip(expected.column_names, expected.columns, strict=True):
+        if not found.column(name).equals(column):
+            return f"{path.name}, {name}: {found.column(name)} instead of {column}"
+    return None
+
+
+def _is_one_leaf(arrow: pa.DataType) -> bool:
+    return not pa.types.is_nested(arrow) or (pa.types.is_list(arrow) and _is_one_leaf(arrow.value_type))
 
 
 def _readable(path: Path) -> pa.Table | None:

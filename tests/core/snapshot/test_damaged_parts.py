@@ -40,9 +40,9 @@ def test_a_damaged_part_is_refused_or_read_as_pyarrow_reads_it(seed: int, tmp_pa
     assert (checks.refused, checks.compared) == (0, 2), "whole, it is no such part"
     whole = path.read_bytes()
     for _ in range(12):
-        part, is_footer_whole = damaged_part(whole, choice)
+        part, damage = damaged_part(whole, choice)
         path.write_bytes(part)
-        assert checks.difference(path, rows.schema, choice, is_footer_whole=is_footer_whole) is None
+        assert checks.difference(path, rows.schema, choice, damage=damage) is None
     assert checks.refused > 5
 
 
