@@ -133,10 +133,10 @@ def _check_values(values: Collection[AttributeValue], depth: int) -> int:
     for value in values:
         if type(value) is not dict or len(value) != 1:
             raise _NoItemError("a value is not an object with one member, its type")
+        # Most values are text, for which no call is made.
+        if type(value.get("S")) is str:
+            continue
         for kind, content in value.items():
-            # Most values are text, for which no call is made.
-            if kind == "S" and type(content) is str:
-                continue
             check = _CHECKS.get(kind)
             if check is None:
                 raise _NoItemError("a value is of a type that DynamoDB does not have")

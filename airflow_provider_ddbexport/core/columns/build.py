@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from itertools import repeat
 
 import msgspec
@@ -12,16 +11,10 @@ import pyarrow as pa
 from airflow_provider_ddbexport.core.columns.arrow_types import RESCUED_TYPE, leaves, part_schema
 from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.partition import PartitionKey, partition_keys
+from airflow_provider_ddbexport.core.columns.plain_writers import Rescue, Steps, ValueWriter, Writer
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
-from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, sparse_where_mostly_null
-from airflow_provider_ddbexport.core.columns.writers import (
-    FlatWriter,
-    Rescue,
-    Steps,
-    ValueWriter,
-    Writer,
-    make_writer,
-)
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
+from airflow_provider_ddbexport.core.columns.writers import FlatWriter, make_writer
 from airflow_provider_ddbexport.core.decode import AttributeValue, Item
 
 MAX_REPORTED_PATHS = 1_000
@@ -115,22 +108,23 @@ class RowBuilder:
 
     def finish(self) -> pa.RecordBatch:
         """Return the rows added since the last time, as one batch, and start the next."""
-        return pa.RecordBatch.from_arrays(list(self._columns()), schema=self._arrow)
+        rows = self.rows
+        columns = [leaf.finish(rows) for leaf in self._leaves]
+        return pa.RecordBatch.from_arrays([*columns, self._finish_rescued()], schema=self._arrow)
 
     def finish_sparse(self) -> SparseBatch:
         """Do the same with columns that are mostly null as the values they have: their nulls take memory one by one."""
         rows = self.rows
-        return SparseBatch(self._arrow, rows, [sparse_where_mostly_null(column) for column in self._columns()])
+        columns = [leaf.finish_sparse(rows) for leaf in self._leaves]
+        return SparseBatch(self._arrow, rows, [*columns, self._finish_rescued()])
 
-    def _columns(self) -> Iterator[pa.Array]:
-        rows = self.rows
-        for leaf in self._leaves:
-            yield leaf.finish(rows)
-        self._rescued_rows.extend(repeat(None, rows - len(self._rescued_rows)))
-        yield pa.array(self._rescued_rows, RESCUED_TYPE)
+    def _finish_rescued(self) -> pa.Array:
+        self._rescued_rows.extend(repeat(None, self.rows - len(self._rescued_rows)))
+        rescued = pa.array(self._rescued_rows, RESCUED_TYPE)
         self._rescued_rows = []
         self.rows = self.bytes = 0
         self.mark()
+        return rescued
 
 
 class _PartitionWriter:

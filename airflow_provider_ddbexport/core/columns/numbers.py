@@ -55,20 +55,26 @@ def _normal(text: str) -> tuple[int, str, int]:
     return sign, short, exponent + len(digits) - len(short)
 
 
-def _measure_small(small: re.Match[str]) -> tuple[int, int]:
-    whole, fraction = small.groups()
-    return 0 if whole == "0" else len(whole), len(fraction) if fraction else 0
-
-
 def _measure(text: str) -> tuple[int, int]:
     """Return the digits before and after the decimal point; none before it in 0.5, none at all in 0."""
     small = _SMALL.fullmatch(text)
     if small:
-        return _measure_small(small)
+        whole, fraction = small.groups()
+        return 0 if whole == "0" else len(whole), len(fraction) if fraction else 0
     _, digits, exponent = _normal(text)
     if digits == "0":
         return 0, 0
     return max(0, len(digits) + exponent), max(0, -exponent)
+
+
+def _is_within(text: str, whole_digits: int, scale: int) -> bool:
+    """Return True if *text* is seen at a glance to have no more digits before and after the decimal point."""
+    whole, point, fraction = text.removeprefix("-").partition(".")
+    return (
+        whole.isdecimal()
+        and len(whole) <= whole_digits
+        and (not point or (fraction.isdecimal() and len(fraction) <= scale))
+    )
 
 
 @dataclass(slots=True)
@@ -87,7 +93,10 @@ class NumberSpan:
     def add(self, text: str) -> bool:
         """Take in one number; return whether more is known now."""
         # Most numbers are whole, and shorter than some other.
-        if text.isdecimal() and len(text) <= self.whole_digits and len(text) <= 18:
+        if text.isdecimal():
+            if len(text) <= self.whole_digits and len(text) <= 18:
+                return False
+        elif not self.is_int64 and _is_within(text, self.whole_digits, self.scale):
             return False
         whole_digits, scale = _measure(text)
         is_int64 = not scale and (whole_digits <= 18 or _int64(text) is not None)
@@ -152,10 +161,9 @@ def _double(text: str) -> float | None:
 
 def _decimal(most_whole_digits: int, most_scale: int) -> Fit:
     def decimal(text: str) -> str | None:
-        small = _SMALL.fullmatch(text)
-        whole_digits, scale = _measure_small(small) if small else _measure(text)
-        if whole_digits > most_whole_digits or scale > most_scale:
-            return None
-        return text if small and text != "-0" else canonical(text)
+        if _is_within(text, most_whole_digits, most_scale):
+            return text
+        whole_digits, scale = _measure(text)
+        return canonical(text) if whole_digits <= most_whole_digits and scale <= most_scale else None
 
     return decimal
