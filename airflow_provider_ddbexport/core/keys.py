@@ -7,6 +7,7 @@ they are dealt to buckets that fit into memory.
 from __future__ import annotations
 
 import zlib
+from array import array
 from binascii import a2b_base64
 from collections.abc import Sequence
 
@@ -62,14 +63,14 @@ def batch_keys(
     parts = []
     for attribute in attributes:
         if attribute in in_path:
-            found = pa.repeat(pa.scalar(_value_bytes(in_path[attribute]), pa.binary()), batch.num_rows)
+            found = _repeated(_value_bytes(in_path[attribute]), batch.num_rows)
         elif attribute in columns:
             column = columns[attribute]
             found = _column_bytes(column.kind, batch.column(batch.schema.get_field_index(column.name)))
         else:
             found = pa.nulls(batch.num_rows, pa.binary())
         parts.append(_with_rescued(found, rescued, path_of(attribute)))
-    return pc.binary_join_element_wise(*parts, b"")
+    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, _repeated(b"", batch.num_rows))
 
 
 def key_hashes(keys: pa.Array) -> list[int]:
@@ -101,7 +102,16 @@ def _column_bytes(kind: Kind, values: pa.Array) -> pa.Array:
     text = _canonical_texts(values) if kind is Kind.NUMBER else values
     content = text.cast(pa.binary())
     length = pc.binary_length(content).cast(pa.string()).cast(pa.binary())
-    return pc.binary_join_element_wise(kind.value.encode(), length, b":", content, pa.scalar(b"", pa.binary()))
+    tag, colon, nothing = (_repeated(value, len(values)) for value in (kind.value.encode(), b":", b""))
+    return pc.binary_join_element_wise(tag, length, colon, content, nothing)
+
+
+def _repeated(value: bytes | None, count: int) -> pa.BinaryArray:
+    """Return *value* so often. Not as a scalar: pyarrow imports pandas for one, longer than a small merge takes."""
+    if value is None:
+        return pa.nulls(count, pa.binary())
+    offsets = array("i", range(0, count * len(value) + 1, len(value))) if value else array("i", bytes(4 * (count + 1)))
+    return pa.BinaryArray.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(value * count)])
 
 
 def _canonical_texts(numbers: pa.Array) -> pa.Array:

@@ -422,10 +422,7 @@ enum page_status page_sift(page_room *room, const page *p, sieve *s, int add, ui
     const uint8_t *at = t.values_at, *end = at + t.values_size;
     size_t value = 0;
     for (uint32_t i = 0; i < p->entries; i++) {
-        if (!t.all_present && t.def[i] != (uint32_t)p->max_def) {
-            found[i] = 1;
-            continue;
-        }
+        if (!t.all_present && t.def[i] != (uint32_t)p->max_def) continue;
         if (p->values == PAGE_INDEXES) {
             uint32_t index = t.numbers[value++];
             if (index >= p->dictionary->count) return PAGE_MALFORMED;
@@ -439,8 +436,8 @@ enum page_status page_sift(page_room *room, const page *p, sieve *s, int add, ui
             at += 4;
         }
         if ((size_t)(end - at) < size) return PAGE_MALFORMED;
-        if (add) sieve_add(s, at, size);
-        else found[i] = (uint8_t)sieve_has(s, at, size);
+        if (found[i] && add) sieve_add(s, at, size);
+        else if (found[i]) found[i] = (uint8_t)sieve_has(s, at, size);
         at += size;
     }
     return PAGE_OK;

@@ -47,8 +47,8 @@ typedef struct {
  * call. In [1] are values where the page has indexes. */
 enum page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row, int kept);
 
-/* Marks in `found`, a byte for each of `rows` rows, those of a page without lists that have a value which `s` has, or
- * none; or, to `add`, gives `s` the values that are there. */
+/* Takes away the marks in `found`, a byte for each of `rows` rows, of those of a page without lists that have a value which
+ * `s` has not; or, to `add`, gives `s` the values of those that are marked. */
 enum page_status page_sift(page_room *room, const page *p, sieve *s, int add, uint8_t *found, int64_t rows, int64_t *row);
 
 /* Finds the `count` values at `at`, which has to stay; as page has it, no `width` is for byte arrays. */

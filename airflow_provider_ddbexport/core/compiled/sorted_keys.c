@@ -8,7 +8,8 @@ static int compare(const uint8_t *key, size_t key_size, const binary_array *tabl
     return order ? order : (key_size > size) - (key_size < size);
 }
 
-void places_in(const binary_array *table, const binary_array *keys, int32_t *places) {
+int64_t places_in(const binary_array *table, const binary_array *keys, int32_t *which, int32_t *places) {
+    int64_t found = 0;
     for (int64_t i = 0; i < keys->count; i++) {
         const uint8_t *key = keys->bytes + keys->offsets[i];
         size_t size = (size_t)(keys->offsets[i + 1] - keys->offsets[i]);
@@ -18,8 +19,11 @@ void places_in(const binary_array *table, const binary_array *keys, int32_t *pla
             if (compare(key, size, table, middle) > 0) low = middle + 1;
             else high = middle;
         }
-        places[i] = low < table->count && !compare(key, size, table, low) ? (int32_t)low : -1;
+        if (low == table->count || compare(key, size, table, low)) continue;
+        which[found] = (int32_t)i;
+        places[found++] = (int32_t)low;
     }
+    return found;
 }
 
 int64_t values_of(const binary_array *keys, int which, uint8_t type, int32_t *offsets, uint8_t *out) {

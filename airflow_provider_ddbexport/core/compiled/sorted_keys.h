@@ -12,8 +12,9 @@ typedef struct {
     int64_t count;
 } binary_array;
 
-/* Puts into `places` where each of `keys` is in `table`, which is in order; -1 for those that are not. */
-void places_in(const binary_array *table, const binary_array *keys, int32_t *places);
+/* Puts into `which` the numbers of those of `keys` that are in `table`, which is in order, and into `places` where; both
+ * have room for all keys. Returns how many they are. */
+int64_t places_in(const binary_array *table, const binary_array *keys, int32_t *which, int32_t *places);
 
 /* Copies the values number `which`, counted from 0, of the keys where they are of `type`, to `out`, which has room for
  * all keys; `offsets` has room for one more than keys. Returns how many, or -1 where bytes are no keys. */

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import threading
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,13 +21,14 @@ from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_hash
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled, leaf_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import row_groups
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _KEYS_AT_ONCE = 1 << 16
 
-_SAMPLE = 1 << 12
-"""Keys that are looked at to tell which attribute tells most of them apart."""
-
 _SIEVE_BYTES = 64 << 20
-"""Of memory for finding the rows that can have one of the keys; with more than 30 million, more rows are looked up."""
+"""Of memory for finding the rows that can have one of the keys' values of an attribute; with more than 30 million, more
+rows are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,17 @@ class Found:
     """Rows of a batch.
 
     Attributes:
-        mask: booleans, true where the row's key was changed.
-        keys: of those rows, in their order.
+        marks: a byte for each row, 1 where its key was changed and else 0.
+        keys: of the rows that are marked, in their order.
     """
 
-    mask: pa.BooleanArray
+    marks: bytes
     keys: pa.BinaryArray
 
 
 @dataclass(frozen=True, slots=True)
 class Sieve:
-    """What of the keys finds most of the rows that cannot have one of them, cheaply.
+    """What tells by one attribute, cheaply, of most of the rows that cannot have one of the keys that they do not.
 
     Attributes:
         column: name of the column to look at.
@@ -69,7 +71,7 @@ class ChangedKeys:
         """
         self.attributes = tuple(attributes)
         self._tables = tables
-        self._sieves: dict[tuple[pa.Field, ...], Sieve | None] = {}
+        self._sieves: dict[pa.Field, Sieve | None] = {}
         self._lock = threading.Lock()
 
     def search(self, schema: Schema, partition: Sequence[str | None] = ()) -> Search:
@@ -85,48 +87,40 @@ class ChangedKeys:
 
     def places(self, keys: pa.BinaryArray) -> list[tuple[int, pa.Int32Array, pa.Int32Array]]:
         """Return in which tables *keys* are: a table's number, which of the keys, and their places in it."""
-        dealt: dict[int, Sequence[int]] = {0: range(len(keys))}
-        if len(self._tables) > 1:
-            dealt = _by_remainder(key_hashes(keys), len(self._tables))
+        if len(self._tables) == 1:
+            which, places = _places(self._tables[0], keys)
+            return [(0, which, places)] if len(which) else []
         found = []
-        for number, some in sorted(dealt.items()):
-            numbers = pa.array(some, pa.int32())
-            places = _places(self._tables[number], keys.take(numbers))
-            hits = places.is_valid()
-            if hits.true_count:
-                found.append((number, numbers.filter(hits), places.filter(hits)))
+        for number, some in sorted(_by_remainder(key_hashes(keys), len(self._tables)).items()):
+            which, places = _places(self._tables[number], keys.take(some))
+            if len(which):
+                found.append((number, some.take(which), places))
         return found
 
-    def sieve(self, columns: dict[str, Column], arrow: pa.Schema) -> Sieve | None:
-        """Return what tells rows of *arrow* apart by one of *columns*; None without the compiled part."""
+    def sieves(self, columns: dict[str, Column], arrow: pa.Schema) -> tuple[Sieve, ...]:
+        """Return what tells rows of *arrow* apart by each of *columns*; nothing without the compiled part."""
         kernel = compiled()
-        if kernel is None or not columns:
-            return None
-        fields = tuple(arrow.field(column.name) for column in columns.values())
+        if kernel is None:
+            return ()
+        found = []
         with self._lock:
-            if fields not in self._sieves:
-                self._sieves[fields] = self._new_sieve(kernel, columns, arrow)
-            return self._sieves[fields]
+            for column in columns.values():
+                field = arrow.field(column.name)
+                if field not in self._sieves:
+                    self._sieves[field] = self._new_sieve(kernel, column, field)
+                found.append(self._sieves[field])
+        return tuple(sieve for sieve in found if sieve is not None)
 
-    def _new_sieve(self, kernel: ModuleType, columns: dict[str, Column], arrow: pa.Schema) -> Sieve | None:
-        largest = max(self._tables, key=len)
-        sample = largest.slice(0, _SAMPLE)
-        told = {
-            attribute: len(pc.unique(self._contents(kernel, sample, attribute, column.kind)))
-            for attribute, column in columns.items()
-        }
-        telling = max(told, key=lambda attribute: told[attribute])
-        column = columns[telling]
-        field = arrow.field(column.name)
+    def _new_sieve(self, kernel: ModuleType, column: Column, field: pa.Field) -> Sieve | None:
         values = kernel.Sieve(sum(map(len, self._tables)), _SIEVE_BYTES)
         stored: tuple[int, int] | None = None
         for table in self._tables:
             for start in range(0, len(table), _KEYS_AT_ONCE):
-                contents = self._contents(kernel, table.slice(start, _KEYS_AT_ONCE), telling, column.kind)
+                contents = self._contents(kernel, table.slice(start, _KEYS_AT_ONCE), column.attribute, column.kind)
                 held = _array(contents, column.kind, field.type)
                 if len(held):
                     chunk = as_stored(kernel, held)
-                    chunk.sift(values, bytearray(len(held)), add=True)
+                    chunk.sift(values, bytearray(b"\1") * len(held), add=True)
                     stored = chunk.type, chunk.width
         return None if stored is None else Sieve(column.name, *stored, values)
 
@@ -141,7 +135,7 @@ class Search:
 
     Attributes:
         columns: names of those that it looks at.
-        sieve: what finds rows that can have one of the keys; None where all can.
+        sieves: what tells by one attribute which rows cannot have one of the keys; those that all pass can.
     """
 
     def __init__(
@@ -151,40 +145,54 @@ class Search:
         self._schema = schema
         self._partition = partition
         self.columns = [*(column.name for column in columns.values()), RESCUED_COLUMN]
-        self.sieve = keys.sieve(columns, part_schema(schema))
+        self.sieves = keys.sieves(columns, part_schema(schema))
 
     def find(self, batch: pa.RecordBatch) -> Found | None:
         """Return the rows of *batch* whose keys were changed; None where there are none.
 
         *batch* has the :attr:`columns`, in which keys are looked up whether they fit their columns or were rescued.
         """
-        # No key is empty.
-        keys = batch_keys(batch, self._schema, self._keys.attributes, self._partition).fill_null(b"")
+        keys = batch_keys(batch, self._schema, self._keys.attributes, self._partition)
+        if keys.null_count:
+            # No key is empty.
+            keys = keys.fill_null(b"")
         found = self._keys.places(keys)
         if not found:
             return None
-        mask = pc.is_in(_numbers(len(keys)), pa.concat_arrays([which for _, which, _ in found]))
-        return Found(mask, keys.filter(mask))
+        marks = bytearray(len(keys))
+        for _, which, _ in found:
+            for number in which.to_pylist():
+                marks[number] = 1
+        return Found(bytes(marks), keys.filter(mask_of(marks)))
 
 
-def _by_remainder(hashes: list[int], divisor: int) -> dict[int, Sequence[int]]:
-    dealt: dict[int, list[int]] = {}
+def mask_of(marks: bytes | bytearray) -> pa.BooleanArray:
+    """Return *marks*, a byte for each row that is 0 or 1, as booleans."""
+    return pa.UInt8Array.from_buffers(pa.uint8(), len(marks), [None, pa.py_buffer(marks)]).cast(pa.bool_())
+
+
+def _by_remainder(hashes: list[int], divisor: int) -> dict[int, pa.Int32Array]:
+    dealt: dict[int, array[int]] = {}
     for which, number in enumerate(hashes):
-        dealt.setdefault(number % divisor, []).append(which)
-    return dict(dealt)
+        dealt.setdefault(number % divisor, array("i")).append(which)
+    return {number: int32_array(some) for number, some in dealt.items()}
 
 
-def _numbers(count: int) -> pa.Int32Array:
-    return pa.array(range(count), pa.int32())
+def int32_array(numbers: Buffer) -> pa.Int32Array:
+    """Return the *numbers* in a buffer as an array, without pa.array(), which imports pandas."""
+    buffer = pa.py_buffer(numbers)
+    return pa.Int32Array.from_buffers(pa.int32(), buffer.size // 4, [None, buffer])
 
 
-def _places(table: pa.BinaryArray, keys: pa.BinaryArray) -> pa.Int32Array:
-    """Return where each of *keys* is in *table*; null for those that are not."""
+def _places(table: pa.BinaryArray, keys: pa.BinaryArray) -> tuple[pa.Int32Array, pa.Int32Array]:
+    """Return which of *keys*, none of them null, are in *table*, and where."""
     kernel = compiled()
     if kernel is None:
-        return pc.index_in(keys, table)
-    places = pa.Int32Array.from_buffers(pa.int32(), len(keys), [None, pa.py_buffer(kernel.places(table, keys))])
-    return pc.if_else(pc.less(places, 0), pa.scalar(None, pa.int32()), places)
+        places = pc.index_in(keys, table)
+        which = pc.indices_nonzero(places.is_valid()).cast(pa.int32())
+        return which, places.take(which)
+    which, places = kernel.places(table, keys)
+    return int32_array(which), int32_array(places)
 
 
 def as_stored(kernel: ModuleType, values: pa.Array) -> OpenChunk:

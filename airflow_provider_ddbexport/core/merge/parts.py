@@ -92,18 +92,21 @@ def _without_changed(
             f"{layout.shown(base.key)}: expected {base.rows} rows, found {split.rows + gone}; {made_again(plan.base)}",
             as_of=iso(plan.base.as_of),
         )
-    there = 0
-    if plan.tells_before:
-        comparison = changes.compare(folder / "gone", split.keys, schema, base.partition)
-        if comparison.unlike:
-            raise conflict(
-                plan,
-                comparison.unlike,
-                f"{comparison.unlike} of the {gone} items they changed in {layout.shown(base.key)} were not there "
-                "before as they say",
-            )
-        there = comparison.there
-    fewer = {name: -count for name, count in _values(folder / "gone").items()}
+    comparison = changes.comparison(split.keys, schema, base.partition) if plan.tells_before else None
+    values: Counter[str] = Counter()
+    for batch in row_batches(folder / "gone"):
+        _count_values(batch, values)
+        if comparison is not None:
+            comparison.add(batch)
+    if comparison is not None and comparison.unlike:
+        raise conflict(
+            plan,
+            comparison.unlike,
+            f"{comparison.unlike} of the {gone} items they changed in {layout.shown(base.key)} were not there "
+            "before as they say",
+        )
+    there = 0 if comparison is None else comparison.there
+    fewer = {name: -count for name, count in values.items()}
     if not split.rows:
         return MergedLot(None, gone, there, fewer), folder / "kept"
     part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base))
@@ -198,6 +201,11 @@ def _values(path: Path) -> Mapping[str, int]:
     """Return how many values that are not null the rows in *path* have, by column."""
     values: Counter[str] = Counter()
     for batch in row_batches(path):
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            values[name] += len(column) - column.null_count
+        _count_values(batch, values)
     return values
+
+
+def _count_values(batch: pa.RecordBatch, values: Counter[str]) -> None:
+    """Add to *values* how many there are in *batch* that are not null, by column."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        values[name] += len(column) - column.null_count

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_ROWS = 1024
+_ROWS = 1 << 12
 
 _BYTES = 8 << 20
 """Of rows in memory, as long as they are about as large as the others of their row group: an item has up to 400 KB."""

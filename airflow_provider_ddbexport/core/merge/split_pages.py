@@ -127,9 +127,9 @@ class OpenChunk:
         self._knows_dictionary = False
 
     def sift(self, sieve: Any, found: bytearray, *, add: bool = False) -> None:
-        """Mark in *found*, which has a byte for each row, those whose value *sieve* has or that have none.
+        """Take away the marks in *found*, which has a byte for each row, of those with a value that *sieve* has not.
 
-        To *add*, give *sieve* the values instead.
+        To *add*, give *sieve* the values of those that are marked instead.
         """
         if self._leaf.max_rep or self.type == _BOOLEAN:
             raise UnsplittableError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve
+from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve, mask_of
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled, leaf_of
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import frame_of, part_writer
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, row_groups
@@ -30,8 +31,8 @@ class Wanted(Protocol):
         """Names of the columns that :meth:`find` looks at."""
 
     @property
-    def sieve(self) -> Sieve | None:
-        """What finds rows that :meth:`find` can find; None where it is to be asked for all."""
+    def sieves(self) -> Sequence[Sieve]:
+        """What all rows pass that :meth:`find` can find; none where it is to be asked for all."""
 
     def find(self, batch: pa.RecordBatch) -> Found | None:
         """Return those of the rows in *batch*; None where there are none."""
@@ -117,36 +118,42 @@ class _GroupSplitter:
             found = self._wanted.find(_one_batch(table))
         if found is None:
             return None
-        mask, keys = found.mask, found.keys
+        keys = found.keys
         gone = len(keys)
         if gone == group.rows:
             return _SplitGroup(None, group, keys)
         try:
-            marks = _bytes_of(mask)
             halves = [
-                (opened.pop(place, None) or self._open(group, place)).split(marks) for place in range(len(group.chunks))
+                (opened.pop(place, None) or self._open(group, place)).split(found.marks)
+                for place in range(len(group.chunks))
             ]
         except UnsplittableError:
             table = self._parquet.read_row_group(number, use_threads=False)
+            mask = mask_of(found.marks)
             return _SplitGroup(_written(table.filter(pc.invert(mask))), _written(table.filter(mask)), keys)
         stays = _group_of(group, group.rows - gone, [stay for stay, _ in halves])
         return _SplitGroup(stays, _group_of(group, gone, [go for _, go in halves]), keys)
 
     def _found(self, group: RowGroup, opened: dict[int, OpenChunk]) -> Found | None:
         """Return which rows of *group* are wanted; the chunks that it takes are put into *opened*."""
-        sieve = self._wanted.sieve
-        if sieve is None:
+        kernel = compiled()
+        if kernel is None:
             raise UnsplittableError
         looked_at = [place for place, chunk in enumerate(group.chunks) if chunk.column in self._wanted.columns]
-        (telling,) = (place for place in looked_at if group.chunks[place].path == (sieve.column,))
-        chunk = self._kept_open(group, telling, opened)
-        if (chunk.type, chunk.width) != (sieve.type, sieve.width):
+        places = {group.chunks[place].path: place for place in looked_at}
+        marks = bytearray(b"\1") * group.rows
+        is_sifted = False
+        for sieve in self._wanted.sieves:
+            chunk = self._kept_open(group, places[sieve.column,], opened)
+            if (chunk.type, chunk.width) != (sieve.type, sieve.width):
+                continue
+            is_sifted = True
+            chunk.sift(sieve.values, marks)
+            if 1 not in marks:
+                return None
+        if not is_sifted:
             raise UnsplittableError
-        marks = bytearray(group.rows)
-        chunk.sift(sieve.values, marks)
         candidates = marks.count(1)
-        if not candidates:
-            return None
         rows = bytes(marks)
         chunks = [self._kept_open(group, place, opened).take(rows) for place in looked_at]
         file = io.BytesIO()
@@ -156,8 +163,8 @@ class _GroupSplitter:
         found = self._wanted.find(_one_batch(pq.ParquetFile(file).read(use_threads=False)))
         if found is None:
             return None
-        mask = pa.UInt8Array.from_buffers(pa.uint8(), group.rows, [None, pa.py_buffer(rows)]).cast(pa.bool_())
-        return Found(pc.replace_with_mask(mask, mask, found.mask), found.keys)
+        kernel.narrow(marks, found.marks)
+        return Found(bytes(marks), found.keys)
 
     def _kept_open(self, group: RowGroup, place: int, opened: dict[int, OpenChunk]) -> OpenChunk:
         if place not in opened:
@@ -178,13 +185,6 @@ def _group_of(group: RowGroup, rows: int, chunks: list[Chunk]) -> RowGroup:
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
     (batch,) = table.combine_chunks().to_batches()
     return batch
-
-
-def _bytes_of(mask: pa.BooleanArray) -> bytes:
-    """Return a byte for each row, 0 or 1."""
-    marks = mask.cast(pa.uint8())
-    found: bytes = marks.buffers()[1].slice(marks.offset, len(marks)).to_pybytes()
-    return found
 
 
 def _written(table: pa.Table) -> RowGroup:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import shutil
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,11 +18,11 @@ from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.equality import is_same_item
 from airflow_provider_ddbexport.core.export.lines import GZIP_ERRORS
-from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys
+from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, int32_array
 from airflow_provider_ddbexport.core.merge.compact import Compacted
-from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.settle import Bucket
 from airflow_provider_ddbexport.core.merge.settled import KEY_TABLE
+from airflow_provider_ddbexport.core.merge.split_pages import compiled
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import DataFileError
 
@@ -43,37 +44,28 @@ class StagedChanges:
         self._lines, self._starts = _unzipped(staging, compacted.buckets, folder)
         self.keys = ChangedKeys(compacted.key_attributes, [table.column("key") for table in self._tables])
 
-    def compare(self, gone: Path, keys: pa.BinaryArray, schema: Schema, partition: Sequence[str | None]) -> Comparison:
-        """Compare the rows of *gone*, a part of *schema*, with what the increments say of their *keys*, in order."""
-        comparison = Comparison()
-        told = self._told(keys)
-        start = 0
-        for batch in row_batches(gone):
-            here = told.slice(start, batch.num_rows)
-            start += batch.num_rows
-            was_there = here.column("was_there")
-            comparison.unlike += was_there.false_count
-            rows = pc.indices_nonzero(was_there.fill_null(False))
-            if not len(rows):
-                continue
-            comparison.there += len(rows)
-            places = here.select(["bucket", "before"]).take(rows).to_pydict()
-            lines = [self._line(self._starts[bucket] + begin) for bucket, begin in zip(*places.values(), strict=True)]
-            comparison.unlike += _unlike(batch.take(rows), lines, schema, partition)
-        return comparison
+    def comparison(self, keys: pa.BinaryArray, schema: Schema, partition: Sequence[str | None]) -> Comparison:
+        """Return what compares rows of a part of *schema* with what the increments say of their *keys*."""
+        return Comparison(self, self._told(keys), schema, partition)
+
+    def lines_at(self, buckets: Iterable[int], begins: Iterable[int]) -> bytes:
+        """Return the lines of the items before the changes that begin so far behind the beginnings of *buckets*."""
+        starts = [self._starts[bucket] + begin for bucket, begin in zip(buckets, begins, strict=True)]
+        kernel = compiled()
+        if kernel is None:
+            return b"".join([self._lines[start : self._lines.find(b"\n", start) + 1] for start in starts])
+        lines: bytes = kernel.lines_at(self._lines, starts)
+        return lines
 
     def _told(self, keys: pa.BinaryArray) -> pa.RecordBatch:
         """Return what the tables of keys say of each of *keys*, all of which they have, and in which table it is."""
         found = []
         for number, which, places in self.keys.places(keys):
             told = self._tables[number].select(["was_there", "before"]).take(places)
-            bucket = pa.repeat(pa.scalar(number, pa.int32()), len(which))
+            bucket = int32_array(array("i", [number]) * len(which))
             found.append(pa.table([which, bucket, *told.columns], ["which", "bucket", "was_there", "before"]))
         (batch,) = pa.concat_tables(found).sort_by("which").combine_chunks().to_batches()
         return batch
-
-    def _line(self, start: int) -> bytes:
-        return self._lines[start : self._lines.find(b"\n", start) + 1]
 
 
 class Comparison:
@@ -84,9 +76,45 @@ class Comparison:
         unlike: rows that were not to be there, or were to be other items.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, changes: StagedChanges, told: pa.RecordBatch, schema: Schema, partition: Sequence[str | None]
+    ) -> None:
         self.there = 0
         self.unlike = 0
+        self._changes = changes
+        self._told = told
+        self._schema = schema
+        self._partition = partition
+        self._builder = block_builder(decode_line, schema)
+        self._rows = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Compare *batch*, the rows behind those of the last call."""
+        here = self._told.slice(self._rows, batch.num_rows)
+        self._rows += batch.num_rows
+        was_there = here.column("was_there")
+        self.unlike += was_there.false_count
+        self.there += was_there.true_count
+        if was_there.true_count < batch.num_rows:
+            rows = pc.indices_nonzero(was_there)
+            here, batch = here.take(rows), batch.take(rows)
+        if batch.num_rows:
+            lines = self._changes.lines_at(here.column("bucket").to_pylist(), here.column("before").to_pylist())
+            self.unlike += self._unlike(batch, lines)
+
+    def _unlike(self, rows: pa.RecordBatch, lines: bytes) -> int:
+        """Return how many of *rows* are not the items of *lines*."""
+        if not self._partition:
+            # Mostly all are the same and built the same, which is told a hundred times faster than by their items.
+            start = 0
+            while start < len(lines):
+                start = self._builder.add_lines(lines, start, most_rows=_NO_LIMIT, most_bytes=_NO_LIMIT)
+            if self._builder.finish().equals(rows):
+                return 0
+        items = restore(rows, self._schema, self._partition)
+        return sum(
+            not is_same_item(item, decode_line(line)) for item, line in zip(items, lines.splitlines(), strict=True)
+        )
 
 
 def _table(staging: ObjectStore, bucket: Bucket) -> pa.RecordBatch:
@@ -102,21 +130,6 @@ def _table(staging: ObjectStore, bucket: Bucket) -> pa.RecordBatch:
 def _damaged(staging: ObjectStore, key: str) -> DataFileError:
     uri = staging.uri_of(key)
     return DataFileError(f"{uri}: what was staged for a merge is cut or broken; plan the merge again", uri=uri)
-
-
-def _unlike(rows: pa.RecordBatch, lines: list[bytes], schema: Schema, partition: Sequence[str | None]) -> int:
-    """Return how many of *rows* are not the items of *lines*."""
-    if not partition:
-        # Mostly all are the same and built the same, which is told a hundred times faster than by their items.
-        builder = block_builder(decode_line, schema)
-        block = b"".join(lines)
-        start = 0
-        while start < len(block):
-            start = builder.add_lines(block, start, most_rows=_NO_LIMIT, most_bytes=_NO_LIMIT)
-        if builder.finish().equals(rows):
-            return 0
-    items = restore(rows, schema, partition)
-    return sum(not is_same_item(item, decode_line(line)) for item, line in zip(items, lines, strict=True))
 
 
 def _unzipped(staging: ObjectStore, buckets: Sequence[Bucket], folder: Path) -> tuple[bytes | mmap.mmap, list[int]]:

@@ -65,13 +65,13 @@ class Rows:
     def __init__(self, gone: set[int], more: set[int] | None = None) -> None:
         self._gone = gone
         kernel = compiled()
-        self.sieve = None
+        self.sieves: list[Sieve] = []
         self.seen = 0
         if kernel is not None and more is not None:
             numbers = as_stored(kernel, pa.array([*gone, *more], pa.int64()))
             values = kernel.Sieve(100, 1 << 20)
-            numbers.sift(values, bytearray(len(gone) + len(more)), add=True)
-            self.sieve = Sieve("row", numbers.type, numbers.width, values)
+            numbers.sift(values, bytearray(b"\1") * (len(gone) + len(more)), add=True)
+            self.sieves = [Sieve("row", numbers.type, numbers.width, values)]
 
     def find(self, batch: pa.RecordBatch) -> Found | None:
         numbers = batch.column("row").to_pylist()
@@ -79,7 +79,7 @@ class Rows:
         if not self._gone & set(numbers):
             return None
         keys = [b"%d" % number for number in numbers if number in self._gone]
-        return Found(pa.array([number in self._gone for number in numbers]), pa.array(keys, pa.binary()))
+        return Found(bytes(number in self._gone for number in numbers), pa.array(keys, pa.binary()))
 
 
 def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, writer: dict[str, Any]) -> None:
@@ -214,7 +214,7 @@ def test_changed_keys_are_found_in_whatever_column(
         found = keys.search(schema, partition_of(item, schema)).find(builder.finish())
         key = key_bytes(item, attributes)
         assert (found is not None) == (key in wanted)
-        assert found is None or (found.mask.to_pylist(), found.keys.to_pylist()) == ([True], [key])
+        assert found is None or (found.marks, found.keys.to_pylist()) == (b"\1", [key])
 
 
 def dealt(keys: Iterable[bytes], tables: int) -> list[pa.BinaryArray]:
