@@ -111,8 +111,8 @@ def compact(
         require_changes(increment.export)
     expected = sum(increment.export.summary.item_count for increment in increments)
     with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
         compiled = compiled_changes()
+        # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
         spill = Spill(Path(name), max(1, -(-expected // KEYS_PER_BUCKET)), compiled)
         keys = KeyReader()
         for window, increment in enumerate(increments):

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from increments import change, write_increment
 
 from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
 from airflow_provider_ddbexport.core.export import Export
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.merge import compact as compacting
@@ -75,6 +76,10 @@ def staged(store: LocalStore, compacted: Compacted) -> tuple[dict[bytes, bool | 
     return keys, survivors, before
 
 
+def contents(store: LocalStore) -> dict[str, bytes]:
+    return {entry.key: store.read(entry.key) for entry in store.list()}
+
+
 def compact(root: LocalStore, exports: list[Export], store: LocalStore) -> Compacted:
     return compacting.compact([Increment(root, export) for export in exports], store)
 
@@ -87,7 +92,10 @@ def by_key(items: list[Item]) -> dict[bytes | None, Item]:
 def test_the_last_write_of_each_key_survives(
     keys_per_bucket: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With what the key was before the first, in one bucket or several; the same bytes in whatever order files come."""
+    """With what the key was before the first, in one bucket or several.
+
+    The bytes are the same in whatever order files come, and without the compiled part.
+    """
     monkeypatch.setattr(compacting, "KEYS_PER_BUCKET", keys_per_bucket)
     dice = Random(7)
     for case in range(5):
@@ -105,9 +113,13 @@ def test_the_last_write_of_each_key_survives(
         assert by_key(survivors) == by_key([image for image in last.values() if image is not None])
         assert by_key(olds) == by_key(list(before.values()))
 
-        other = LocalStore(tmp_path / f"again-{case}")
-        assert compact(root, [replace(e, files=e.files[::-1]) for e in exports], other) == compacted
-        assert {i.key: other.read(i.key) for i in other.list()} == {i.key: store.read(i.key) for i in store.list()}
+        turned = [replace(export, files=export.files[::-1]) for export in exports]
+        for decoder in ("compiled", "reference"):
+            other = LocalStore(tmp_path / f"{decoder}-{case}")
+            with monkeypatch.context() as patched:
+                patched.setenv(DECODER_VARIABLE, decoder)
+                assert compact(root, turned, other) == compacted
+            assert contents(other) == contents(store)
 
 
 def test_the_time_of_a_write_decides_and_not_its_window(tmp_path: Path) -> None:
@@ -152,12 +164,14 @@ def test_lines_of_one_time_have_an_order_of_their_own(tmp_path: Path) -> None:
         made = write_increment(tmp_path, order, window=window, files=1)
         store = LocalStore(tmp_path / f"staged-{window}")
         compact(LocalStore(tmp_path / "AWSDynamoDB"), [made], store)
-        found.append({entry.key: store.read(entry.key) for entry in store.list()})
+        found.append(contents(store))
     assert found[0] == found[1] == found[2]
 
 
-def test_memory_does_not_grow_with_the_increment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither to compact four times as many changes, nor to open what they come to."""
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+def test_memory_does_not_grow_with_the_increment(decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither to compact four times as many changes, nor to open what they come to; what C holds is not seen here."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
     monkeypatch.setattr(compacting, "KEYS_PER_BUCKET", 1000)
     monkeypatch.setattr(spilling, "WAITING_BYTES", 1 << 16)
     root = LocalStore(tmp_path / "AWSDynamoDB")
@@ -232,6 +246,7 @@ def test_no_changes_come_to_nothing(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         (b"{}", "expected a change"),
+        (change(1 << 63, key(1), None, key(1)), "expected a change"),
         (change(1, {"User": {"S": "a"}}, None, {}), "Book, User as in the first change, found User"),
         (change(1, {"User": {"S": "a"}, "Book": {"BOOL": "x"}}, None, {}), "BOOL"),
         (change(1, {"User": {"S": "a"}, "Book": {"N": "x"}}, None, {}), "not decimal digits"),
@@ -250,6 +265,30 @@ def test_a_line_that_is_no_change_is_found(line: Any, reason: str, tmp_path: Pat
         compact(LocalStore(tmp_path / "AWSDynamoDB"), [made], store)
     assert caught.value.context["line"] == 4
     assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+def test_the_first_line_that_is_no_change_is_the_one_that_is_named(
+    decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it, and with those behind it."""
+    monkeypatch.setenv(DECODER_VARIABLE, decoder)
+    wrong = [change(1, key(1), key(1), key(2)), change(1, key(1), {"v": {"N": "x"}}, None), b"{}"]
+    for first in range(3):
+        lines = [change(1, key(9), key(9), None), *wrong[first:], *wrong[:first]]
+        made = write_increment(tmp_path, lines, window=first, files=1)
+        with pytest.raises(ItemError) as caught:
+            compact(LocalStore(tmp_path / "AWSDynamoDB"), [made], LocalStore(tmp_path / "staged"))
+        assert caught.value.context["line"] == 2
+
+
+def test_keys_may_be_longer_than_those_of_any_table(tmp_path: Path) -> None:
+    """What DynamoDB allows today is not for a reader to say."""
+    keys = {"Book": {"S": "x" * 70_000}}
+    store = LocalStore(tmp_path / "staged")
+    made = write_increment(tmp_path, [change(1, keys, None, keys)])
+    _, survivors, _ = staged(store, compact(LocalStore(tmp_path / "AWSDynamoDB"), [made], store))
+    assert survivors == [keys]
 
 
 def test_a_damaged_file_is_found(tmp_path: Path) -> None:

@@ -68,6 +68,24 @@ def test_the_usual_line_is_not_left_to_the_reference() -> None:
     assert dealer.deal(5 * line, 0, 0, True, None) == (5, 5 * len(line), -1)
 
 
+def test_a_bucket_that_is_full_is_handed_over() -> None:
+    """So that what waits in memory is bounded; the lines behind it are dealt after that."""
+    assert compiled is not None
+    lines = [json.dumps(change(7, {"Book": {"S": f"{n}"}}, None, None)).encode() + b"\n" for n in range(100)]
+    block = b"".join(lines)
+    dealer = compiled.Dealer((b"Book",), 3, 200)
+    start = dealt = 0
+    taken = []
+    while start < len(block):
+        count, start, full = dealer.deal(block, start, 0, True, None)
+        dealt += count
+        if full >= 0:
+            taken.append(dealer.take(full))
+    assert dealt == 100
+    assert len(taken) > 3
+    assert all(200 < len(changes) < 250 for changes in taken)
+
+
 def test_what_is_no_file_of_changes_is_refused() -> None:
     """Nothing beyond its end is read."""
     assert compiled is not None
