@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -120,6 +121,37 @@ def test_a_part_of_a_merge_under_way_that_is_lost_is_merged_again(tmp_path: Path
             publish_merge(plan, crew)
         assert merge_shards(plan, crew) == parts
         assert publish_merge(plan, crew).rows == len(story.table)
+
+
+def test_tasks_that_are_overtaken_leave_nothing_behind(tmp_path: Path) -> None:
+    """What they staged or recorded after the other run had swept goes when the last task of their run comes by."""
+    story = History(tmp_path / "exports", rows=5)
+    story.go_on(New={"S": "n"})
+
+    def done_in_tasks(lake: WatchedStore) -> None:
+        plan = plan_merge([Increment(story.root, story.increments[0])], lake, table="reviews")
+        found = isinstance(plan, MergePlan) and find_merge(lake.child("reviews"), plan.publication.conversion)
+        if found:
+            with merge_crew(found, lake) as crew:
+                merge_shards(found, crew)
+
+    story.convert(LocalStore(tmp_path / "watched"))
+    watched = Steps()
+    done_in_tasks(WatchedStore(LocalStore(tmp_path / "watched"), watched))
+    writes = [moment for moment, step in enumerate(watched.log) if step.startswith(("before write", "before create"))]
+    left_over = 0
+    for moment in writes:
+        lake = LocalStore(tmp_path / f"lake-{moment}")
+        story.convert(lake)
+        others: list[CommitRecord] = []
+        steps = Steps(moment, lambda lake=lake, others=others: others.append(story.merge(lake, 0)))
+        with suppress(PublishRaceError):
+            done_in_tasks(WatchedStore(lake, steps))
+        left_over += any(lake.child("reviews").list("_conversions"))
+        assert [story.merge(lake, 0)] == others
+        assert not list(lake.child("reviews").list("_conversions"))
+        assert parts_below(lake) == {part.key for at in Ledger(lake.child("reviews")).records() for part in at.parts}
+    assert left_over > 3
 
 
 def test_a_plan_ends_with_its_base(tmp_path: Path) -> None:
