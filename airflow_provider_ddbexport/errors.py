@@ -91,7 +91,8 @@ class BadDataError(DdbExportError):
 class ManifestError(BadDataError):
     """A manifest is missing, truncated, of an unknown version, or names a key outside its export.
 
-    Context has ``damage``, ``md5`` or ``counts``, where the export cannot be read by any other call, nor later.
+    Context has ``damage``, ``md5`` or ``counts``, where the export cannot be read by any other call, nor later; and
+    ``doubt``, ``missing`` or ``md5``, where it may be: once it is complete, or by one that accepts an edited summary.
     """
 
 

@@ -103,6 +103,12 @@ def sources_of(increments: Increments) -> list[str]:
     return [increments] if isinstance(increments, str) else list(increments)
 
 
+def were_complete(increments: Increments) -> bool:
+    """Return whether all were COMPLETED already when it was returned where they are."""
+    exports = increments.get("exports", ()) if isinstance(increments, Mapping) else ()
+    return bool(exports) and all(export.get("manifest_key") for export in exports)
+
+
 def _sum(values: Any) -> int | None:
     found = list(values)
     return None if None in found else sum(found)

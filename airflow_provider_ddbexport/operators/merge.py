@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,11 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_provider_ddbexport.core.merge import Increment, merge_facts, merge_increments, read_increment
 from airflow_provider_ddbexport.core.merge.chain_notes import forget_break, noting_breaks
 from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.store import ObjectStore
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.errors import AccessError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
-from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
+from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of, were_complete
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
@@ -86,7 +88,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         with permanent_errors_fail():
             arguments = self._merging()
             lake = self._store(self.lake)
-            with noting_breaks(lake.child(arguments["table"]), arguments["base"]):
+            with self._noting_breaks(lake.child(arguments["table"]), arguments["base"]):
                 record = merge_increments(self._read_increments(), lake, **arguments)
             forget_break(lake.child(record.table), arguments["base"])
             facts = merge_facts(record)
@@ -112,6 +114,9 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             "before_replace": self._unregister if self.database else None,
             "is_filtered": self._is_filtered,
         }
+
+    def _noting_breaks(self, table_store: ObjectStore, base: datetime | None) -> AbstractContextManager[None]:
+        return noting_breaks(table_store, base, were_complete=were_complete(self.increments))
 
     def _read_increments(self) -> list[Increment]:
         """Return the increments, their manifests checked."""

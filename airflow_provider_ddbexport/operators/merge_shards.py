@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ddbexport.core.merge import find_merge, merge_crew, merge_shards, plan_merge
-from airflow_provider_ddbexport.core.merge.chain_notes import noting_breaks
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, shards_of
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
@@ -40,7 +39,7 @@ class DynamoDBMergePlanOperator(DynamoDBMergeIncrementsOperator):
             check_tasks(self.shards)
             arguments = self._merging()
             lake = self._store(self.lake)
-            with noting_breaks(lake.child(arguments["table"]), arguments["base"]):
+            with self._noting_breaks(lake.child(arguments["table"]), arguments["base"]):
                 plan = plan_merge(self._read_increments(), lake, **arguments)
         if isinstance(plan, CommitRecord):
             self.log.info("The snapshot of %s is published already", plan.table)
@@ -87,7 +86,7 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
                 parts: tuple[Part, ...] = ()
             else:
                 base = plan.base.as_of if self.base else None
-                with noting_breaks(store, base), merge_crew(plan, lake, self.workers) as crew:
+                with self._noting_breaks(store, base), merge_crew(plan, lake, self.workers) as crew:
                     parts = merge_shards(plan, crew, task.numbers)
         return {
             "table": task.table,

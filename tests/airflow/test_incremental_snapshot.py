@@ -184,6 +184,51 @@ def test_the_run_after_a_merge_that_cannot_be_begins_anew(lake: EmulatedLake, wh
     assert run(lake, a_day(lake), until="increment")["chain"]["state"] == "WHOLE"
 
 
+def manifest(lake: EmulatedLake, results: dict[str, Any]) -> str:
+    """Return the key of the first manifest of the increment of a run."""
+    (export,) = results["increment"]["exports"]
+    return f"{export['source'].removeprefix(f's3://{BUCKET}/')}/manifest-summary.json"
+
+
+def test_the_run_after_a_manifest_was_deleted_begins_anew(lake: EmulatedLake) -> None:
+    """The export was complete, so that nobody need wait for it; what follows is billed a full export."""
+    first, second, third = a_day(lake), a_day(lake), a_day(lake)
+    run(lake, first)
+    lake.s3.delete_object(Bucket=BUCKET, Key=manifest(lake, run(lake, second, until="merge")))
+    with pytest.raises(AirflowFailException, match="the manifest is missing"):
+        run(lake, second)
+    healed = run(lake, third)
+    assert (healed.keys(), healed["chain"]["state"]) == ({"chain", "wait", "export", "convert"}, "INCREMENT_DAMAGED")
+    assert "if it was deleted, put it back" in healed["chain"]["reason"]
+    assert (exports(lake), rows(lake)) == (3, [2, 4])
+
+
+@pytest.mark.parametrize(
+    ("way_out", "billed"),
+    [
+        ({}, 0),
+        ({"increment": {"generation": "again"}}, 1),
+        ({"merge": {"accept_edited_summary": True}}, 0),
+    ],
+    ids=["put back", "another generation", "accepted"],
+)
+def test_an_increment_that_cannot_be_read_has_cheaper_ways_out(lake: EmulatedLake, way_out: Any, billed: int) -> None:
+    """Than a full export: the note is deleted and the run cleared, once the increment is there."""
+    first, second = a_day(lake), a_day(lake)
+    run(lake, first)
+    key = manifest(lake, run(lake, second, until="merge"))
+    body = lake.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    lake.s3.put_object(Bucket=BUCKET, Key=key, Body=body.replace(b"{", b"{ ", 1))
+    with pytest.raises(AirflowFailException, match="accept_edited_summary"):
+        run(lake, second)
+    if not way_out:
+        lake.s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    lake.s3.delete_object(Bucket=BUCKET, Key=f"lake/reviews/_chains/{first:%Y%m%dT%H%M%SZ}-broken.json")
+    healed = run(lake, second, **way_out)
+    assert (healed.keys(), healed["chain"]["state"]) == ({"chain", "increment", "merge"}, "WHOLE")
+    assert (exports(lake), rows(lake)) == (2 + billed, [2, 3])
+
+
 def test_two_dags_that_make_two_tables_pay_for_one_export(lake: EmulatedLake) -> None:
     """Of the same times to the same destination; each table has a chain of its own."""
     first, second = a_day(lake), a_day(lake)

@@ -60,6 +60,7 @@ def read_export(root: ObjectStore, export_id: str, *, accept_edited_summary: boo
                 expected,
                 f"{_ANEW}; if somebody edited the summary on purpose, accept that with accept_edited_summary=True "
                 "(--accept-edited-summary)",
+                doubt="md5",
             )
         summary = parse_summary(body)
     except SummaryError as error:
@@ -92,13 +93,13 @@ def exports_key(prefix: str | None) -> str:
     return f"{prefix}/{EXPORTS_FOLDER}" if prefix else EXPORTS_FOLDER
 
 
-def _md5_differs(uri: str, body: bytes, found: str, expected: str, advice: str, **damage: str) -> ManifestError:
+def _md5_differs(uri: str, body: bytes, found: str, expected: str, advice: str, **context: str) -> ManifestError:
     return ManifestError(
         f"{uri}: md5 expected {expected}, found {found} over {len(body)} bytes; {advice}",
         uri=uri,
         expected=expected,
         found=found,
-        **damage,
+        **context,
     )
 
 
@@ -114,7 +115,12 @@ def _read_with_md5(root: ObjectStore, export_id: str, name: str) -> tuple[bytes,
         hint = f"there is no export at {root.uri_of(export_id)}, check the address"
         if root.exists(f"{export_id}/{STARTED_NAME}"):
             hint = "the export was started but is not complete: wait for it, or start a new one if it failed"
-        raise ManifestError(f"{uri}: the manifest is missing; {hint}", uri=uri) from None
+        raise ManifestError(
+            f"{uri}: the manifest is missing; {hint}; if it was deleted, put it back, or make the export again "
+            "(another generation)",
+            uri=uri,
+            doubt="missing",
+        ) from None
     expected = _checksum_of(root, key)
     found = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     return body, found, expected
@@ -132,11 +138,13 @@ def _checksum_of(root: ObjectStore, key: str) -> str:
                 f"{root.uri_of(stem + suffix)}: expected the base64 of an MD5, found {len(text)} other characters; "
                 f"{_ANEW}",
                 uri=root.uri_of(stem + suffix),
+                damage="md5",
             )
         return text
     raise ManifestError(
         f"{root.uri_of(stem + '.md5')}: the manifest's checksum is missing (.md5 or .checksum); {_ANEW}",
         uri=root.uri_of(stem + ".md5"),
+        doubt="missing",
     )
 
 

@@ -93,17 +93,18 @@ class ChosenBase:
 
 
 @contextmanager
-def noting_breaks(table_store: ObjectStore, base: datetime | None) -> Iterator[None]:
+def noting_breaks(table_store: ObjectStore, base: datetime | None, *, were_complete: bool = False) -> Iterator[None]:
     """Merge into the snapshot as of *base* in the block: where that can never be done, it is noted. None notes nothing.
 
     Where it cannot be noted, that is logged; the error that tells why is raised all the same.
     What is wrong with other snapshots, with how the exports follow each other, or with how they are asked for (before
-    they are complete, say, or elsewhere than they were written) is no reason.
+    they are complete, say, or elsewhere than they were written) is no reason. Where the increments *were_complete*, a
+    manifest that is missing was deleted, and one that has another MD5 was damaged.
     """
     try:
         yield
     except BadDataError as error:
-        if base is not None and (state := _break_state(error, base)):
+        if base is not None and (state := _break_state(error, base, were_complete=were_complete)):
             with _logging_failure("Why increments cannot be merged was not noted"):
                 _note_break(table_store, base, state, str(error))
         raise
@@ -122,7 +123,7 @@ def _logging_failure(what: str) -> Iterator[None]:
         _log.warning("%s: %s", what, error)
 
 
-def _break_state(error: BadDataError, base: datetime) -> BreakState | None:
+def _break_state(error: BadDataError, base: datetime, *, were_complete: bool) -> BreakState | None:
     match error:
         case MergeConflictError():
             return BreakState.CONFLICT
@@ -130,7 +131,7 @@ def _break_state(error: BadDataError, base: datetime) -> BreakState | None:
             return BreakState.BASE_DAMAGED
         case DataFileError():
             return BreakState.INCREMENT_DAMAGED
-        case ManifestError() if "damage" in error.context:
+        case ManifestError() if "damage" in error.context or (were_complete and "doubt" in error.context):
             return BreakState.INCREMENT_DAMAGED
         case _:
             return None

@@ -143,6 +143,25 @@ def test_what_can_never_be_merged_is_followed_by_a_full_export(
     assert way.reason is None or str(error) in way.reason
 
 
+def test_a_snapshot_after_a_broken_one_is_followed(store: LocalStore) -> None:
+    """A full export that somebody converted, which no increment has to reach."""
+    broken = publish(store, 0 * DAY)
+    with pytest.raises(DataFileError), noting_breaks(store, broken.as_of):
+        raise DataFileError("md5")
+    newer = publish(store, DAY / 2)
+    assert told(look(store, DAY)) == ("increment", "WHOLE", newer.as_of)
+
+
+@pytest.mark.parametrize("doubt", ["missing", "md5"])
+def test_a_manifest_may_be_there_yet_or_accepted(store: LocalStore, doubt: str) -> None:
+    """Unless the export was complete when the merge began: then it was deleted or damaged since."""
+    base = publish(store, 0 * DAY)
+    for were_complete, state in ((False, "WHOLE"), (True, "INCREMENT_DAMAGED")):
+        with pytest.raises(ManifestError), noting_breaks(store, base.as_of, were_complete=were_complete):
+            raise ManifestError("a manifest", doubt=doubt)
+        assert look(store, DAY).state == state
+
+
 def test_a_note_is_of_one_publication(store: LocalStore) -> None:
     """A snapshot that was replaced since is followed, and one that was merged into; without a base none is made."""
     base = publish(store, 0 * DAY)
