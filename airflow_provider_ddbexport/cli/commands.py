@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_ddbexport.cli.columns import column_options
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text, snapshots_table
 from airflow_provider_ddbexport.cli.stores import StoreSettings, stores_opener
+from airflow_provider_ddbexport.cli.times import time_given
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -142,9 +143,8 @@ def items(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.snapshot import find_snapshot, record_items
     from airflow_provider_ddbexport.core.snapshot.layout import check_table
-    from airflow_provider_ddbexport.core.times import parse_time
 
-    at = None if args.at is None else parse_time(args.at, what="--at")
+    at = None if args.at is None else time_given(args.at, "--at")
     store = StoreSettings.of(args).open(args.lake).child(check_table(args.table))
     record = find_snapshot(store, args.table, at)
     out = sys.stdout.buffer

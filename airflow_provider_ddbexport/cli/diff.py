@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
+from airflow_provider_ddbexport.cli.times import time_given
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
@@ -49,10 +50,9 @@ def diff(args: argparse.Namespace) -> int:
         read_increment,
     )
     from airflow_provider_ddbexport.core.snapshot.layout import check_table
-    from airflow_provider_ddbexport.core.times import parse_time
 
-    old = None if args.old is None else parse_time(args.old, what="--from")
-    new = None if args.new is None else parse_time(args.new, what="--to")
+    old = None if args.old is None else time_given(args.old, "--from")
+    new = None if args.new is None else time_given(args.new, "--to")
     settings = StoreSettings.of(args)
     table_store = settings.open(args.lake).child(check_table(args.table))
     output = None if args.out is None else settings.open(args.out)

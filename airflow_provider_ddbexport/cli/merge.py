@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
+from airflow_provider_ddbexport.cli.times import time_given
 from airflow_provider_ddbexport.errors import ServiceError
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -43,7 +44,7 @@ def merge(args: argparse.Namespace) -> int:
 
     from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments, read_increment
     from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
-    from airflow_provider_ddbexport.core.times import iso, parse_time
+    from airflow_provider_ddbexport.core.times import iso
 
     settings = StoreSettings.of(args)
     lake = settings.open(args.lake)
@@ -55,7 +56,7 @@ def merge(args: argparse.Namespace) -> int:
         ],
         lake,
         table=check_table(args.table),
-        base=None if args.base is None else parse_time(args.base, what="--base"),
+        base=None if args.base is None else time_given(args.base, "--base"),
         max_gap=timedelta(seconds=args.max_gap),
         workers=args.workers,
         replace=args.replace,

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
-from itertools import groupby
+import sys
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
+from airflow_provider_ddbexport.cli.plan_text import GB, cost_of, plan_text
+from airflow_provider_ddbexport.cli.show import print_json
 from airflow_provider_ddbexport.cli.stores import StoreSettings
+from airflow_provider_ddbexport.cli.times import time_given
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
-    from airflow_provider_ddbexport.core.history import BackfillPlan, PlannedExport, PlannedTime, Way
+    from airflow_provider_ddbexport.core.history import BackfillPlan, PlannedExport, Way
     from airflow_provider_ddbexport.core.snapshot import Ledger
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-
-_GB = 10**9
-_STATES = {
-    "PUBLISHED": "published",
-    "RESTORABLE": "restorable",
-    "REACHABLE": "reachable by exports there are",
-    "OUT_OF_WINDOW": "out of the window",
-    "NOT_YET": "not yet",
-}
 
 
 def add_command(command: Command) -> None:
@@ -58,19 +51,20 @@ def plan(args: argparse.Namespace) -> int:
     """``ddbexport plan TABLE --from TIME --to TIME``."""
     from airflow_provider_ddbexport.core.history import look_up_history, parse_step, plan_backfill, wanted_times
 
-    wanted = wanted_times(_time(args.first, "--from"), _time(args.last, "--to"), parse_step(args.every))
+    first, last = time_given(args.first, "--from"), time_given(args.last, "--to")
+    wanted = wanted_times(first, last, parse_step(args.every))
     if args.exports_in is not None and not args.exports_in.startswith("s3://"):
         raise BadCallError(f"--exports-in: expected s3://bucket or s3://bucket/prefix, found {args.exports_in!r}")
     settings = StoreSettings.of(args)
     history = look_up_history(
         settings.dynamodb(), args.source_table, ledger=_ledger(args, settings), exports_in=args.exports_in
     )
-    rate = None if args.changed_gb_per_day is None else args.changed_gb_per_day * _GB
+    rate = None if args.changed_gb_per_day is None else args.changed_gb_per_day * GB
     planned = plan_backfill(history, wanted, changed_bytes_per_day=rate)
     if getattr(args, "json", False):
         print_json(_json(planned, args.price_per_gb))
     else:
-        _show(planned, args.price_per_gb)
+        sys.stdout.write(plan_text(planned, args.price_per_gb))
     return 0
 
 
@@ -106,7 +100,7 @@ def _json(planned: BackfillPlan, price: float | None) -> dict[str, Any]:
             "exports": len(way.exports),
             "bytes": way.bytes,
             "is_at_least": way.is_at_least,
-            "cost": _cost(way, price),
+            "cost": cost_of(way, price),
             "unreached": [iso(moment) for moment in way.unreached],
         }
 
@@ -137,75 +131,6 @@ def _json(planned: BackfillPlan, price: float | None) -> dict[str, Any]:
             for one in planned.times
         ],
     }
-
-
-def _show(planned: BackfillPlan, price: float | None) -> None:
-    from airflow_provider_ddbexport.core.times import iso
-
-    history, cheapest = planned.history, planned.cheapest
-    facts = {text: f"{planned.states[state]:,}{note}" for state, text, note in _told_states(planned)}
-    facts["full exports"] = _way_text(planned.full_exports, price)
-    facts["with increments"] = _way_text(planned.with_increments, price)
-    if cheapest is not None:
-        facts["least"] = "full exports" if cheapest is planned.full_exports else "with increments"
-    else:
-        facts["least"] = (
-            f"with increments, if less than {size_text(planned.break_even_bytes_per_day or 0)} a day changes "
-            "(tell with --changed-gb-per-day)"
-        )
-    facts["window"] = str(history.window)
-    leaving = [one for one in planned.times if one.restorable_until and one.state == "RESTORABLE"]
-    if leaving:
-        facts["in time"] = f"{iso(leaving[0].time)} leaves it at {iso(leaving[0].restorable_until or leaving[0].time)}"
-    facts["at once"] = f"at most {planned.full_exports_at_once:,} full exports, about 20 calls in a burst"
-    facts["sizes"] = f"about; a full export is billed the table's size, {size_text(history.table_bytes)} now"
-    first, last = planned.times[0].time, planned.times[-1].time
-    figures(f"{history.table}: {len(planned.times):,} times from {iso(first)} to {iso(last)}", facts)
-
-
-def _told_states(planned: BackfillPlan) -> Iterator[tuple[Any, str, str]]:
-    """Give each state there is, its name for people, and from when to when."""
-    from airflow_provider_ddbexport.core.times import iso
-
-    def is_wanted(one: PlannedTime) -> str:
-        return one.state.value
-
-    for state, text in _STATES.items():
-        runs = [list(run) for found, run in groupby(planned.times, is_wanted) if found == state]
-        if runs:
-            ranges = [iso(run[0].time) + (f" to {iso(run[-1].time)}" if len(run) > 1 else "") for run in runs]
-            note = f": {', '.join(ranges[:3])}" + (f" and {len(ranges) - 3} more ranges" if len(ranges) > 3 else "")
-            if state == "OUT_OF_WINDOW" and planned.first_restorable:
-                note += f"; the first that is not is {iso(planned.first_restorable)}"
-            yield runs[0][0].state, text, note
-
-
-def _way_text(way: Way, price: float | None) -> str:
-    fulls = sum(export.from_time is None for export in way.exports)
-    counted = [f"{fulls:,} full"] if fulls else []
-    if increments := len(way.exports) - fulls:
-        counted.append(f"{increments:,} increments")
-    text = f"{' and '.join(counted) or 'nothing'} to be made"
-    if way.exports:
-        text += f", {'at least' if way.is_at_least else 'about'} {size_text(way.bytes)}"
-        if (cost := _cost(way, price)) is not None:
-            text += f", {cost:,.4f} at the given price"
-    return text + (f"; {len(way.unreached):,} times are not reached" if way.unreached else "")
-
-
-def _cost(way: Way, price: float | None) -> float | None:
-    return None if price is None else way.bytes / _GB * price
-
-
-def _time(text: str, option: str) -> datetime:
-    """Return the time in *text*; a day is its midnight in UTC, as it is to ``airflow backfill``."""
-    from airflow_provider_ddbexport.core.times import parse_time
-
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return parse_time(text, what=option)
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _number(text: str) -> float:

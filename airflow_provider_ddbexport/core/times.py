@@ -24,7 +24,7 @@ def parse_time(value: str | datetime, *, what: str = "time") -> datetime:
             ) from None
     if moment.tzinfo is None:
         raise InvalidTimeError(
-            f"{what}: {value!s} names no time zone; write it with its offset, such as {value!s}Z", what=what
+            f"{what}: {value!s} names no time zone; write it with its offset, such as {moment.isoformat()}Z", what=what
         )
     moment = moment.astimezone(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -45,7 +45,7 @@ def test_increments_are_merged_and_published(lake: str, tmp_path: Path, capsys: 
     assert "a full export and 1 increments" in out
     assert "  old images  compared\n  gaps        none\n" in out
     assert "  filters     not asked for: the exports do not lie in S3\n" in out
-    assert main([*command, "--base", "2026-01-14T00:00:00Z", "--workers", "2", "--json"]) == FINE
+    assert main([*command, "--base", "2026-01-14", "--workers", "2", "--json"]) == FINE
     result = json.loads(capsys.readouterr().out)
     assert (result["rows"], result["as_of"], len(result["ancestry"])) == (2, "2026-01-14T01:00:00Z", 2)
     assert Path(result["record"]).is_file()

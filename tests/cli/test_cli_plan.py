@@ -93,18 +93,36 @@ def test_a_plan_says_what_is_published_restorable_and_gone(run: Run, aws: LocalA
     assert aws.exports_billed() == []
 
 
+TOLD = """\
+Reviews: 10 midnights (UTC), 2026-01-01 to 2026-01-10
+
+  published           2  2026-01-05, 2026-01-09
+  restorable          2  2026-01-08, 2026-01-10
+  out of the window   6  2026-01-01 to 2026-01-04, 2026-01-06 to 2026-01-07; the first that is not: 2026-01-08
+
+  full exports       2 full to be made  about 2.0 MB  6 times not reached
+  with increments    2 full to be made  about 2.0 MB  6 times not reached
+  billed least       full exports
+
+  oldest first       2026-01-08 leaves the window at 2026-02-12T00:00:00Z
+  at once            at most 300 full exports, about 20 calls in a burst
+  billed             about: a full export the table's size, 1.0 MB now; an increment what changed, 10 MB at least
+"""
+
+
 def test_a_plan_is_told_to_people(run: Run, lake: str) -> None:
-    """As ranges of days, and in one line for each way."""
+    """As ranges of days, and in one line for each way; times that are no days are told in full."""
     status, out, _ = run("plan", "Reviews", *RANGE, "--lake", lake, "--table", "reviews")
     assert status == FINE
-    facts = [" ".join(line.split()) for line in out.splitlines()]
-    assert facts[0] == "Reviews: 10 times from 2026-01-01T00:00:00Z to 2026-01-10T00:00:00Z"
-    assert "published 2: 2026-01-05T00:00:00Z, 2026-01-09T00:00:00Z" in facts
-    first = "out of the window 6: 2026-01-01T00:00:00Z to 2026-01-04T00:00:00Z, 2026-01-06T00:00:00Z to "
-    assert f"{first}2026-01-07T00:00:00Z; the first that is not is 2026-01-08T00:00:00Z" in facts
-    assert "full exports 2 full to be made, about 2.0 MB; 6 times are not reached" in facts
-    assert "least full exports" in facts
-    assert "in time 2026-01-08T00:00:00Z leaves it at 2026-02-12T00:00:00Z" in facts
+    window = next(line for line in out.splitlines() if line.startswith("  window"))
+    assert window.split()[1].startswith("2026-01-07T12:00:")
+    assert out.replace(f"{window}\n", "") == TOLD
+    status, out, _ = run("plan", "Reviews", *RANGE, "--every", "36h")
+    assert (status, out.splitlines()[0]) == (
+        FINE,
+        "Reviews: 7 times (UTC), 2026-01-01T00:00:00Z to 2026-01-10T00:00:00Z",
+    )
+    assert "billed least" not in run("plan", "Reviews", "--from", "2026-01-01", "--to", "2026-01-02")[1]
 
 
 def test_what_decides_between_the_ways_can_be_told(run: Run) -> None:
@@ -122,9 +140,9 @@ def test_what_decides_is_told_to_people(run: Run, monkeypatch: pytest.MonkeyPatc
     status, out, _ = run("plan", "Reviews", "--from", "2026-01-01", "--to", "2026-01-05", "--price-per-gb", "0.1")
     assert status == FINE
     facts = [" ".join(line.split()) for line in out.splitlines()]
-    assert "full exports 5 full to be made, about 5.0 TB, 500.0000 at the given price" in facts
-    assert "with increments 1 full and 4 increments to be made, at least 1.0 TB, 100.0040 at the given price" in facts
-    assert "least with increments, if less than 1.0 TB a day changes (tell with --changed-gb-per-day)" in facts
+    assert "full exports 5 full to be made about 5.0 TB 500.0000 at the given price" in facts
+    assert "with increments 1 full and 4 increments to be made at least 1.0 TB 100.0040 at the given price" in facts
+    assert "billed least with increments, if less than 1.0 TB a day changes (tell with --changed-gb-per-day)" in facts
     assert "at once at most 100 full exports, about 20 calls in a burst" in facts
 
 
@@ -142,5 +160,7 @@ def test_bad_calls_are_refused(run: Run, lake: str) -> None:
         status, _, err = run("plan", "Reviews", *RANGE, *wrong)
         assert status == BAD_CALL, wrong
         assert err.startswith("ddbexport: "), wrong
+    _, _, err = run("plan", "Reviews", *RANGE, "--from", "2026-01-01 08:30")
+    assert "write it with its offset, such as 2026-01-01T08:30:00Z" in err
     status, _, err = run("plan", "Missing", *RANGE)
     assert (status, "Missing" in err) == (BAD_DATA, True)
