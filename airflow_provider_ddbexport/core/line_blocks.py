@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -33,6 +34,22 @@ class RefusedLineError(Exception):
         self.offset = offset
         """Bytes of the block before the line."""
         self.reason = reason
+
+
+DISAGREEMENT = (
+    "the compiled decoder does not read what the reference decoder reads; please report that, and set "
+    "DDBEXPORT_DECODER=reference until it is mended"
+)
+"""Reason for an item that the compiled decoder was given as the reference has read it."""
+
+
+@contextmanager
+def refused_at(start: int) -> Iterator[None]:
+    """Let the line at *start* of a block be refused where another spelling of it is."""
+    try:
+        yield
+    except RefusedLineError as refused:
+        raise RefusedLineError(start, refused.reason) from None
 
 
 class LineObserver(Protocol):

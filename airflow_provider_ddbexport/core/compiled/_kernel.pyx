@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.numbers import fit
+from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
 
 # The one place where a double is decided by Python, for the few numbers with more than 15 digits or far exponents.
 _double = fit(pa.float64())
@@ -130,10 +131,11 @@ MOST_BYTES = (1 << 31) - 16
 """Of lines handed over at once."""
 
 
-cdef _refuse(status reason):
+cdef _refuse(status reason, Py_ssize_t offset):
+    """Raise the error for the line at *offset*, whose batch is far from so large before it."""
     if reason == NO_MEMORY:
         raise MemoryError
-    raise OverflowError("more than 2 GiB in one column of one batch")
+    raise RefusedLineError(offset, "what is made of it is more than 2 GiB in one column")
 
 
 cdef _check(bytes lines, Py_ssize_t start):
@@ -173,7 +175,7 @@ cdef class Checker(Lines):
                 at = end + 1
         self.is_irregular = reason == IRREGULAR
         if reason != OK and reason != IRREGULAR:
-            _refuse(reason)
+            _refuse(reason, at - first)
         return count, at - first
 
 
@@ -232,7 +234,7 @@ cdef class Observer(Lines):
                 at = end + 1
         self.is_irregular = reason == IRREGULAR
         if reason != OK and reason != IRREGULAR:
-            _refuse(reason)
+            _refuse(reason, at - first)
         return count, at - first
 
     def seen(self):
@@ -401,7 +403,7 @@ cdef class Builder(Lines):
         self._builder.observer = NULL
         self.is_irregular = reason == IRREGULAR
         if reason != OK and reason != IRREGULAR:
-            _refuse(reason)
+            _refuse(reason, at - first)
         return at - first
 
     def finish(self, schema):
@@ -444,7 +446,7 @@ cdef class Builder(Lines):
         with nogil:
             reason = builder_finish(&self._builder, may_be_sparse, array)
         if reason != OK:
-            _refuse(reason)
+            _refuse(reason, 0)
 
 
 _BOOL = pa.bool_()
@@ -548,7 +550,7 @@ cdef class Router(Lines):
                     break
                 if seen != NULL and seen_by._is_full():
                     break
-        self._stopped(reason)
+        self._stopped(reason, at - first)
         return at - first
 
     def add_to(
@@ -572,7 +574,7 @@ cdef class Router(Lines):
             reason = OK if router_remember(&self._router, index, not_in_path) else NO_MEMORY
         if reason == OK:
             reason = router_put(&self._router, &self._tape, index, not_in_path, seen)
-        self._stopped(reason)
+        self._stopped(reason, start)
         return start if self.is_irregular else end + 1 - first
 
     cdef lane *_lane(self, uint32_t index) except NULL:
@@ -580,8 +582,8 @@ cdef class Router(Lines):
             raise ValueError("no such lane")
         return &self._router.lanes[index]
 
-    cdef _stopped(self, status reason):
+    cdef _stopped(self, status reason, Py_ssize_t offset):
         self.is_irregular = reason == IRREGULAR
         self.is_unrouted = reason == UNROUTED
         if reason != OK and reason != IRREGULAR and reason != UNROUTED:
-            _refuse(reason)
+            _refuse(reason, offset)

@@ -17,7 +17,15 @@ from airflow_provider_ddbexport.core.columns.schema import Column, Kind, merge_f
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, SparseColumn
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.line_blocks import LineObserver, Lines, line_of, reference_line
+from airflow_provider_ddbexport.core.line_blocks import (
+    DISAGREEMENT,
+    LineObserver,
+    Lines,
+    RefusedLineError,
+    line_of,
+    reference_line,
+    refused_at,
+)
 
 
 class Layout:
@@ -82,10 +90,12 @@ class LineBuilder:
         while start < len(lines):
             start = raw.add(lines, start, most_rows, most_bytes, seen_by=seen_by)
             if raw.is_irregular:
-                item, start = reference_line(lines, start)
-                if observer is not None:
-                    observer.add(item)
-                self._add(item)
+                item, after = reference_line(lines, start)
+                with refused_at(start):
+                    if observer is not None:
+                        observer.add(item)
+                    self._add(item)
+                start = after
             if observer is not None:
                 observer.keep_small()
             if raw.rows >= most_rows or raw.bytes >= most_bytes:
@@ -95,7 +105,7 @@ class LineBuilder:
     def _add(self, item: Item) -> None:
         self.raw.add(line_of(item), 0, 0, 0, checked=True)
         if self.raw.is_irregular:
-            raise AssertionError("the decoders disagree about an item")
+            raise RefusedLineError(0, DISAGREEMENT)
 
     def take_back(self) -> None:
         """Forget the rows of the last add_lines()."""

@@ -10,7 +10,14 @@ from airflow_provider_ddbexport.core.columns import Observation, observe
 from airflow_provider_ddbexport.core.columns.numbers import NumberSpan
 from airflow_provider_ddbexport.core.columns.observe import EMPTY_MAP, Shape
 from airflow_provider_ddbexport.core.decode import Item
-from airflow_provider_ddbexport.core.line_blocks import Lines, line_of, reference_line
+from airflow_provider_ddbexport.core.line_blocks import (
+    DISAGREEMENT,
+    Lines,
+    RefusedLineError,
+    line_of,
+    reference_line,
+    refused_at,
+)
 
 
 class CompiledObserver:
@@ -35,17 +42,19 @@ class CompiledObserver:
             added, start = raw.add(lines, start)
             count += added
             if raw.is_irregular:
-                item, start = reference_line(lines, start)
-                self.add(item)
+                item, after = reference_line(lines, start)
+                with refused_at(start):
+                    self.add(item)
+                start = after
                 count += 1
             self.keep_small()
         return count
 
     def add(self, item: Item) -> None:
-        """Observe one item."""
+        """Observe one item. Raises RefusedLineError, as if it were a line of its own."""
         self.raw.add(line_of(item), 0, checked=True)
         if self.raw.is_irregular:
-            raise AssertionError("the decoders disagree about an item")
+            raise RefusedLineError(0, DISAGREEMENT)
 
     def keep_small(self) -> None:
         """Keep what was seen elsewhere, as much of it as counts, where the kernel's observer is full."""

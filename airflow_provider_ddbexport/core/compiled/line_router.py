@@ -8,7 +8,16 @@ from airflow_provider_ddbexport.core.columns import Schema, partition_keys, part
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.compiled.line_builder import Layout, LineBuilder
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
-from airflow_provider_ddbexport.core.line_blocks import LineObserver, Lines, Partition, line_of, reference_line
+from airflow_provider_ddbexport.core.line_blocks import (
+    DISAGREEMENT,
+    LineObserver,
+    Lines,
+    Partition,
+    RefusedLineError,
+    line_of,
+    reference_line,
+    refused_at,
+)
 
 
 class LineRouter:
@@ -86,10 +95,11 @@ class LineRouter:
             return start
         lane, _ = self._lanes[partition]
         not_in_path = sum(1 << place for place, text in enumerate(partition) if text is None)
-        if self._raw.is_unrouted:
-            self._raw.add_to(lane, not_in_path, lines, start, seen_by)
-        else:
-            self._raw.add_to(lane, not_in_path, line_of(item), 0, seen_by)
+        with refused_at(start):
+            if self._raw.is_unrouted:
+                self._raw.add_to(lane, not_in_path, lines, start, seen_by)
+            else:
+                self._raw.add_to(lane, not_in_path, line_of(item), 0, seen_by)
         if self._raw.is_irregular:
-            raise AssertionError("the decoders disagree about an item")
+            raise RefusedLineError(start, DISAGREEMENT)
         return after
