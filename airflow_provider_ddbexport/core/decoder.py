@@ -43,10 +43,10 @@ def block_builder(decode: Decode, schema: Schema) -> BlockBuilder:
     return ReferenceBuilder(decode, schema) if kernel is None else LineBuilder(Layout(kernel, schema))
 
 
-def block_router(decode: Decode, schema: Schema) -> BlockRouter:
-    """Return what does so in a builder for each partition of *schema*."""
+def block_router(decode: Decode, schema: Schema, most_bytes: int) -> BlockRouter:
+    """Return what does so in a builder for each partition of *schema*, which is full with *most_bytes*."""
     kernel = _kernel_for(decode)
-    return ReferenceRouter(decode, schema) if kernel is None else LineRouter(kernel, schema)
+    return ReferenceRouter(decode, schema, most_bytes) if kernel is None else LineRouter(kernel, schema, most_bytes)
 
 
 def check_lines(decode: Decode) -> Callable[[Lines], int]:

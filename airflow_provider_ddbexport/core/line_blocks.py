@@ -111,7 +111,7 @@ class BlockRouter(Protocol):
 
     Attributes:
         missing: partition of the line that :meth:`add_lines` stopped at, where that is not open.
-        full: partition whose builder has all its rows since the last line that :meth:`add_lines` appended.
+        full: partition whose builder is full with the last line that :meth:`add_lines` appended.
     """
 
     missing: Partition | None
@@ -122,13 +122,13 @@ class BlockRouter(Protocol):
         """The estimate that RowBuilder makes of the rows that wait in all builders."""
 
     def open(self, partition: Partition, most_rows: int) -> BlockBuilder:
-        """Return a new builder for *partition*, which has to be finished at *most_rows*; it is only to be looked at."""
+        """Return a new builder for *partition*, to be looked at only. It is full with *most_rows*, or bytes."""
 
     def close(self, partition: Partition) -> None:
         """Let go of the builder of *partition*, and of the rows that wait in it."""
 
     def finish_sparse(self, partition: Partition, most_rows: int) -> SparseBatch:
-        """Return the rows that wait for *partition* as its builder does; the next batch ends at *most_rows*."""
+        """Return the rows that wait for *partition* as its builder does; the next batch is full with *most_rows*."""
 
     def mark(self) -> None:
         """Remember where the builders are, for :meth:`take_back`."""

@@ -93,8 +93,9 @@ class ReferenceBuilder:
 class ReferenceRouter:
     """The reference :class:`.BlockRouter`, whose methods are described there."""
 
-    def __init__(self, decode: Decode, schema: Schema) -> None:
+    def __init__(self, decode: Decode, schema: Schema, most_bytes: int) -> None:
         self._decode = decode
+        self._most_bytes = most_bytes
         self._schema = schema
         self._keys = partition_keys(schema)
         self._lanes: dict[Partition, RowBuilder] = {}
@@ -154,7 +155,7 @@ class ReferenceRouter:
             rows.add(item)
             self.bytes += rows.bytes - before
             start = after
-            if rows.rows >= self._most_rows[partition]:
+            if rows.rows >= self._most_rows[partition] or rows.bytes >= self._most_bytes:
                 self.full = partition
                 return start
             if self.bytes >= most_bytes:

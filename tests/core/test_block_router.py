@@ -61,13 +61,13 @@ def opened(router: BlockRouter, builders: dict[Partition, BlockBuilder], most_ro
 class Twin:
     """A router of each decoder, both of which are asked the same and have to say the same."""
 
-    def __init__(self, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, schema: Schema, most_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.routers: list[BlockRouter] = []
         self.observers = []
         self.builders: list[dict[Partition, BlockBuilder]] = [{}, {}]
         for name in ("compiled", "reference"):
             monkeypatch.setenv(DECODER_VARIABLE, name)
-            self.routers.append(block_router(decode_line, schema))
+            self.routers.append(block_router(decode_line, schema, most_bytes))
             self.observers.append(line_observer(decode_line))
         assert type(self.routers[0]) is not type(self.routers[1])
 
@@ -124,7 +124,7 @@ def test_both_decoders_route_and_build_the_same(seed: int) -> None:
     if schema is None:
         return
     with pytest.MonkeyPatch.context() as monkeypatch:
-        twin = Twin(schema, monkeypatch)
+        twin = Twin(schema, random.choice([1, 300, ENDLESS, ENDLESS]), monkeypatch)
         lines = b"".join(spelled(item, random) + b"\n" for item in items)[: -1 if random.random() < 0.5 else None]
         start = 0
         while start < len(lines):
@@ -156,7 +156,7 @@ def test_each_row_is_in_its_partition_and_in_order(monkeypatch: pytest.MonkeyPat
         schema = routed_schema(items, random)
         if schema is None:
             continue
-        router = block_router(decode_line, schema)
+        router = block_router(decode_line, schema, ENDLESS)
         builders: dict[Partition, BlockBuilder] = {}
         lines = b"".join(spelled(item, random) + b"\n" for item in items)
         start = 0
@@ -181,7 +181,7 @@ def test_more_different_values_than_are_remembered_are_routed_all_the_same() -> 
     """Also where each of them goes to the one partition of what no path holds, and where they are long."""
     schema = schema_for([{"Kind": {"S": "x"}, "id": {"N": "1"}}], ColumnOptions(partition_by=("Kind",)))
     assert schema is not None
-    router = block_router(decode_line, schema)
+    router = block_router(decode_line, schema, ENDLESS)
     values = [f"\n{number}" for number in range(10_500)] + ["y" * 6000, "kept", "\n0"]
     lines = b"".join(spelled({"Kind": {"S": value}}, Random(1)) + b"\n" for value in values)
     builders: dict[Partition, BlockBuilder] = {}
@@ -200,7 +200,7 @@ def test_a_line_that_is_no_item_is_refused_where_it_is(monkeypatch: pytest.Monke
     monkeypatch.setenv(DECODER_VARIABLE, name)
     schema = schema_for([{"Kind": {"S": "x"}}], ColumnOptions(partition_by=("Kind",)))
     assert schema is not None
-    router = block_router(decode_line, schema)
+    router = block_router(decode_line, schema, ENDLESS)
     builder = router.open(("x",), ENDLESS)
     good = b'{"Item":{"Kind":{"S":"x"}}}\n'
     router.mark()
@@ -217,7 +217,7 @@ def test_a_router_takes_observers_of_its_own_decoder_only(monkeypatch: pytest.Mo
     """Anything else would be observed by one and built by the other."""
     for mine, other in (("compiled", "reference"), ("reference", "compiled")):
         monkeypatch.setenv(DECODER_VARIABLE, mine)
-        router = block_router(decode_line, Schema(()))
+        router = block_router(decode_line, Schema(()), ENDLESS)
         monkeypatch.setenv(DECODER_VARIABLE, other)
         with pytest.raises(TypeError):
             router.add_lines(b"", 0, most_bytes=1, observer=line_observer(decode_line))

@@ -108,7 +108,7 @@ cdef extern from "routes.h" nogil:
     ctypedef struct router:
         lane *lanes
         uint32_t lane_count
-        int64_t bytes, full
+        int64_t bytes, most_bytes, full
 
     int router_add_attribute(router *r, const uint8_t *name, uint32_t size)
     int router_open(router *r, builder *b, int64_t most_rows, uint32_t *index)
@@ -465,9 +465,10 @@ cdef class Router(Lines):
     cdef readonly bint is_unrouted
     """Where the line goes that the last call stopped at is to be told by :meth:`add_to`."""
 
-    def __cinit__(self, tuple attributes not None):
+    def __cinit__(self, tuple attributes not None, int64_t most_bytes):
         cdef bytes name
         self._builders = {}
+        self._router.most_bytes = most_bytes
         router_mark(&self._router)
         for attribute in attributes:
             name = attribute.encode()
@@ -488,7 +489,7 @@ cdef class Router(Lines):
         return self._router.full
 
     def open(self, Builder builder not None, int64_t most_rows):
-        """Return the number of a lane that *builder* is, until it has *most_rows*."""
+        """Return the number of a lane that *builder* is, full with *most_rows* or the router's *most_bytes*."""
         cdef uint32_t index
         if not router_open(&self._router, &builder._builder, most_rows, &index):
             raise MemoryError

@@ -26,10 +26,10 @@ class LineRouter:
     What a path holds is the reference's to say, once for each different value.
     """
 
-    def __init__(self, kernel: ModuleType, schema: Schema) -> None:
+    def __init__(self, kernel: ModuleType, schema: Schema, most_bytes: int) -> None:
         self._layout = Layout(kernel, schema)
         self._keys = partition_keys(schema)
-        self._raw = kernel.Router(tuple(key.attribute for key in self._keys))
+        self._raw = kernel.Router(tuple(key.attribute for key in self._keys), most_bytes)
         self._lanes: dict[Partition, tuple[int, LineBuilder]] = {}
         self._partitions: dict[int, Partition] = {}
         self.missing: Partition | None = None

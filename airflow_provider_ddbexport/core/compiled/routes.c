@@ -120,7 +120,7 @@ enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in
     enum status reason = build_item(b, t);
     b->observer = NULL;
     r->bytes += b->bytes;
-    r->full = b->rows >= l->most_rows ? (int64_t)index : -1;
+    r->full = b->rows >= l->most_rows || b->bytes >= r->most_bytes ? (int64_t)index : -1;
     return reason;
 }
 

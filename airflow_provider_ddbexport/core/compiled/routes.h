@@ -9,7 +9,7 @@ typedef struct {
     builder *builder;  /* NULL: free to be opened again */
     uint64_t opening;  /* how many were opened before, and it */
     uint64_t touched;  /* the mark behind which it got a row */
-    int64_t most_rows; /* with which it is full */
+    int64_t most_rows; /* with which it is full, or with the router's most_bytes */
 } lane;
 
 /* Which lane a row goes to depends on some attributes alone: on their types and, of what can be in a path, on the bytes
@@ -20,8 +20,9 @@ typedef struct {
     uint32_t lane_count;
     names routes;     /* to lanes, by key */
     buffer key;       /* of the row under way */
-    int64_t bytes;    /* in all builders */
-    int64_t full;     /* the lane that is, of the last row; -1 for none */
+    int64_t bytes;      /* in all builders */
+    int64_t most_bytes; /* with which a lane is full */
+    int64_t full;       /* the lane that is, of the last row; -1 for none */
     uint64_t openings, marks;
     uint32_t *touched; /* lanes with rows since the mark */
     uint32_t touched_count;

@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, takewhile
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,7 +31,8 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 
 ROW_GROUP_BYTES = 24 << 20
-"""Bytes of values in memory at which a row group is written, over all partitions of one shard together."""
+"""Bytes of values in memory at which a row group is written. Twice as many are in memory of one shard: row groups that
+are being encoded, and rows that wait, of all partitions together."""
 
 ROW_GROUP_ROWS = 1 << 17
 
@@ -81,9 +83,9 @@ class _OpenPart:
 class PartsWriter:
     """Writes the parts of shard *number* through local files in *folder*, and hands each to *store* when it is full.
 
-    At most two row groups' values are in memory, one of them being encoded; the folder holds the parts under way, one
-    for each partition. A shard with more of them than :data:`OPEN_PARTS` and :data:`OPEN_COLUMNS` allow gets more and
-    smaller parts. End with :meth:`finish`, or, after an error, with :meth:`discard`.
+    At most two row groups' values are in memory, those being encoded among them; the folder holds the parts under way,
+    one for each partition. A shard with more of them than :data:`OPEN_PARTS` and :data:`OPEN_COLUMNS` allow gets more
+    and smaller parts. End with :meth:`finish`, or, after an error, with :meth:`discard`.
 
     Attributes:
         schema: what rows are built under now.
@@ -112,12 +114,13 @@ class PartsWriter:
         self.values: Counter[str] = Counter()
         self._row_group_bytes = min(ROW_GROUP_BYTES, plan.target.part_bytes)
         self._background = Background()
+        self._encoding_bytes = 0
         self._build_under(plan.schema)
 
     def _build_under(self, schema: Schema) -> None:
         self.schema = schema
         self._arrow = part_schema(schema)
-        self._router = block_router(self._decode, schema)
+        self._router = block_router(self._decode, schema, self._row_group_bytes)
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
         self._columns = _width(self._arrow)
@@ -142,7 +145,7 @@ class PartsWriter:
         router = self._router
         router.mark()
         while start < len(lines):
-            start = router.add_lines(lines, start, most_bytes=self._row_group_bytes, observer=observer)
+            start = router.add_lines(lines, start, most_bytes=self._room, observer=observer)
             if router.missing is None or self._is_too_much(OPEN_PARTS - 1):
                 break
             self._start(router.missing)
@@ -160,8 +163,8 @@ class PartsWriter:
             if part.rows + part.builder.rows >= self._plan.target.rows_per_part:
                 self._finish(full)
             else:
-                self._flush(full, part)
-        if self._router.bytes >= self._row_group_bytes:
+                self._flush(full)
+        if self._router.bytes >= self._room:
             self._flush_largest()
             self._keep_few(OPEN_PARTS)
         if self._router.missing is not None:
@@ -198,6 +201,11 @@ class PartsWriter:
             self._router.close(partition)
         self._open.clear()
 
+    @property
+    def _room(self) -> int:
+        """Bytes of values that may wait. Those handed over last may be encoded by now, which nothing may depend on."""
+        return max(self._row_group_bytes, 2 * self._row_group_bytes - self._encoding_bytes)
+
     def _start(self, partition: Partition) -> None:
         self._open[partition] = _OpenPart(self._router.open(partition, self._rows_left(0)))
 
@@ -222,43 +230,50 @@ class PartsWriter:
         return _File(self._folder / f"{self._files:06d}.parquet", self._arrow, self._sort_by)
 
     def _flush_largest(self) -> None:
-        """Write row groups, the largest first, until a good part of what may wait in memory is free again."""
-        by_size = sorted(self._open.items(), key=lambda entry: entry[1].builder.bytes, reverse=True)
-        for partition, part in by_size:
-            self._flush(partition, part)
-            if self._router.bytes < self._row_group_bytes / 2:
-                break
+        """Write row groups, the largest first: enough to be encoded for a while, and few, so that others can grow."""
+        by_size = sorted(self._open, key=lambda partition: self._open[partition].builder.bytes, reverse=True)
+        sizes = accumulate(self._open[partition].builder.bytes for partition in by_size)
+        count = sum(1 for _ in takewhile(lambda size: size < self._row_group_bytes / 4, sizes))
+        self._flush(*by_size[: count + 1])
 
-    def _flush(self, partition: Partition, part: _OpenPart) -> None:
-        """Hand the rows that wait over to be encoded: to the file under way, or to a new one if that is large enough.
+    def _flush(self, *partitions: Partition) -> None:
+        """Hand the rows that wait over to be encoded: to the files under way, or to new ones if those are large enough.
 
-        Waits for the row group before them, so that the file's size does not depend on who is faster.
+        Waits for the row groups before them, so that the files' sizes do not depend on who is faster.
         """
-        if not part.builder.rows:
-            return
         self._background.wait()
+        waiting = self._router.bytes
+        row_groups = [self._row_group(partition) for partition in partitions if self._open[partition].builder.rows]
+        if row_groups:
+            self._encoding_bytes = waiting - self._router.bytes
+            self._background.do(functools.partial(self._encode, row_groups))
+
+    def _row_group(self, partition: Partition) -> tuple[_File, SparseBatch]:
+        """Return the rows that wait for *partition*, and the file that they are for."""
+        part = self._open[partition]
         if part.file is not None and part.file.part.bytes >= self._plan.target.part_bytes:
             self._end(partition, part.file)
             self._row_groups -= part.row_groups
             part.file, part.rows, part.row_groups = None, 0, 0
         file = part.file = part.file or self._new_file()
         part.rows += part.builder.rows
-        batch = self._router.finish_sparse(partition, self._rows_left(part.rows))
         part.row_groups += 1
         self._row_groups += 1
-        rescued = part.builder.rescued.copy()
+        batch = self._router.finish_sparse(partition, self._rows_left(part.rows))
+        rescued = part.builder.rescued
         file.rescued += rescued - part.rescued
         part.rescued = rescued
-        self._background.do(functools.partial(self._encode, file, batch))
+        return file, batch
 
-    def _encode(self, file: _File, batch: SparseBatch) -> None:
+    def _encode(self, row_groups: Iterable[tuple[_File, SparseBatch]]) -> None:
         with self._stages.timed("encode"):
-            file.write(batch)
+            for file, batch in row_groups:
+                file.write(batch)
 
     def _finish(self, partition: Partition) -> None:
         """Write what waits for the partition, and end its part."""
         part = self._open[partition]
-        self._flush(partition, part)
+        self._flush(partition)
         if part.file is not None:
             self._end(partition, part.file)
         # Not before: what was written until now may fail here, and the file is then for discard to close.
