@@ -84,18 +84,22 @@ def routes(choice: Random, _folder: Path) -> tuple[str | None, int]:
     refused = 0
     for _ in range(_DAMAGES if schema is not None else 0):
         changed = damaged(whole, choice)
-        limits = choice.choice([1, 3, 1 << 40]), choice.choice([1, 500, 1 << 40])
-        compiled, reference = (_routed(changed, schema, *limits, decoder) for decoder in ("compiled", "reference"))
+        limits = choice.choice([1, 3, 1 << 40]), choice.choice([1, 300, 1 << 40]), choice.choice([1, 500, 1 << 40])
+        compiled, reference = (_routed(changed, schema, limits, decoder) for decoder in ("compiled", "reference"))
         refused += isinstance(compiled[-1], str)
         if compiled != reference:
             return f"{compiled} and {reference}\n{changed!r}", refused
     return None, refused
 
 
-def _routed(block: bytes, schema: Schema, most_rows: int, most_bytes: int, decoder: str) -> list[Any]:
-    """Return all that a router tells on the way; a refusal, in words, is the last."""
+def _routed(block: bytes, schema: Schema, limits: tuple[int, int, int], decoder: str) -> list[Any]:
+    """Return all that a router tells on the way; a refusal, in words, is the last.
+
+    The *limits* are the rows and the bytes of one partition, and the bytes of all of them.
+    """
+    most_rows, most_bytes_each, most_bytes = limits
     with mock.patch.dict(os.environ, {DECODER_VARIABLE: decoder}):
-        router, observer = block_router(decode_line, schema), line_observer(decode_line)
+        router, observer = block_router(decode_line, schema, most_bytes_each), line_observer(decode_line)
     told: list[Any] = []
     opened: list[Partition] = []
     start = 0
