@@ -64,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     from airflow_provider_ddbexport.cli import merge as cli_merge
     from airflow_provider_ddbexport.cli import plan as cli_plan
     from airflow_provider_ddbexport.cli import scan as cli_scan
+    from airflow_provider_ddbexport.cli import strays as cli_strays
 
     shared = _shared_options()
     parser = _Parser(
@@ -109,6 +110,7 @@ def build_parser() -> argparse.ArgumentParser:
     cli_plan.add_command(command)
     cli_diff.add_command(command)
     cli_merge.add_command(command)
+    cli_strays.add_command(command)
 
     local = command("local", commands.local, "Serve an embedded AWS for trying things out; end it with Ctrl-C.")
     local.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")

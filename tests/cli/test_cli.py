@@ -234,6 +234,23 @@ def test_snapshots_of_one_table_or_all(run: Run, tmp_path: Path) -> None:
     assert "no snapshot is published" in run("snapshots", lake, "--table", "other").out
 
 
+def test_strays_are_listed_and_deleted(run: Run, source: str, tmp_path: Path) -> None:
+    """1 where there are any, so that a check can ask; --delete removes them."""
+    lake = tmp_path / "lake"
+    run("convert", source, lake)
+    assert run("strays", lake).out == "no strays\n"
+    (folder,) = (lake / "reviews").glob("ddb_export_timestamp=*")
+    (folder / "part-00007-deadbeef.parquet").write_bytes(b"12345")
+    found = run("strays", lake, "--table", "reviews")
+    assert found.status == BAD_DATA
+    assert found.out == f"{folder}/part-00007-deadbeef.parquet  5 bytes\n1 stray; --delete deletes them\n"
+    listed = run("strays", lake, "--json")
+    assert [(stray["as_of"][:10], stray["bytes"]) for stray in listed.json["strays"]] == [("2026-01-14", 5)]
+    deleted = run("strays", lake, "--delete")
+    assert (deleted.status, deleted.out.splitlines()[-1]) == (FINE, "1 stray deleted")
+    assert run("strays", lake, "--json").json == {"deleted": False, "strays": []}
+
+
 def test_interrupting_is_no_traceback(run: Run, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends with 130 and says how to go on."""
     from airflow_provider_ddbexport.cli import commands
@@ -256,7 +273,7 @@ def test_help_names_every_command_without_loading_the_engine() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.endswith("0 []\n")
-    for name in ("verify", "convert", "snapshots", "items", "local", "--version", "--json"):
+    for name in ("verify", "convert", "snapshots", "items", "strays", "local", "--version", "--json"):
         assert name in out
 
 

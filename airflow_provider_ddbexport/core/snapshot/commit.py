@@ -6,24 +6,24 @@ snapshot or a whole one.
 
 Query engines read all Parquet in a registered folder. So a snapshot that is to be replaced is withdrawn (unregistered,
 then taken out of the ledger) before the first new part is written, a run that finds another one published stops
-writing, and what lies in a published snapshot's folder without belonging to it is removed by every run that comes by.
+writing, and what lies in a published snapshot's folder without belonging to it is removed by every run that comes by
+(see :mod:`.strays`).
 Before a commit nothing is removed: parts have names made from their contents, so the parts that a failed run would
 remove may be those another run is about to publish.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Any
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Part, Publication
+from airflow_provider_ddbexport.core.snapshot.strays import sweep, sweep_newest
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
@@ -39,11 +39,6 @@ BeforeReplace = Callable[[CommitRecord], None]
 """Called with the snapshot that is about to be replaced, while it is still whole: unregisters it."""
 
 Now = Callable[[], datetime]
-
-_SWEPT_AT_ONCE = 10
-_SWEPT_FOR_S = 1.0
-
-_PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
 
 
 def utc_now() -> datetime:
@@ -61,7 +56,7 @@ def is_settled(lake: ObjectStore, existing: CommitRecord, publication: Publicati
     if existing.digest == publication.digest:
         missing = missing_parts(store, existing.as_of, existing.parts)
         if not missing:
-            _sweep(store, existing, publication.conversion)
+            sweep(store, existing, publication.conversion)
             return True
         if not replace:
             raise SnapshotDamagedError(
@@ -70,7 +65,7 @@ def is_settled(lake: ObjectStore, existing: CommitRecord, publication: Publicati
                 as_of=iso(existing.as_of),
             )
     elif not replace:
-        _sweep(store, existing, publication.conversion)
+        sweep(store, existing, publication.conversion)
         raise SnapshotExistsError(
             f"{_named(store, existing)} is published already, {_difference(existing, publication)}; it was left as "
             "it is: use replace (--replace) to put the new one in its place",
@@ -149,7 +144,8 @@ def commit(
     """Make *parts*, all of *schema*, the snapshot of *publication*, and return its record.
 
     *schema* was agreed with link *schema_number* of the table's chain. When the same contents are published already, by
-    another run or this one, that record is returned. What else lies in the snapshot's folder is removed afterwards.
+    another run or this one, that record is returned. What else lies in the snapshot's folder is removed afterwards, and
+    what does not belong there in those of the table's newest snapshots.
     Repeating it is safe.
 
     Raises PublishRaceError when the table's columns changed meanwhile or a part is gone: convert again what is not
@@ -178,7 +174,8 @@ def commit(
         if winner is None:
             raise
         return adopt(store, publication, winner)
-    _sweep(store, record, layout.conversions_folder(record.as_of))
+    sweep(store, record, layout.conversions_folder(record.as_of))
+    sweep_newest(store, record.as_of)
     return record
 
 
@@ -226,7 +223,7 @@ def adopt(store: ObjectStore, publication: Publication, winner: CommitRecord) ->
 
     What else lies in its folder is removed. Raises SnapshotExistsError if it has others.
     """
-    _sweep(store, winner, publication.conversion)
+    sweep(store, winner, publication.conversion)
     if winner.digest == publication.digest:
         return winner
     raise SnapshotExistsError(
@@ -259,38 +256,6 @@ def missing_parts(store: ObjectStore, as_of: datetime, parts: Sequence[Part]) ->
     """Return those of *parts* that are not there, or are there with another size."""
     sizes = {info.key: info.size for info in store.list(layout.snapshot_folder(as_of))}
     return [part for part in parts if sizes.get(part.key) != part.size]
-
-
-def _sweep(store: ObjectStore, record: CommitRecord, conversions: str) -> None:
-    """Remove the parts in the folder of *record* that are not its own, and the records of *conversions*, a folder.
-
-    The parts are of interrupted runs, or of what it replaced. Files that are no parts are left alone. Looks before each
-    :data:`_SWEPT_AT_ONCE`, and again where those take longer than :data:`_SWEPT_FOR_S`, that the snapshot is still the
-    published one, because a run that replaces it may be writing its parts now.
-    """
-    own = {part.key for part in record.parts}
-    ledger = Ledger(store)
-
-    def is_current() -> bool:
-        current = ledger.get(record.as_of)
-        return current is not None and current.identity == record.identity
-
-    strays = [
-        info.key
-        for info in store.list(layout.snapshot_folder(record.as_of))
-        if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2])
-    ]
-    looked = 0.0
-    for number, key in enumerate((*strays, *[info.key for info in store.list(conversions)])):
-        if number % _SWEPT_AT_ONCE == 0 or monotonic() - looked > _SWEPT_FOR_S:
-            if not is_current():
-                return
-            looked = monotonic()
-        store.delete(key)
-    for folder in (layout.snapshot_folder(record.as_of), conversions):
-        if not is_current():
-            return
-        store.remove_unfinished(folder)
 
 
 def _difference(existing: CommitRecord, publication: Publication) -> str:

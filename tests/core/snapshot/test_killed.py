@@ -24,7 +24,7 @@ from watched_store import Killed, Steps, WatchedStore, die, kill_this_process
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export import Export, lines, read_export
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export, layout, sample
-from airflow_provider_ddbexport.core.snapshot import commit as commit_module
+from airflow_provider_ddbexport.core.snapshot import strays as strays_module
 from airflow_provider_ddbexport.core.snapshot.plan import by_contents
 from airflow_provider_ddbexport.core.store import LocalStore, open_store
 from airflow_provider_ddbexport.errors import ObjectExistsError, OutcomeUnknownError
@@ -419,7 +419,7 @@ def test_a_lost_answer_to_the_commit_is_no_conflict(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("strays", "moment", "deleted"),
     [
-        (25, "after delete", commit_module._SWEPT_AT_ONCE),
+        (25, "after delete", strays_module._SWEPT_AT_ONCE),
         (25, "slow delete", 1),
         (0, "before list _conversions", 0),
     ],
@@ -437,7 +437,7 @@ def test_what_a_run_that_replaces_is_writing_is_not_swept_away(
         (folder / f"part-{number:05d}-deadbeef.parquet").touch()
     (folder / ".part-00000-feedbeef.parquet.0.unfinished").touch()
     clock = [100.0]
-    monkeypatch.setattr(commit_module, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(strays_module, "monotonic", lambda: clock[0])
 
     @dataclass
     class Replaced(Steps):
@@ -448,7 +448,7 @@ def test_what_a_run_that_replaces_is_writing_is_not_swept_away(
                 Ledger(lake.child("reviews")).delete(record.as_of)
 
     steps = Replaced()
-    commit_module._sweep(WatchedStore(lake, steps).child("reviews"), record, layout.conversions_folder(record.as_of))
+    strays_module.sweep(WatchedStore(lake, steps).child("reviews"), record, layout.conversions_folder(record.as_of))
     assert steps.acted
     assert len(list(folder.glob("part-*-deadbeef.parquet"))) == strays - deleted
     assert len(list(folder.glob(".*.unfinished"))) == 1

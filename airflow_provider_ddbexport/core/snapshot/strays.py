@@ -1,0 +1,101 @@
+"""Parts in the folder of a published snapshot that are not of it, which query engines read all the same.
+
+Runs that were killed leave them, runs whose options were others, and what a snapshot has replaced. Each is removed by
+the publication in whose folder it lies. There is one that comes later: a task stands still just before it writes a
+part, another run publishes, and the task is killed as soon as it has written, before it looks again. Nothing in an
+object store refuses that write. So each publication looks after the newest snapshots of its table as well, and
+:func:`remove_strays` after any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from time import monotonic
+
+from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.store.port import ObjectInfo, ObjectStore
+from airflow_provider_ddbexport.errors import SnapshotDamagedError
+
+LOOKED_AFTER = 3
+"""Of the newest other snapshots of a table, those that a publication looks after."""
+
+_SWEPT_AT_ONCE = 10
+_SWEPT_FOR_S = 1.0
+
+_PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
+
+
+def find_strays(store: ObjectStore, record: CommitRecord) -> list[ObjectInfo]:
+    """Return the parts in the folder of *record* that are not its own. Files that are no parts are nobody's business.
+
+    Those of a run that replaces the snapshot now are among them, once its record is withdrawn: ask for that afterwards.
+    """
+    own = {part.key for part in record.parts}
+    return [
+        info
+        for info in store.list(layout.snapshot_folder(record.as_of))
+        if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2])
+    ]
+
+
+def remove_strays(store: ObjectStore, record: CommitRecord) -> list[ObjectInfo]:
+    """Remove what :func:`find_strays` finds, as long as *record* is published, and return what was removed."""
+    strays = find_strays(store, record)
+    removed = _removed(store, record, [info.key for info in strays])
+    return strays[:removed]
+
+
+def sweep(store: ObjectStore, record: CommitRecord, conversions: str) -> None:
+    """Remove the strays in the folder of *record*, and the records of *conversions*, a folder, and files half written.
+
+    Ends where *record* is not the published one any more.
+    """
+    leftovers = [info.key for info in find_strays(store, record)]
+    leftovers += [info.key for info in store.list(conversions)]
+    if _removed(store, record, leftovers) < len(leftovers):
+        return
+    for folder in (layout.snapshot_folder(record.as_of), conversions):
+        if not _is_current(store, record):
+            return
+        store.remove_unfinished(folder)
+
+
+def sweep_newest(store: ObjectStore, besides: datetime) -> None:
+    """Remove the strays of the :data:`LOOKED_AFTER` newest snapshots *besides* the one as of that time."""
+    ledger = Ledger(store)
+    others = [as_of for as_of in ledger.times() if as_of != besides]
+    for as_of in others[-LOOKED_AFTER:]:
+        try:
+            record = ledger.get(as_of)
+        except SnapshotDamagedError:
+            # Whoever reads that snapshot is told; it has nothing to do with this one.
+            continue
+        if record is not None:
+            remove_strays(store, record)
+
+
+def _removed(store: ObjectStore, record: CommitRecord, keys: Iterable[str]) -> int:
+    """Remove *keys*, and return how many of them: all, unless *record* is not the published one any more.
+
+    Looks before each :data:`_SWEPT_AT_ONCE`, and again where those take longer than :data:`_SWEPT_FOR_S`, because a run
+    that replaces the snapshot may be writing its parts now.
+    """
+    looked = 0.0
+    removed = 0
+    for key in keys:
+        if removed % _SWEPT_AT_ONCE == 0 or monotonic() - looked > _SWEPT_FOR_S:
+            if not _is_current(store, record):
+                break
+            looked = monotonic()
+        store.delete(key)
+        removed += 1
+    return removed
+
+
+def _is_current(store: ObjectStore, record: CommitRecord) -> bool:
+    current = Ledger(store).get(record.as_of)
+    return current is not None and current.identity == record.identity
