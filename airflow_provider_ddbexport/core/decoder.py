@@ -6,8 +6,9 @@ read to the reference, which refuses it or takes it: what is an item, and why a 
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from airflow_provider_ddbexport.core.columns import Schema
@@ -47,6 +48,23 @@ def block_router(decode: Decode, schema: Schema, most_bytes: int) -> BlockRouter
     """Return what does so in a builder for each partition of *schema*, which is full with *most_bytes*."""
     kernel = _kernel_for(decode)
     return ReferenceRouter(decode, schema, most_bytes) if kernel is None else LineRouter(kernel, schema, most_bytes)
+
+
+@contextlib.contextmanager
+def memory_kept() -> Iterator[None]:
+    """Have the memory of batches that are gone used for those to come, until the last who asked for that is done.
+
+    At most 64 MB wait for it in this process. The reference decoder's batches are Arrow's to find memory for.
+    """
+    kernel = _kernel()
+    if kernel is None:
+        yield
+        return
+    kernel.keep_blocks()
+    try:
+        yield
+    finally:
+        kernel.forget_blocks()
 
 
 def check_lines(decode: Decode) -> Callable[[Lines], int]:

@@ -15,6 +15,12 @@ from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
 _double = fit(pa.float64())
 
 
+cdef extern from "blocks.h" nogil:
+    void blocks_keep()
+    void blocks_forget()
+    size_t blocks_spare()
+
+
 cdef extern from "kernel.h" nogil:
     enum status:
         OK
@@ -141,6 +147,21 @@ cdef _refuse(status reason, Py_ssize_t offset):
 cdef _check(bytes lines, Py_ssize_t start):
     if not 0 <= start <= len(lines) <= MOST_BYTES:
         raise ValueError("lines")
+
+
+def keep_blocks():
+    """Keep the memory of arrays that are gone for others, until as many calls of forget_blocks()."""
+    blocks_keep()
+
+
+def forget_blocks():
+    """Give back what waits, unless others still keep it."""
+    blocks_forget()
+
+
+def spare_bytes():
+    """Return how much waits."""
+    return blocks_spare()
 
 
 cdef class Lines:

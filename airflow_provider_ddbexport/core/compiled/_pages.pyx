@@ -2,7 +2,7 @@
 """The Cython face of pages.c, sorted_keys.c and sparse.c."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memset
@@ -323,7 +323,8 @@ def sparse(int values, int width, tuple array not None, tuple levels not None):
 cdef class PlainPages:
     """Yields the pages of integers, doubles or byte arrays, none of which is null, each with its number of rows.
 
-    *array* has their offset, length and buffers. A page has values of *most* bytes, or one value.
+    *array* has their offset, length and buffers. A page has values of *most* bytes, or one value. It is written to
+    *room*, which is made large enough for all of them, and lasts until the next.
     """
 
     cdef sparse_column column
@@ -331,28 +332,34 @@ cdef class PlainPages:
     cdef int64_t row
     cdef size_t most
     cdef tuple array
+    cdef unsigned char[::1] room
 
-    def __cinit__(self, int values, int width, tuple array not None, size_t most):
+    def __cinit__(self, int values, int width, tuple array not None, size_t most, bytearray room not None):
+        cdef int64_t row = 0, end
+        cdef size_t largest = 0
         _lay_out(&self.column, values, width, array)
         self.array = array
         self.page.lowest = self.page.highest = -1
         self.most = most
+        while row < self.column.rows:
+            end = plain_end(&self.column, row, most)
+            largest = max(largest, plain_size(&self.column, row, end))
+            row = end
+        if <size_t>len(room) < largest:
+            room.extend(bytes(largest - len(room)))
+        self.room = room
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        cdef int64_t row = self.row, end
-        cdef uint8_t *out
+        cdef int64_t row = self.row
         if row >= self.column.rows:
             raise StopIteration
-        end = plain_end(&self.column, row, self.most)
-        body = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>plain_size(&self.column, row, end))
-        out = <uint8_t *>PyBytes_AS_STRING(body)
         with nogil:
-            plain_write(&self.column, row, end, out, &self.page)
-        self.row = end
-        return body, end - row
+            self.row = plain_end(&self.column, row, self.most)
+            plain_write(&self.column, row, self.row, &self.room[0], &self.page)
+        return self.room[:self.page.size], self.row - row
 
     @property
     def bounds(self):

@@ -1,6 +1,7 @@
 /* Columns and what is in them, and builders. */
 #include <stdlib.h>
 
+#include "blocks.h"
 #include "kernel.h"
 
 column *column_new(enum column_kind kind, enum kind type, int precision, int scale, const uint8_t *label,
@@ -150,13 +151,14 @@ void builder_take_back(builder *b) {
 
 typedef struct {
     const void *buffers[3];
+    size_t rooms[3];
     struct ArrowArray **children;
     int64_t child_count;
 } owned;
 
 static void array_release(struct ArrowArray *array) {
     owned *o = array->private_data;
-    for (int i = 0; i < 3; i++) free((void *)o->buffers[i]);
+    for (int i = 0; i < 3; i++) block_free((void *)o->buffers[i], o->rooms[i]);
     for (int64_t i = 0; i < o->child_count; i++) {
         if (o->children[i] == NULL) continue;
         if (o->children[i]->release != NULL) o->children[i]->release(o->children[i]);
@@ -196,7 +198,9 @@ static int array_start(struct ArrowArray *array, int64_t rows, int64_t nulls, in
 /* Moves what is in `b` to the array. Arrow wants an address even for nothing. */
 static int array_take(struct ArrowArray *array, int place, buffer *b) {
     if (b->at == NULL && !buffer_room(b, 64)) return 0;
-    ((owned *)array->private_data)->buffers[place] = b->at;
+    owned *o = array->private_data;
+    o->buffers[place] = b->at;
+    o->rooms[place] = b->room;
     *b = (buffer){.usual = b->size};
     return 1;
 }

@@ -1,6 +1,7 @@
 /* Buffers that grow, and tables of names. */
 #include <stdlib.h>
 
+#include "blocks.h"
 #include "kernel.h"
 
 uint64_t hash_seed = 0x2545F4914F6CDD1Du;
@@ -8,17 +9,24 @@ uint64_t hash_seed = 0x2545F4914F6CDD1Du;
 int buffer_grow(buffer *b, size_t more) {
     if (more > SIZE_MAX / 4 || b->size > SIZE_MAX / 4) return 0;
     size_t room = b->room < 64 ? 64 : b->room * 2;
-    if (b->at == NULL && room < b->usual) room = b->usual + b->usual / 16;
+    if (b->at == NULL && room < b->usual) room = b->usual;
     if (room < b->size + more) room = b->size + more;
-    uint8_t *at = realloc(b->at, room);
-    if (at == NULL) return 0;
+    uint8_t *at = NULL;
+    if (room >= SMALLEST_BLOCK && (at = block_take(room, &room)) != NULL) {
+        if (b->size) memcpy(at, b->at, b->size);
+        block_free(b->at, b->room);
+    } else {
+        if (b->at == NULL && b->usual) room += room / 16;
+        at = realloc(b->at, room);
+        if (at == NULL) return 0;
+    }
     b->at = at;
     b->room = room;
     return 1;
 }
 
 void buffer_free(buffer *b) {
-    free(b->at);
+    block_free(b->at, b->room);
     memset(b, 0, sizeof *b);
 }
 

@@ -8,7 +8,7 @@ from dataclasses import replace as replaced
 from typing import Any
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
-from airflow_provider_ddbexport.core.decoder import line_observer, releases_gil
+from airflow_provider_ddbexport.core.decoder import line_observer, memory_kept, releases_gil
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder
 from airflow_provider_ddbexport.core.snapshot import layout
@@ -195,10 +195,12 @@ def convert_shards(
     done = {record.shard for record in records}
     for record in records:
         counter.finish(record.items, record.figures.read_bytes)
-    for _, record in crew.run(_Convert(plan), [shard for shard in chosen if shard.number not in done], counter.tick):
-        # Publishing reads what was observed from the record in the lake.
-        records.append(replaced(record, observation=None))
-        counter.finish(record.items, record.figures.read_bytes)
+    left = [shard for shard in chosen if shard.number not in done]
+    with memory_kept():
+        for _, record in crew.run(_Convert(plan), left, counter.tick):
+            # Publishing reads what was observed from the record in the lake.
+            records.append(replaced(record, observation=None))
+            counter.finish(record.items, record.figures.read_bytes)
     return tuple(records)
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import bisect
 import struct
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +30,9 @@ from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     write_struct,
     write_varint,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 COMPRESSION_LEVEL = 1
 """Of zstd, everywhere in parts."""
@@ -58,6 +62,16 @@ _ENDS = b"\0\0\0"
 
 _zstd = pa.Codec("zstd", compression_level=COMPRESSION_LEVEL)
 
+
+class _Room(threading.local):
+    """Where each thread makes its pages."""
+
+    def __init__(self) -> None:
+        self.page = bytearray()
+
+
+_room = _Room()
+
 Bounds = tuple[bytes | None, bytes | None]
 """The lowest and the highest of some values as they are in statistics."""
 
@@ -76,7 +90,7 @@ def plain_chunk(name: str, array: pa.Array) -> PlainChunk | None:
         return None
     kernel = _kernel()
     make = _PlainPages if kernel is None else kernel.PlainPages
-    pages = make(values, width, laid(array), LARGEST_PAGE)
+    pages = make(values, width, laid(array), LARGEST_PAGE, _room.page)
     written = [compressed_page(page, rows) for page, rows in pages]
     return chunk_of(name, values, written, rows=len(array), nulls=0, bounds=pages.bounds)
 
@@ -87,7 +101,7 @@ class PlainChunk:
 
     Attributes:
         type: Parquet's.
-        pages: each with its header.
+        pages: a header and a page, and so on.
         uncompressed: their bytes once uncompressed.
         statistics: fields of the Statistics.
     """
@@ -117,21 +131,22 @@ class PlainChunk:
         return Copy((self.column,), bytes(fields), self.size, self.uncompressed)
 
 
-Page = tuple[bytes, int]
-"""A compressed page with its header, and the bytes of both once uncompressed."""
+Page = tuple[bytes, bytes, int]
+"""The header of a page, the compressed page, and the bytes of both once uncompressed."""
 
 
-def compressed_page(page: bytes, rows: int) -> Page:
+def compressed_page(page: Buffer, rows: int) -> Page:
     """Return *page*, the levels of so many *rows* and the plain values of those that have one, as it is in a file."""
     compressed = _zstd.compress(page, asbytes=True)
     header = bytearray(_HEADER)
-    write_varint(header, 2 * len(page))
+    size = memoryview(page).nbytes
+    write_varint(header, 2 * size)
     header += _NEXT_I32
     write_varint(header, 2 * len(compressed))
     header += _DATA_PAGE
     write_varint(header, 2 * rows)
     header += _PLAIN_WITH_LEVELS
-    return bytes(header) + compressed, len(header) + len(page)
+    return bytes(header), compressed, len(header) + size
 
 
 def chunk_of(name: str, values: int, pages: Iterable[Page], *, rows: int, nulls: int, bounds: Bounds) -> PlainChunk:
@@ -145,8 +160,9 @@ def chunk_of(name: str, values: int, pages: Iterable[Page], *, rows: int, nulls:
             write_varint(statistics, len(bound))
             statistics += bound
         statistics += _BOTH_ARE_EXACT
-    written, sizes = zip(*pages, strict=True)
-    return PlainChunk(name, _TYPES[values], rows, written, sum(sizes), bytes(statistics))
+    *written, sizes = zip(*pages, strict=True)
+    pieces = tuple(piece for page in zip(*written, strict=True) for piece in page)
+    return PlainChunk(name, _TYPES[values], rows, pieces, sum(sizes), bytes(statistics))
 
 
 @cache
@@ -184,7 +200,7 @@ def laid(array: pa.Array) -> Laid:
 class _PlainPages:
     """What the compiled part has by that name."""
 
-    def __init__(self, values: int, _width: int, array: Laid, most: int) -> None:
+    def __init__(self, values: int, _width: int, array: Laid, most: int, _room: bytearray) -> None:
         offset, rows, buffers = array
         self._arrow = {INTEGERS: pa.int64(), DOUBLES: pa.float64(), BYTES: pa.binary()}[values]
         self._array = pa.Array.from_buffers(self._arrow, rows, [None, *buffers[1:]], 0, offset)

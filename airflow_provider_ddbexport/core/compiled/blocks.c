@@ -1,0 +1,63 @@
+/* A block that waits lies in a place, and belongs to whoever swaps that place's room. */
+#include "blocks.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { FREE = 0, HELD = 1 }; /* a place's room while no block is in it, and while somebody puts or takes one */
+
+static struct {
+    _Atomic(size_t) room;
+    void *block;
+} places[MOST_SPARE_BLOCKS];
+
+static atomic_size_t keepers, spare;
+
+void blocks_keep(void) { atomic_fetch_add(&keepers, 1); }
+
+void blocks_forget(void) {
+    if (atomic_fetch_sub(&keepers, 1) > 1) return;
+    size_t room;
+    for (void *block; (block = block_take(0, &room)) != NULL;) free(block);
+}
+
+size_t blocks_spare(void) { return atomic_load(&spare); }
+
+void *block_take(size_t least, size_t *room) {
+    if (least < SMALLEST_BLOCK) least = SMALLEST_BLOCK;
+    for (;;) {
+        size_t best = 0, best_room = SIZE_MAX;
+        for (size_t i = 0; i < MOST_SPARE_BLOCKS; i++) {
+            size_t found = atomic_load(&places[i].room);
+            if (found >= least && found < best_room) {
+                best = i;
+                best_room = found;
+            }
+        }
+        if (best_room == SIZE_MAX) return NULL;
+        size_t expected = best_room;
+        if (!atomic_compare_exchange_strong(&places[best].room, &expected, HELD)) continue;
+        void *block = places[best].block;
+        atomic_store(&places[best].room, FREE);
+        atomic_fetch_sub(&spare, best_room);
+        *room = best_room;
+        return block;
+    }
+}
+
+void block_free(void *block, size_t room) {
+    if (room >= SMALLEST_BLOCK && atomic_load(&keepers) > 0) {
+        if (atomic_fetch_add(&spare, room) + room <= MOST_SPARE_BYTES) {
+            for (size_t i = 0; i < MOST_SPARE_BLOCKS; i++) {
+                size_t found = FREE;
+                if (!atomic_compare_exchange_strong(&places[i].room, &found, HELD)) continue;
+                places[i].block = block;
+                atomic_store(&places[i].room, room);
+                return;
+            }
+        }
+        atomic_fetch_sub(&spare, room);
+    }
+    free(block);
+}

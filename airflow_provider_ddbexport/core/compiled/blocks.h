@@ -1,0 +1,30 @@
+/* Large blocks of memory that are used again.
+ *
+ * The columns of a row group are as large as those of the one before the last, whose memory is free by then. Given back
+ * to the system and asked for again, every page of it would be made, zeroed and found anew.
+ *
+ * Blocks come from malloc(), and any of them may be given to free(). All of this may be called by any thread, without
+ * locks, so that a process forked meanwhile goes on as well.
+ */
+#ifndef DDBEXPORT_BLOCKS_H
+#define DDBEXPORT_BLOCKS_H
+
+#include <stddef.h>
+
+enum { SMALLEST_BLOCK = 1 << 17, MOST_SPARE_BLOCKS = 256 };
+/* Of blocks that wait, together: two row groups, and more room in each than they fill. */
+#define MOST_SPARE_BYTES ((size_t)64 << 20)
+
+/* From now on blocks wait to be used again; until as many calls of blocks_forget(). */
+void blocks_keep(void);
+/* Frees what waits, unless others still keep it. */
+void blocks_forget(void);
+/* Bytes that wait. */
+size_t blocks_spare(void);
+
+/* Returns the smallest block of at least `least` bytes that waits, and its size in `*room`; NULL if there is none. */
+void *block_take(size_t least, size_t *room);
+/* Frees a block of `room` bytes, or keeps it. */
+void block_free(void *block, size_t room);
+
+#endif
