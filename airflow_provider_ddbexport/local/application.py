@@ -56,7 +56,8 @@ class AwsApplication:
             if fault is not None and not fault.after:
                 return self._refused(environ, fault.error(), json=bool(target))
             if handler is None:
-                answer = self._emulator.moto.answer(environ)
+                signed_for = region if access_key and service == "s3" else None
+                answer = self._other_region(signed_for, path) or self._emulator.moto.answer(environ)
             else:
                 try:
                     request = msgspec.json.decode(body) if body else {}
@@ -71,6 +72,17 @@ class AwsApplication:
                 else:
                     answer = _json_answer(environ, "200 OK", result)
             return answer if fault is None else self._refused(environ, fault.error(), json=bool(target))
+
+    def _other_region(self, signed_for: str | None, path: str) -> Answer | None:
+        """Return S3's refusal of a request that is signed for another region than its bucket's, which SDKs follow."""
+        home = self._emulator.moto.bucket_region(path.strip("/").partition("/")[0]) if signed_for else None
+        if home in (None, signed_for):
+            return None
+        message = f"The authorization header is malformed; the region '{signed_for}' is wrong; expecting '{home}'"
+        code = "AuthorizationHeaderMalformed"
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message><Region>{home}</Region></Error>".encode()
+        headers = [("Content-Type", "application/xml"), ("x-amz-bucket-region", str(home))]
+        return "400 Bad Request", [*headers, ("Content-Length", str(len(body)))], body
 
     def _refused(self, environ: dict[str, Any], error: AwsError, *, json: bool) -> Answer:
         status = f"{error.status} {'Bad Request' if error.status < 500 else 'Internal Server Error'}"

@@ -97,6 +97,14 @@ class MotoGateway:
 
         return s3_backends[account]["aws"]
 
+    def bucket_region(self, bucket: str) -> str | None:
+        """Return the region of a bucket of any account; None where there is none."""
+        from moto.s3.models import s3_backends
+
+        partition, account = s3_backends.bucket_accounts.get(bucket, ("", ""))
+        found = s3_backends[account][partition].buckets.get(bucket) if account else None
+        return None if found is None else str(found.region_name)
+
     def glue(self, account: str, region: str) -> Any:
         """Return moto's Glue of one account and region."""
         from moto.glue.models import glue_backends
