@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from typing_extensions import Buffer
 
@@ -7,7 +8,7 @@ class Dealer:
     def deal(
         self, lines: bytes, start: int, window: int, tells: bool, untold_micros: int | None
     ) -> tuple[int, int, int]: ...
-    def take(self, bucket: int) -> bytes: ...
+    def write(self, bucket: int, file: BinaryIO) -> None: ...
 
 class Settled:
     changed: int

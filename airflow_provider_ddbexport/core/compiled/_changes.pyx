@@ -3,7 +3,9 @@
 
 import os
 
+from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -150,14 +152,14 @@ cdef class Dealer:
             _refuse(reason)
         return count, at - first, full
 
-    def take(self, uint32_t bucket):
-        """Return what *bucket* holds, and empty it."""
+    def write(self, uint32_t bucket, file not None):
+        """Write what *bucket* holds to *file*, and empty it."""
         if bucket >= self._dealer.bucket_count:
             raise ValueError("no such bucket")
         cdef buffer *waiting = &self._dealer.buckets[bucket]
-        cdef bytes taken = waiting.at[:waiting.size]
-        waiting.size = 0
-        return taken
+        if waiting.size:
+            file.write(PyMemoryView_FromMemory(<char *>waiting.at, <Py_ssize_t>waiting.size, PyBUF_READ))
+            waiting.size = 0
 
 
 cdef class Settled:

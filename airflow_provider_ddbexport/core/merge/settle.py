@@ -52,7 +52,7 @@ def settle(
     where their windows are of one of the *stretches* without a gap. *folder* is for files on the way. The bytes are the
     same with and without the *compiled* part.
     """
-    if not path.exists():
+    if not path.stat().st_size:
         return Bucket("", 0, 0, None, None), 0
     found = settled(open_spilled(path), stretches, compiled)
     name = f"keys-{number:05d}.arrow"

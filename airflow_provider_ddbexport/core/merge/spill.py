@@ -64,7 +64,7 @@ class Spill:
             count += dealt
             if full < 0:
                 break
-            self._append(full, self._dealer.take(full))
+            self._write(full)
         return count, start
 
     def add(self, key: bytes, window: int, micros: int, tells: bool, old: bytes, new: bytes) -> None:  # noqa: PLR0917 (called for every change)
@@ -76,21 +76,17 @@ class Spill:
             self._write(number)
 
     def flushed(self) -> Iterator[Path]:
-        """Yield the files, which hold all that was kept; those that hold nothing are not there."""
+        """Yield the files, which hold all that was kept; there may be nothing in them."""
         for number, path in enumerate(self._paths):
             self._write(number)
-            if self._dealer is not None:
-                self._append(number, self._dealer.take(number))
             yield path
 
     def _write(self, number: int) -> None:
-        self._append(number, self._waiting[number])
-        self._waiting[number].clear()
-
-    def _append(self, number: int, changes: bytes | bytearray) -> None:
-        if changes:
-            with self._paths[number].open("ab") as file:
-                file.write(changes)
+        with self._paths[number].open("ab") as file:
+            file.write(self._waiting[number])
+            self._waiting[number].clear()
+            if self._dealer is not None:
+                self._dealer.write(number, file)
 
 
 def spilled_changes(spilled: mmap.mmap) -> Iterator[SpilledChange]:

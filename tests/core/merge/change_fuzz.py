@@ -110,7 +110,7 @@ def outcome_of(windows: list[bytes], compiled: ModuleType | None, seed: int) -> 
                 return Outcome((window, refused.offset, refused.reason), keys.attributes, found)
             assert count == lines.count(b"\n") + (not lines.endswith(b"\n") and lines != b"")
         for path in spill.flushed():
-            if not path.exists():
+            if not path.stat().st_size:
                 found.append(())
                 continue
             bucket = settled(open_spilled(path), stretches, compiled)
