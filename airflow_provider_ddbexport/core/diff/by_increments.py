@@ -5,9 +5,7 @@ Costs what changed, and not what the table holds: neither snapshot is read.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from isal import igzip
 
@@ -23,6 +21,7 @@ from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import AccessError, BadCallError, BadDataError, StorageError
 
 _BOTH_IMAGES = "NEW_AND_OLD_IMAGES"
@@ -65,8 +64,8 @@ def changes_of_increments(
     them, and what :func:`.compact` raises.
     """
     ordered = _covering(increments, old, new)
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
-        staging = LocalStore(Path(folder))
+    with workplace() as folder:
+        staging = LocalStore(folder)
         compacted = compact(ordered, staging)
         if compacted.changed and set(key) != set(compacted.key_attributes):
             raise BadCallError(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from airflow_provider_ddbexport.core.columns import schema_to_json
 from airflow_provider_ddbexport.core.diff.by_increments import changes_of_increments
@@ -25,6 +23,7 @@ from airflow_provider_ddbexport.core.snapshot.plan import digest_of
 from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, SnapshotNotFoundError
 
 OnProgress = Callable[[int, int], None]
@@ -124,9 +123,9 @@ def diff_snapshots(
     parts_digest = digest_of(
         {"contents": digest, "schema": schema_to_json(schema), "increments": arns, "writer": WRITER}
     )
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as local:
+    with workplace() as local:
         builder = ChangesBuilder(schema, key)
-        with ChangesWriter(builder, place.store, place.folder, parts_digest, Path(local)) as writer:
+        with ChangesWriter(builder, place.store, place.folder, parts_digest, local) as writer:
             counts = compare(writer.take)
             return place.publish(record(counts, writer.finish()))
 

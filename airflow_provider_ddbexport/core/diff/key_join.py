@@ -6,7 +6,6 @@ of the others the items are compared. A part that both snapshots have is not rea
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError
 
 HELD_BYTES = 64 << 20
@@ -86,8 +86,7 @@ def join_by_key(
     counts.unchanged = old.rows - read
     if on_rows is not None and counts.unchanged:
         on_rows(2 * counts.unchanged)
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        folder = Path(name)
+    with workplace() as folder:
         join = _Join(sides[0], sides[1], key, counts, take)
         join.run(
             _rows(table_store, sides[0], key, folder / "old.parquet", on_rows),

@@ -12,11 +12,9 @@ All three are in the order of the keys' bytes, so that the same changes give the
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from pathlib import Path
 
 from airflow_provider_ddbexport.core.decoder import compiled_changes
 from airflow_provider_ddbexport.core.export.changes import require_changes
@@ -30,6 +28,7 @@ from airflow_provider_ddbexport.core.merge.spill import Spill
 from airflow_provider_ddbexport.core.merge.take_changes import ChangeTaker
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import MergeConflictError
 
 KEYS_PER_BUCKET = 500_000
@@ -110,10 +109,10 @@ def compact(
     for increment in increments:
         require_changes(increment.export)
     expected = sum(increment.export.summary.item_count for increment in increments)
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+    with workplace() as folder:
         compiled = compiled_changes()
         # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
-        spill = Spill(Path(name), max(1, -(-expected // KEYS_PER_BUCKET)), compiled)
+        spill = Spill(folder, max(1, -(-expected // KEYS_PER_BUCKET)), compiled)
         keys = KeyReader()
         for window, increment in enumerate(increments):
             export = increment.export
@@ -128,7 +127,7 @@ def compact(
         written = []
         unlike = 0
         for number, path in enumerate(spill.flushed()):
-            bucket, breaks = settle(path, number, staging, Path(name), _stretches(increments), compiled=compiled)
+            bucket, breaks = settle(path, number, staging, folder, _stretches(increments), compiled=compiled)
             written.append(bucket)
             unlike += breaks
             # Its items are in the staging store; the disk need not hold them twice.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, MergeConflictError, PublishRaceError, SnapshotDamagedError
 
 
@@ -37,13 +37,13 @@ def merge_lot(plan: MergePlan, number: int, changes: StagedChanges, table_store:
     Raises MergeConflictError where rows are not what the increments say they were, SnapshotDamagedError, and
     PublishRaceError rather than write into the folder of a snapshot that is published.
     """
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
+    with workplace() as home:
         kept = []
         for place, part in enumerate(plan.lots[number]):
-            folder = Path(name, str(place))
+            folder = home / str(place)
             folder.mkdir()
             kept.append(_without_changed(plan, part, changes, folder, table_store))
-        merged, path = _together(plan, kept, Path(name, "gathered"))
+        merged, path = _together(plan, kept, home / "gathered")
         merged, path = _under(plan, merged, plan.base.schema, plan.schema, path)
         return LotRecords(table_store, plan, plan.schema).keep(number, merged, path)
 
@@ -55,8 +55,8 @@ def adapt_lot(plan: MergePlan, number: int, merged: MergedLot, schema: Schema, t
     """
     if merged.part is None:
         return merged
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        path = Path(name, "narrow")
+    with workplace() as folder:
+        path = folder / "narrow"
         if not fetched(table_store, merged.part, path):
             raise PublishRaceError(
                 f"{table_store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
@@ -69,8 +69,8 @@ def adapt_lot(plan: MergePlan, number: int, merged: MergedLot, schema: Schema, t
 
 def check_lot(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedLot:
     """Return what would become of lot *number*, and write nothing. Raises what :func:`merge_lot` does."""
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as name:
-        kept = [_without_changed(plan, part, changes, Path(name), table_store) for part in plan.lots[number]]
+    with workplace() as folder:
+        kept = [_without_changed(plan, part, changes, folder, table_store) for part in plan.lots[number]]
         return _sum([merged for merged, _ in kept], None)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from airflow_provider_ddbexport.core.merge.parts import check_lot, conflict, merge_lot
 from airflow_provider_ddbexport.core.merge.planned import MergePlan, forget_plan
@@ -19,6 +17,7 @@ from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import (
     BadCallError,
     BadDataError,
@@ -138,6 +137,6 @@ def _for_lots(
     """Return what *work* makes of each of *lots*."""
     if not lots:
         return {}
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
-        changes = StagedChanges(crew.stores.root, plan.compacted, Path(folder))
+    with workplace() as folder:
+        changes = StagedChanges(crew.stores.root, plan.compacted, folder)
         return dict(crew.run(work(plan, changes), lots))

@@ -6,9 +6,7 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
@@ -22,6 +20,7 @@ from airflow_provider_ddbexport.core.snapshot.fetch import fetched
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import PublishRaceError
 
 _BATCH_ROWS = 128
@@ -37,8 +36,8 @@ def restaged(
     Nothing is lost: what a part holds gives its items back, value for value. Raises PublishRaceError where a part is
     gone.
     """
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
-        path, fetched_part = Path(folder, "items.json.gz"), Path(folder, "part.parquet")
+    with workplace() as folder:
+        path, fetched_part = folder / "items.json.gz", folder / "part.parquet"
         encoder = msgspec.json.Encoder()
         items = 0
         with igzip.open(path, "wb", compresslevel=1) as lines:  # type: ignore[no-untyped-call]
@@ -57,4 +56,4 @@ def restaged(
         again = dataclasses.replace(
             plan, export=dataclasses.replace(plan.export, files=(file,)), shards=(Shard(number, (file,)),)
         )
-        yield LocalStore(Path(folder)), again
+        yield LocalStore(folder), again

@@ -20,8 +20,8 @@ from airflow_provider_ddbexport.core.scan.journal import Checkpoint, FileEntry, 
 from airflow_provider_ddbexport.core.scan.pacing import Pacer, stopped
 from airflow_provider_ddbexport.core.scan.page import Page
 from airflow_provider_ddbexport.core.scan.progress import TELL_EVERY_S, Meter, ScanPage, log
-from airflow_provider_ddbexport.core.scan.workplace import workplace
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, StorageError
 
 FILE_BYTES = 24 << 20

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +12,7 @@ import pyarrow as pa
 from airflow_provider_ddbexport.core.scan.reader import scan_table
 from airflow_provider_ddbexport.core.scan.table import describe_table
 from airflow_provider_ddbexport.core.service import service_errors
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import (
     AccessError,
     BadCallError,
@@ -40,8 +39,8 @@ def query_tables(dynamodb: Any, sql: str, **options: Any) -> Iterator[Any]:
             "SQL needs DuckDB, which is not installed: pip install 'airflow-provider-ddbexport[local]'"
         ) from None
 
-    with tempfile.TemporaryDirectory(prefix="ddbexport-sql-") as folder:
-        connection = duckdb.connect(str(Path(folder) / "tables.duckdb"))
+    with workplace() as folder:
+        connection = duckdb.connect(str(folder / "tables.duckdb"))
         try:
             # Otherwise a table called as one of our variables would be that variable.
             connection.execute("set python_enable_replacements = false")

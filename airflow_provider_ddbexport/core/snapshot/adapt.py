@@ -5,7 +5,6 @@ by converting the shard again where not.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError
 
 
@@ -83,8 +83,8 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
     """Return the record of the same shard with its parts widened; None where that turns out to be impossible."""
     started = time.perf_counter()
     parts = []
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
-        narrow, wide = Path(folder, "narrow.parquet"), Path(folder, "wide.parquet")
+    with workplace() as folder:
+        narrow, wide = folder / "narrow.parquet", folder / "wide.parquet"
         for part, own in zip(record.parts, record.schemas, strict=True):
             if own == schema:
                 parts.append(part)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
@@ -17,6 +15,7 @@ from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import SnapshotNotFoundError
 
 _BATCH_ROWS = 128
@@ -62,8 +61,8 @@ def find_snapshot(table_store: ObjectStore, table: str, at: datetime | None = No
 def record_items(table_store: ObjectStore, record: CommitRecord) -> Iterator[bytes]:
     """Yield the items of *record* as :func:`snapshot_items` does."""
     encoder = msgspec.json.Encoder()
-    with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
-        path = Path(folder, "part.parquet")
+    with workplace() as folder:
+        path = folder / "part.parquet"
         for number in range(len(record.parts)):
             part = fetch_part(table_store, record, number, path)
             with pq.ParquetFile(path, pre_buffer=False) as parquet:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from airflow_provider_ddbexport.core.snapshot.parts import PartsWriter
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.workplace import workplace
 
 MOST_CUTS = 8
 """Times that a shard goes on under a wider schema; items that need more of them are better built when all are known."""
@@ -59,8 +59,8 @@ def _convert(
     started = time.perf_counter()
     read_bytes = 0
     with (
-        tempfile.TemporaryDirectory(prefix="ddbexport-") as folder,
-        ShardWriter(plan, shard.number, store, Path(folder)) as writer,
+        workplace() as folder,
+        ShardWriter(plan, shard.number, store, folder) as writer,
     ):
         for file in shard.files:
             read_bytes += read_file(root, plan.export, file, writer.take, tick)

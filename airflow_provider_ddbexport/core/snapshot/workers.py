@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import pickle
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
 
 Task = TypeVar("Task")
@@ -90,10 +90,10 @@ class Crew:
                 yield task, work(self.stores, task, tick)
             return
         executor = self._executor or self._hire()
-        with tempfile.TemporaryDirectory(prefix="ddbexport-") as folder:
+        with workplace() as folder:
             if self._in_processes:
                 # Large where there are many files, so it is sent once for each worker and not with each task.
-                path = Path(folder, "work.pickle")
+                path = folder / "work.pickle"
                 path.write_bytes(pickle.dumps(work))
                 futures = {executor.submit(_work_in_process, path, task): task for task in tasks}
             else:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import tempfile
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +21,6 @@ from airflow_provider_ddbexport.core.scan import (
     scan_backup,
 )
 from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
-from airflow_provider_ddbexport.core.scan.workplace import workplace
 from airflow_provider_ddbexport.errors import (
     AccessError,
     ManifestError,
@@ -130,35 +127,3 @@ def test_publishing_ends_when_asked_to_and_is_gone_on_with_without_reading_again
     assert not [key for key in lake.objects if "_snapshots/" in key]
     assert scan().rows == ITEMS
     assert table.scanned == ITEMS
-
-
-def killed_at_work(folder: str, ready: Any) -> None:
-    """The process that is killed while it has a folder to work in."""
-    tempfile.tempdir = folder
-    with workplace() as place:
-        (place / "0.json.gz").write_bytes(b"x" * 1000)
-        ready.send(str(place))
-        threading.Event().wait()
-
-
-def test_what_a_killed_scan_leaves_on_the_disk_is_removed_by_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And nothing of one that is at work, or of somebody else."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "ddbexport-scan-unknown").mkdir()
-    processes = multiprocessing.get_context("forkserver")
-    ours, theirs = processes.Pipe(duplex=False)
-    process = processes.Process(target=killed_at_work, args=(str(tmp_path), theirs))
-    process.start()
-    left = Path(ours.recv())
-    with workplace() as place:
-        assert left.exists(), "it is at work"
-        process.kill()
-        process.join()
-        assert (left / "0.json.gz").exists()
-        with workplace() as other:
-            assert not left.exists()
-            assert place.exists()
-            assert other != place
-    assert [path.name for path in tmp_path.glob("ddbexport-*")] == ["ddbexport-scan-unknown"]

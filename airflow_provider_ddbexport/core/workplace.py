@@ -1,4 +1,4 @@
-"""The temporary folder in which a run gathers groups of pages, and those that killed runs have left behind."""
+"""The temporary folders that runs work in, and those that killed runs have left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_PREFIX = "ddbexport-scan-"
+_PREFIX = "ddbexport-"
 _LOCK = "lock"
 
 

@@ -1,0 +1,64 @@
+"""What is killed leaves its temporary folder, and the next run on the machine removes it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from snapshot_exports import reviews, write_export
+
+from airflow_provider_ddbexport.core.snapshot import convert_export, record_items
+from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.core.workplace import workplace
+
+
+def killed_at_work(folder: str, ready: Any) -> None:
+    """The process that is killed while it has a folder to work in."""
+    tempfile.tempdir = folder
+    with workplace() as place:
+        (place / "0.json.gz").write_bytes(b"x" * 1000)
+        ready.send(str(place))
+        threading.Event().wait()
+
+
+def test_what_a_killed_run_leaves_on_the_disk_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing of one that is at work, or of somebody else."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "ddbexport-unknown").mkdir()
+    processes = multiprocessing.get_context("forkserver")
+    ours, theirs = processes.Pipe(duplex=False)
+    process = processes.Process(target=killed_at_work, args=(str(tmp_path), theirs))
+    process.start()
+    left = Path(ours.recv())
+    with workplace() as place:
+        assert left.exists(), "it is at work"
+        process.kill()
+        process.join()
+        assert (left / "0.json.gz").exists()
+        with workplace() as other:
+            assert not left.exists()
+            assert place.exists()
+            assert other != place
+    assert [path.name for path in tmp_path.glob("ddbexport-*")] == ["ddbexport-unknown"]
+
+
+def test_a_conversion_and_a_reader_leave_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And remove one that was left behind before."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lake = LocalStore(tmp_path / "lake")
+    root, export = write_export(tmp_path / "export", reviews(4))
+    for run in ("convert", "read"):
+        left = tmp_path / "ddbexport-left"
+        left.mkdir()
+        (left / "lock").touch()
+        if run == "convert":
+            record = convert_export(root, export, lake)
+        else:
+            assert len(list(record_items(lake.child("reviews"), record))) == 4
+        assert not list(tmp_path.glob("ddbexport-*"))
