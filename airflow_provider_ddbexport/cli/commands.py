@@ -58,8 +58,9 @@ def convert(args: argparse.Namespace) -> int:
     from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.export import read_export, split_source
     from airflow_provider_ddbexport.core.snapshot import Ledger, Progress, convert_export, table_folder
-    from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
+    from airflow_provider_ddbexport.core.snapshot.layout import record_key
     from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
+    from airflow_provider_ddbexport.core.table_folder import check_table
     from airflow_provider_ddbexport.core.times import iso
 
     settings = StoreSettings.of(args)
@@ -142,7 +143,7 @@ def items(args: argparse.Namespace) -> int:
     """``ddbexport items LAKE --table NAME``."""
     from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.snapshot import find_snapshot, record_items
-    from airflow_provider_ddbexport.core.snapshot.layout import check_table
+    from airflow_provider_ddbexport.core.table_folder import check_table
 
     at = None if args.at is None else time_given(args.at, "--at")
     store = StoreSettings.of(args).open(args.lake).child(check_table(args.table))

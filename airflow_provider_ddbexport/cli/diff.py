@@ -49,7 +49,7 @@ def diff(args: argparse.Namespace) -> int:
         known_increments,
         read_increment,
     )
-    from airflow_provider_ddbexport.core.snapshot.layout import check_table
+    from airflow_provider_ddbexport.core.table_folder import check_table
 
     old = None if args.old is None else time_given(args.old, "--from")
     new = None if args.new is None else time_given(args.new, "--to")

@@ -43,7 +43,8 @@ def merge(args: argparse.Namespace) -> int:
     from datetime import timedelta
 
     from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments, read_increment
-    from airflow_provider_ddbexport.core.snapshot.layout import check_table, record_key
+    from airflow_provider_ddbexport.core.snapshot.layout import record_key
+    from airflow_provider_ddbexport.core.table_folder import check_table
     from airflow_provider_ddbexport.core.times import iso
 
     settings = StoreSettings.of(args)

@@ -71,7 +71,7 @@ def plan(args: argparse.Namespace) -> int:
 def _ledger(args: argparse.Namespace, settings: StoreSettings) -> Ledger | None:
     from airflow_provider_ddbexport.core.exporting.restorable_window import table_name_of
     from airflow_provider_ddbexport.core.snapshot import Ledger, table_folder
-    from airflow_provider_ddbexport.core.snapshot.layout import check_table
+    from airflow_provider_ddbexport.core.table_folder import check_table
 
     if args.lake is None:
         if args.table is not None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-import pyarrow as pa
 
-from airflow_provider_ddbexport.core.columns import Observation
-from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.errors import ItemError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airflow_provider_ddbexport.core.columns import Observation
+    from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 
 Decode = Callable[[bytes], Item]
 """From a line to its item; raises ItemError with a reason."""

@@ -15,17 +15,7 @@ from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
-from airflow_provider_ddbexport.core.check.athena import (
-    QuerySettings,
-    Tries,
-    await_queries,
-    read_answers,
-    start_queries,
-)
-from airflow_provider_ddbexport.core.check.queries import COUNTS, build_checks
-from airflow_provider_ddbexport.core.check.verdict import Bounds, Verdict, judge
 from airflow_provider_ddbexport.core.conversation import Patience, converse
-from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import CheckFailedError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
@@ -37,6 +27,10 @@ from airflow_provider_ddbexport.triggers.waiting import TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.check.athena import QuerySettings, Tries
+    from airflow_provider_ddbexport.core.check.verdict import Bounds, Verdict
+    from airflow_provider_ddbexport.core.snapshot.published import Published
 
 
 class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
@@ -123,6 +117,9 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the figures of a snapshot that passed, or defer until the queries have ended."""
+        from airflow_provider_ddbexport.core.check.athena import await_queries, start_queries
+        from airflow_provider_ddbexport.core.check.queries import COUNTS, build_checks
+
         with permanent_errors_fail():
             published = self._published()
             keys = self._key_attributes(published)
@@ -171,6 +168,8 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
                 self.log.warning("Query %s (%s) could not be cancelled: %s", name, query_id, error)
 
     def _published(self) -> Published:
+        from airflow_provider_ddbexport.core.snapshot.published import find_published
+
         return find_published(self.record, s3=S3Hook(**self._hook_parameters).conn)
 
     def _key_attributes(self, published: Published) -> list[str]:
@@ -181,9 +180,13 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
         return list(DynamoDBExportHook(**parameters).key_attributes(arn))
 
     def _settings(self) -> QuerySettings:
+        from airflow_provider_ddbexport.core.check.athena import QuerySettings
+
         return QuerySettings(self.database, self.workgroup, self.output_location or None, self.catalog)
 
     def _bounds(self) -> Bounds:
+        from airflow_provider_ddbexport.core.check.verdict import Bounds
+
         return Bounds(self.allow_empty, self.max_growth, self.max_shrink)
 
     def _patience(self) -> Patience:
@@ -191,6 +194,8 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
 
     def _tries(self, context: Context) -> Tries:
         """Return the numbers this try may use. Clearing a task raises ``max_tries`` by what was tried: a fresh look."""
+        from airflow_provider_ddbexport.core.check.athena import Tries
+
         ti = context["ti"]
         return Tries(first=max(0, int(ti.max_tries) - int(self.retries or 0)), last=max(0, int(ti.try_number) - 1))
 
@@ -212,6 +217,9 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
 
     def _conclude(self, context: Context, published: Published, keys: Sequence[str]) -> dict[str, Any]:
         """Return the figures if every check passed; raises CheckFailedError, QueryFailedError."""
+        from airflow_provider_ddbexport.core.check.athena import read_answers
+        from airflow_provider_ddbexport.core.check.verdict import judge
+
         record, previous = published.record, published.previous()
         verdict = judge(
             record,

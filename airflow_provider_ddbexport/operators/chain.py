@@ -12,9 +12,8 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.standard.operators.branch import BaseBranchOperator
 
 from airflow_provider_ddbexport.core.exporting.request import export_instant
-from airflow_provider_ddbexport.core.merge import TableNow, find_way_on
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT
@@ -88,10 +87,13 @@ class DynamoDBChainBranchOperator(AwsBaseOperator[DynamoDBExportHook], BaseBranc
 
     def choose_branch(self, context: Context) -> str | list[str] | None:
         """Return the ids of the tasks that follow."""
+        from airflow_provider_ddbexport.core.merge import TableNow, find_way_on
+        from airflow_provider_ddbexport.core.snapshot import layout
+
         with permanent_errors_fail():
             s3 = S3Hook(**self._hook_parameters).conn if self.lake.startswith("s3://") else None
             lake = open_store(self.lake, s3=s3, expected_bucket_owner=self.s3_bucket_owner or None)
-            store = lake.child(layout.check_table(self.table))
+            store = lake.child(check_table(self.table))
             moment = export_instant(self.to_time, what="to_time")
             table = TableNow(
                 table_id=lambda: self.hook.table_identity(self.table_name).table_id,

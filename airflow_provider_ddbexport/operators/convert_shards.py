@@ -6,11 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ddbexport.core.export.source import split_source
-from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
-from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, plan_conversion, shard_crew
-from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
-from airflow_provider_ddbexport.core.snapshot.workers import Stores
 from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, shards_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -18,6 +13,8 @@ from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParq
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 
 _NOTHING = {"items": 0, "parts": 0, "read_bytes": 0}
 
@@ -43,6 +40,9 @@ class DynamoDBConversionPlanOperator(DynamoDBExportToParquetOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return what each mapped task has to do."""
+        from airflow_provider_ddbexport.core.snapshot.convert import plan_conversion
+        from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+
         with permanent_errors_fail():
             check_tasks(self.shards)
             arguments = self._conversion()
@@ -77,6 +77,10 @@ class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return the figures of its shards."""
+        from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
+        from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, shard_crew
+        from airflow_provider_ddbexport.core.snapshot.workers import Stores
+
         with permanent_errors_fail():
             task = shards_of(self.shard, DynamoDBConversionPlanOperator.__name__)
             told = {"table": task.table, "shards": task.numbers}

@@ -22,7 +22,6 @@ from airflow_provider_ddbexport.core.crawl.configuration import (
     update_arguments,
 )
 from airflow_provider_ddbexport.core.crawl.watch import CLOCK_SKEW, CrawlWatch, crawl_after
-from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.links.console import GlueCrawlerLink
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -32,6 +31,8 @@ from airflow_provider_ddbexport.triggers.waiting import TRIGGER_GRACE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.snapshot.published import Published
 
 
 class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
@@ -129,6 +130,8 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
             return self._finish(context, self._published(), figures)
 
     def _published(self) -> Published:
+        from airflow_provider_ddbexport.core.snapshot.published import find_published
+
         return find_published(self.record, s3=S3Hook(**self._hook_parameters).conn)
 
     def _configuration(self, published: Published) -> dict[str, Any]:

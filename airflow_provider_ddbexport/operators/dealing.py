@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_ddbexport.core.snapshot.layout import CONVERSIONS_FOLDER
 from airflow_provider_ddbexport.errors import BadCallError
 
 
@@ -39,6 +38,8 @@ class TaskShards:
 
 def shards_of(shard: object, planner: str) -> TaskShards:
     """Return what is in one element of the XCom of *planner*. Raises BadCallError where it is none."""
+    from airflow_provider_ddbexport.core.snapshot.layout import CONVERSIONS_FOLDER
+
     if isinstance(shard, Mapping) and {"table", "conversion", "shards"} <= set(shard):
         conversion, numbers = str(shard["conversion"]), list(shard["shards"])
         if conversion.startswith(f"{CONVERSIONS_FOLDER}/") or not numbers:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.merge import Increment, merge_facts, merge_increments, read_increment
-from airflow_provider_ddbexport.core.merge.chain_notes import forget_break, noting_breaks
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.store import ObjectStore
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.errors import AccessError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
@@ -22,6 +20,8 @@ from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParq
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.merge import Increment
 
 
 class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
@@ -85,6 +85,9 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the published snapshot's figures."""
+        from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments
+        from airflow_provider_ddbexport.core.merge.chain_notes import forget_break
+
         with permanent_errors_fail():
             arguments = self._merging()
             lake = self._store(self.lake)
@@ -106,7 +109,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         """Return the arguments that merge_increments and plan_merge share. Raises BadCallError."""
         self._check_lake()
         return {
-            "table": layout.check_table(str(self.table)),
+            "table": check_table(str(self.table)),
             "base": parse_time(self.base, what="base") if self.base else None,
             "max_gap": self.max_gap,
             "workers": self.workers,
@@ -116,10 +119,14 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         }
 
     def _noting_breaks(self, table_store: ObjectStore, base: datetime | None) -> AbstractContextManager[None]:
+        from airflow_provider_ddbexport.core.merge.chain_notes import noting_breaks
+
         return noting_breaks(table_store, base, were_complete=were_complete(self.increments))
 
     def _read_increments(self) -> list[Increment]:
         """Return the increments, their manifests checked."""
+        from airflow_provider_ddbexport.core.merge import read_increment
+
         return [
             read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
             for source in sources_of(self.increments)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ddbexport.core.merge import find_merge, merge_crew, merge_shards, plan_merge
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.operators.dealing import check_tasks, deal, shards_of
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.snapshot.record import Part
 
 
 class DynamoDBMergePlanOperator(DynamoDBMergeIncrementsOperator):
@@ -35,6 +35,9 @@ class DynamoDBMergePlanOperator(DynamoDBMergeIncrementsOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return what each mapped task has to do."""
+        from airflow_provider_ddbexport.core.merge import plan_merge
+        from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+
         with permanent_errors_fail():
             check_tasks(self.shards)
             arguments = self._merging()
@@ -76,6 +79,8 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ARG002 - the bases' signature
         """Return the figures of its shards."""
+        from airflow_provider_ddbexport.core.merge import find_merge, merge_crew, merge_shards
+
         with permanent_errors_fail():
             task = shards_of(self.shard, DynamoDBMergePlanOperator.__name__)
             lake = self._store(self.lake)

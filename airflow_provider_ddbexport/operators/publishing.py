@@ -10,18 +10,15 @@ from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import AwsHookType
 
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
-from airflow_provider_ddbexport.core.catalog.register import register_snapshot, unregister_snapshot
-from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import PART_BYTES, ROWS_PER_PART
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
 PUBLISHING_FIELDS = (
     "lake",
@@ -83,6 +80,8 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
 
     def _columns(self) -> dict[str, Any]:
         """Return the arguments of a conversion that say where it goes and how it is cut."""
+        from airflow_provider_ddbexport.core.columns import ColumnOptions
+
         return {
             "table": self.table or None,
             "options": ColumnOptions(
@@ -98,6 +97,10 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
 
     def _registered(self, record: CommitRecord, table_store: ObjectStore) -> dict[str, Any]:
         """Register the snapshot and return its figures for XCom. Repeating it is safe."""
+        from airflow_provider_ddbexport.core.catalog.register import register_snapshot
+        from airflow_provider_ddbexport.core.snapshot import layout
+        from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+
         figures = snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of)))
         if not self.database:
             return {**figures, "database": None, "partitions": 0, "new_columns": []}
@@ -118,6 +121,8 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
         }
 
     def _unregister(self, replaced: CommitRecord) -> None:
+        from airflow_provider_ddbexport.core.catalog.register import unregister_snapshot
+
         removed = unregister_snapshot(
             self._glue, replaced, database=str(self.database), catalog_id=self.catalog_id or None
         )

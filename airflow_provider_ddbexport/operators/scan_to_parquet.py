@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
 from airflow_provider_ddbexport.core.scan import Resumption
-from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS, ParquetScan, parquet_scan, scan_to_parquet
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -18,6 +16,9 @@ from airflow_provider_ddbexport.operators.scanning import SCAN_FIELDS, ScanningO
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.scan.to_parquet import ParquetScan
+    from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
 
 class DynamoDBScanToParquetOperator(PublishingOperator[DynamoDBExportHook], ScanningOperator):
@@ -69,6 +70,8 @@ class DynamoDBScanToParquetOperator(PublishingOperator[DynamoDBExportHook], Scan
         return self._store(self.lake)
 
     def _published(self, lake: ObjectStore, resumption: Resumption) -> CommitRecord:
+        from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS, scan_to_parquet
+
         if self.shards is not None:
             scan = self._parquet_scan(lake)
             shards = list(self.shards)
@@ -85,6 +88,8 @@ class DynamoDBScanToParquetOperator(PublishingOperator[DynamoDBExportHook], Scan
         )
 
     def _parquet_scan(self, lake: ObjectStore) -> ParquetScan:
+        from airflow_provider_ddbexport.core.scan.to_parquet import parquet_scan
+
         columns = {name: value for name, value in self._columns().items() if name != "other_table"}
         return parquet_scan(lake, self._request(), **columns)
 

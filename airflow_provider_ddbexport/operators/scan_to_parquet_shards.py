@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
 from airflow_provider_ddbexport.operators.scanning import export_of_shard, scan_of_task
@@ -31,6 +30,8 @@ class DynamoDBScanToParquetPlanOperator(DynamoDBScanToParquetOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the shards."""
+        from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS
+
         with permanent_errors_fail():
             lake = self._open_lake(context)
             plan = self._parquet_scan(lake).begin(
@@ -64,6 +65,8 @@ class DynamoDBScanToParquetShardOperator(DynamoDBScanToParquetOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the shard's figures."""
+        from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS
+
         with permanent_errors_fail():
             lake = self._open_lake(context)
             scan = self._parquet_scan(lake)

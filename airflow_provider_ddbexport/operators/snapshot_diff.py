@@ -12,16 +12,6 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_ddbexport.assets import tell_outlets
-from airflow_provider_ddbexport.core.diff import (
-    Pair,
-    diff_figures,
-    diff_snapshots,
-    find_pair,
-    known_increments,
-    read_increment,
-)
-from airflow_provider_ddbexport.core.merge.compact import Increment
-from airflow_provider_ddbexport.core.snapshot.published import Published, find_published
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
@@ -31,6 +21,10 @@ from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.diff import Pair
+    from airflow_provider_ddbexport.core.merge.compact import Increment
+    from airflow_provider_ddbexport.core.snapshot.published import Published
 
 
 class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
@@ -91,6 +85,9 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the diff's figures."""
+        from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair
+        from airflow_provider_ddbexport.core.snapshot.published import find_published
+
         with permanent_errors_fail():
             published = find_published(self.record, s3=self._s3(self.record))
             since = parse_time(self.since, what="since") if self.since else None
@@ -119,6 +116,8 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         return figures
 
     def _increments(self, pair: Pair) -> list[Increment]:
+        from airflow_provider_ddbexport.core.diff import known_increments, read_increment
+
         if self.increments is None:
             return known_increments(pair.old, pair.new, self._store)
         return [read_increment(source, self._store) for source in sources_of(self.increments)]

@@ -12,9 +12,6 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_provider_ddbexport.core.export.manifest import read_export
 from airflow_provider_ddbexport.core.export.model import Export
 from airflow_provider_ddbexport.core.export.source import split_source
-from airflow_provider_ddbexport.core.snapshot.convert import convert_export
-from airflow_provider_ddbexport.core.snapshot.progress import Progress
-from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
@@ -22,6 +19,8 @@ from airflow_provider_ddbexport.operators.publishing import PUBLISHING_FIELDS, P
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_ddbexport.core.snapshot.progress import Progress
 
 _LOG_EVERY_S = 30.0
 
@@ -96,6 +95,9 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the published snapshot's figures."""
+        from airflow_provider_ddbexport.core.snapshot.convert import convert_export
+        from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
+
         with permanent_errors_fail():
             arguments = self._conversion()
             root, export, lake = self._open()

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_ddbexport.core.catalog.register import is_registered
 from airflow_provider_ddbexport.core.exporting.request import export_instant
 from airflow_provider_ddbexport.core.exporting.restorable_window import (
     RestorableWindow,
     outside_window,
     table_name_of,
 )
-from airflow_provider_ddbexport.core.history import PlannedTime, TimeState, plan_time
-from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, layout, table_folder
 from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.table_folder import table_folder
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import RestorableWindowError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
@@ -28,6 +26,10 @@ from airflow_provider_ddbexport.operators.export import RUN_INSTANT
 from airflow_provider_ddbexport.operators.out_of_window import OutOfWindow, gone_times
 from airflow_provider_ddbexport.sensors.waking import WakingSensor
 from airflow_provider_ddbexport.triggers.restorable_time import DynamoDBRestorableTimeTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_ddbexport.core.history import PlannedTime, TimeState
+    from airflow_provider_ddbexport.core.snapshot import CommitRecord
 
 
 class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
@@ -94,6 +96,9 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
 
     def look(self) -> dict[str, Any] | None:
         """Return how the time can be had. Raises AirflowSkipException, RestorableWindowError."""
+        from airflow_provider_ddbexport.core.history import TimeState, plan_time
+        from airflow_provider_ddbexport.core.snapshot import Ledger, layout
+
         with gone_times(self.out_of_window):
             moment = export_instant(self.export_time)
             table = self.table or table_folder(table_name_of(self.table_name))
@@ -118,6 +123,8 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
         )
 
     def _is_whole(self, record: CommitRecord) -> bool:
+        from airflow_provider_ddbexport.core.catalog.register import is_registered
+
         if not self.database:
             return True
         glue = AwsBaseHook(client_type="glue", **self._hook_parameters).conn
@@ -127,6 +134,8 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
         return False
 
     def _way(self, window: RestorableWindow, planned: PlannedTime) -> dict[str, Any] | None:
+        from airflow_provider_ddbexport.core.history import TimeState
+
         if planned.state is TimeState.NOT_YET:
             return None
         steps = planned.least or ()

@@ -9,7 +9,6 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT
@@ -55,6 +54,8 @@ class DynamoDBSnapshotSensor(WakingSensor[S3Hook]):
 
     def look(self) -> dict[str, Any] | None:
         """Return the snapshot's figures."""
+        from airflow_provider_ddbexport.core.snapshot import layout
+
         s3 = self.hook.conn if self.lake.startswith("s3://") else None
         record = find_snapshot(self.lake, self.table, self._instant(), at_or_after=self.at_or_after, s3=s3)
         if record is None:

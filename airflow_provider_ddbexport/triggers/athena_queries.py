@@ -7,7 +7,6 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
 from botocore.exceptions import BotoCoreError, ClientError
 
-from airflow_provider_ddbexport.core.check.athena import await_queries
 from airflow_provider_ddbexport.core.conversation import Conversation, Patience
 from airflow_provider_ddbexport.triggers.conversation import ConversationTrigger
 
@@ -34,6 +33,8 @@ class AthenaQueriesTrigger(ConversationTrigger):
 
     def conversation(self, patience: Patience) -> Conversation[dict[str, Any]]:
         """Return the conversation that ends with the queries."""
+        from airflow_provider_ddbexport.core.check.athena import await_queries
+
         yield from await_queries(self.executions, patience)
         return self.own_fields()
 

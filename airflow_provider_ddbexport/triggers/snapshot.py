@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.triggers.polling import PollingTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
 
 def find_snapshot(lake: str, table: str, as_of: str, *, at_or_after: bool, s3: Any) -> CommitRecord | None:
@@ -20,6 +21,8 @@ def find_snapshot(lake: str, table: str, as_of: str, *, at_or_after: bool, s3: A
     Exports show whole seconds, and a run's logical date need not be one: the second it lies in is meant. Raises
     ObjectNotFoundError when there is no such bucket, which no waiting would mend.
     """
+    from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+
     ledger = Ledger(open_store(lake, s3=s3).child(table))
     moment = parse_time(as_of, what="as_of")
     second = moment.replace(microsecond=0)

@@ -18,7 +18,7 @@ import pytest
 
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
 from airflow_provider_ddbexport.cli.columns import add_options
-from airflow_provider_ddbexport.core.snapshot.plan import PART_BYTES, ROWS_PER_PART
+from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.local import local_aws
 from airflow_provider_ddbexport.local.handle import LocalAws
 

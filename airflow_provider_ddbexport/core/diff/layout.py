@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import snapshot_timestamp
 
 RECORDS_FOLDER = "_diffs"
@@ -20,7 +20,7 @@ RECORDS_FOLDER = "_diffs"
 
 def changes_folder(table: str) -> str:
     """Return the folder, and the name in a catalog, of the changes of *table*."""
-    return layout.check_table(f"{layout.check_table(table)}_changes")
+    return check_table(f"{check_table(table)}_changes")
 
 
 def diff_folder(old: datetime, new: datetime) -> str:

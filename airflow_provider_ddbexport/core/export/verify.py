@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_ddbexport.core.decoder import check_lines
 from airflow_provider_ddbexport.core.export.changes import Change, read_changes
 from airflow_provider_ddbexport.core.export.lines import BlockReader, DataFileReader
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, ExportType
@@ -64,4 +63,7 @@ def verify_export(
 def _reader(root: ObjectStore, export: Export, file: DataFile) -> DataFileReader[Change] | BlockReader:
     if export.summary.export_type is ExportType.INCREMENTAL:
         return read_changes(root, export, file)
+    # Not above: it takes pyarrow, which an Airflow DAG with operators for exports does without while it is parsed.
+    from airflow_provider_ddbexport.core.decoder import check_lines
+
     return read_lines(root, export, file, check_lines(item_decoder(export.summary.output_format)))

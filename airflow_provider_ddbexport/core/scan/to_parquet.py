@@ -29,6 +29,7 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME, digest_of
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.writer import data_file_name
+from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.scan.finish import scan_figures, scan_summary
 from airflow_provider_ddbexport.core.scan.group import PageGroup
 from airflow_provider_ddbexport.core.scan.journal import (
@@ -53,13 +54,14 @@ from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
 from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit, missing_parts, refuse_other_table
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import PART_BYTES, ROWS_PER_PART, ConversionPlan, Shard, Target
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.report import conversion_report
 from airflow_provider_ddbexport.core.snapshot.sample import sample_export
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.table_folder import table_folder
 from airflow_provider_ddbexport.errors import BadCallError, PublishRaceError, StorageError
 
 GROUPS = GroupLimits(file_bytes=64 << 20)
@@ -121,7 +123,7 @@ def parquet_scan(
     part_bytes: int = PART_BYTES,
 ) -> ParquetScan:
     """Return the steps of the scan that :func:`scan_to_parquet` makes with these arguments."""
-    folder = layout.table_folder(request.table_name.rpartition("/")[2]) if table is None else table
+    folder = table_folder(request.table_name.rpartition("/")[2]) if table is None else table
     target = Target(folder, options or ColumnOptions(), rows_per_part, part_bytes)
     target.refuse_large_parts()
     return ParquetScan(lake, target)

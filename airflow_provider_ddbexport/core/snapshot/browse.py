@@ -6,6 +6,7 @@ from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.table_folder import check_table
 
 
 def lake_tables(lake: ObjectStore) -> tuple[str, ...]:
@@ -20,5 +21,5 @@ def lake_tables(lake: ObjectStore) -> tuple[str, ...]:
 
 def lake_records(lake: ObjectStore, table: str | None = None) -> tuple[CommitRecord, ...]:
     """Return the published snapshots of *table*, or of all tables, by table and time."""
-    tables = lake_tables(lake) if table is None else (layout.check_table(table),)
+    tables = lake_tables(lake) if table is None else (check_table(table),)
     return tuple(record for name in tables for record in Ledger(lake.child(name)).records())

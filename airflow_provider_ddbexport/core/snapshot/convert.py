@@ -11,7 +11,7 @@ from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, 
 from airflow_provider_ddbexport.core.decoder import line_observer, memory_kept, releases_gil
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder
-from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.snapshot.commit import (
     BeforeReplace,
     Now,
@@ -23,8 +23,6 @@ from airflow_provider_ddbexport.core.snapshot.commit import (
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord, begin, find_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import (
-    PART_BYTES,
-    ROWS_PER_PART,
     ConversionPlan,
     Shard,
     Target,
@@ -38,6 +36,7 @@ from airflow_provider_ddbexport.core.snapshot.sample import file_sizes, sample_e
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard, read_file
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Reopen, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.table_folder import table_folder
 from airflow_provider_ddbexport.errors import PublishRaceError
 
 _RACES = 5
@@ -247,7 +246,7 @@ def _crew(export: Export, stores: Stores, workers: int, reopen: Reopen | None) -
 
 def _target(export: Export, table: str | None, options: ColumnOptions | None, *cutting: Any) -> Target:
     refuse_increment(export)
-    folder = layout.table_folder(export.summary.table_name) if table is None else table
+    folder = table_folder(export.summary.table_name) if table is None else table
     target = Target(folder, options or ColumnOptions(), *cutting)
     target.refuse_large_parts()
     return target

@@ -9,11 +9,11 @@ import msgspec
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import restore
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import SnapshotNotFoundError
@@ -31,7 +31,7 @@ def snapshot_items(lake: ObjectStore, table: str, at: datetime | None = None) ->
 
     Raises SnapshotNotFoundError at once; SnapshotDamagedError while iterating.
     """
-    store = lake.child(layout.check_table(table))
+    store = lake.child(check_table(table))
     return record_items(store, find_snapshot(store, table, at))
 
 

@@ -28,31 +28,10 @@ CHAINS_FOLDER = "_chains"
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """Stands for "no value" in the name of a folder, in Hive, Glue, Athena and Spark."""
 
-_TABLE = re.compile(r"[a-z0-9_]{1,255}")
 _SCHEMA = re.compile(rf"{SCHEMAS_FOLDER}/([0-9]{{6,}})\.json")
 _ESCAPED_IN_FOLDERS = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
 _LONGEST_NAME_BYTES = 255
 """Of one folder in a local file system."""
-
-
-def table_folder(name: str) -> str:
-    """Return the folder, and the name in the catalog, of the DynamoDB table *name*: ``My-Table`` becomes ``my_table``.
-
-    Other letters than ``a-z``, ``0-9`` and ``_`` become ``_``, so two tables may get one folder; name one of them with
-    ``table=`` then.
-    """
-    return re.sub(r"[^a-z0-9_]", "_", name.lower())
-
-
-def check_table(table: str) -> str:
-    """Return *table* if it can be a table's folder and its name in the catalog; raises BadCallError otherwise."""
-    if not _TABLE.fullmatch(table):
-        raise BadCallError(
-            f"table: expected lower-case letters, digits and _ (it names a folder and a table of the Glue Catalog), "
-            f"found {table!r}; {table_folder(table)!r} would do",
-            table=table,
-        )
-    return table
 
 
 def record_key(as_of: datetime) -> str:

@@ -19,8 +19,10 @@ from airflow_provider_ddbexport.core.columns import ColumnOptions, schema_from_j
 from airflow_provider_ddbexport.core.columns.schema import Kind, Schema
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, ExportType
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
+from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.record import WRITER, Publication, Source
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
 
@@ -31,10 +33,6 @@ FEW_SHARDS = 4
 
 SMALL_SHARD_BYTES = 16 << 20
 """Compressed."""
-
-ROWS_PER_PART = 4_000_000
-PART_BYTES = 256 << 20
-"""Unless something else is asked for."""
 
 MOST_PART_BYTES = 512 << 20
 """Far enough below what a store sends in one request, which leaves nothing behind when its process is killed."""
@@ -63,7 +61,7 @@ class Target:
     def __post_init__(self) -> None:
         given: object = self.sort_by
         object.__setattr__(self, "sort_by", (given,) if isinstance(given, str) else tuple(self.sort_by))
-        layout.check_table(self.table)
+        check_table(self.table)
         if self.rows_per_part < 1 or self.part_bytes < 1:
             raise BadCallError(
                 f"rows_per_part and part_bytes: expected at least 1, found {self.rows_per_part} and {self.part_bytes}"

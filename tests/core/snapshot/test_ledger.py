@@ -17,6 +17,7 @@ from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export, lay
 from airflow_provider_ddbexport.core.snapshot.browse import lake_records, lake_tables
 from airflow_provider_ddbexport.core.snapshot.record_json import record_from_json, record_to_json
 from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.errors import BadCallError, ObjectExistsError, SnapshotDamagedError
 
 
@@ -157,7 +158,7 @@ def test_a_lake_is_browsed_by_table(ledger: Ledger, tmp_path: Path) -> None:
 def test_tables_have_folders_that_the_catalog_accepts(name: str, folder: str) -> None:
     """Lower case, digits and underscores."""
     assert table_folder(name) == folder
-    assert layout.check_table(folder) == folder
+    assert check_table(folder) == folder
 
 
 @settings(deadline=None)
