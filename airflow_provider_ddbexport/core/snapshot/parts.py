@@ -24,6 +24,7 @@ from airflow_provider_ddbexport.core.line_blocks import BlockBuilder, LineObserv
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.background import Background, Stages
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
+from airflow_provider_ddbexport.core.snapshot.deliveries import Deliveries
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
@@ -114,6 +115,7 @@ class PartsWriter:
         self.values: Counter[str] = Counter()
         self._row_group_bytes = min(ROW_GROUP_BYTES, plan.target.part_bytes)
         self._background = Background()
+        self._deliveries = Deliveries(plan.target.part_bytes)
         self._encoding_bytes = 0
         self._build_under(plan.schema)
 
@@ -183,17 +185,17 @@ class PartsWriter:
         """
         for partition in list(self._open):
             self._finish(partition)
-        self._background.wait()
-        if not self._parts:
+        if not self._closed:
             nowhere: Partition = tuple(None for _ in self.schema.partition_by)
             self._end(nowhere, self._new_file())
-            self._background.wait()
+        self._background.wait()
+        self._deliveries.wait()
         self._parts.sort(key=lambda entry: (entry[0], entry[1].key))
         return [(part, schema) for _, part, schema in self._parts]
 
     def discard(self) -> None:
         """Forget the parts under way; those that are in the store stay there, known to nobody."""
-        with self._background:
+        with self._deliveries, self._background:
             pass
         for partition, part in self._open.items():
             if part.file is not None:
@@ -282,7 +284,7 @@ class PartsWriter:
         del self._open[partition]
 
     def _end(self, partition: Partition, file: _File) -> None:
-        """Close *file*, which has all its rows, and put it into the store, both in the background."""
+        """Close *file*, which has all its rows, and have it put into the store, both in the background."""
         shards = len(self._plan.shards)
         # Dense with one shard, and with one part for each shard; never the same number twice.
         number = self._number + shards * self._closed[partition]
@@ -294,6 +296,11 @@ class PartsWriter:
     def _deliver(self, number: int, key: str, partition: Partition, file: _File, schema: Schema) -> None:
         with self._stages.timed("encode"):
             file.part.finish()
+        self.values.update(file.values)
+        stored = functools.partial(self._store_file, number, key, partition, file, schema)
+        self._deliveries.do(file.path.stat().st_size, stored)
+
+    def _store_file(self, number: int, key: str, partition: Partition, file: _File, schema: Schema) -> None:
         with self._stages.timed("store"):
             with file.path.open("rb") as body:
                 sha256 = hashlib.file_digest(body, "sha256").hexdigest()
@@ -302,7 +309,6 @@ class PartsWriter:
             put_part(self._store, self._plan, made, file.path)
         file.path.unlink()
         self._parts.append((number, made, schema))
-        self.values.update(file.values)
 
 
 def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -> None:
