@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
+from airflow_provider_ddbexport.cli.show import counted, figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.cli.times import time_given
 from airflow_provider_ddbexport.errors import ServiceError
@@ -85,7 +85,7 @@ def merge(args: argparse.Namespace) -> int:
             "as of": result["as_of"],
             "rows": f"{record.rows:,}",
             "parts": f"{len(record.parts):,}, {size_text(size)}; {result['gathered']:,} small ones gathered",
-            "made of": f"a full export and {len(record.source.ancestry) - 1:,} increments",
+            "made of": f"a full export and {counted(len(record.source.ancestry) - 1, 'increment')}",
             "old images": "compared" if result["old_images_compared"] else "not compared",
             "gaps": ", ".join(" to ".join(gap) for gap in result["gaps"]) or "none",
             "filters": filters.told,
@@ -119,5 +119,5 @@ class _Filters:
         """What is known, for people."""
         if self.not_known:
             reason = next(iter(self.not_known.values()))
-            return f"not known of {len(self.not_known):,} of {self._asked:,} exports: {reason}"
+            return f"not known of {len(self.not_known):,} of {counted(self._asked, 'export')}: {reason}"
         return "none that DynamoDB knows of" if self._asked else "not asked for: the exports do not lie in S3"

@@ -7,7 +7,7 @@ from datetime import datetime, time
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from airflow_provider_ddbexport.cli.show import size_text
+from airflow_provider_ddbexport.cli.show import counted, size_text
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
     from airflow_provider_ddbexport.core.history import BackfillPlan, PlannedTime, Way
@@ -36,7 +36,7 @@ def plan_text(planned: BackfillPlan, price: float | None) -> str:
     times = [one.time for one in planned.times]
     are_days = all(moment.time() == time() for moment in times)
     shown: Shown = "{:%Y-%m-%d}".format if are_days else iso
-    title = f"{planned.history.table}: {_count(len(times), 'midnight' if are_days else 'time')} (UTC)"
+    title = f"{planned.history.table}: {counted(len(times), 'midnight' if are_days else 'time')} (UTC)"
     blocks = [list(_states(planned, shown)), list(_ways(planned, price)), list(_limits(planned, shown))]
     width = max(len(name) for block in blocks for name, _ in block)
     return "\n\n".join([f"{title}, {_range(times, shown)}", *(_aligned(block, width) for block in blocks)]) + "\n"
@@ -60,7 +60,7 @@ def _states(planned: BackfillPlan, shown: Shown) -> Iterator[Row]:
             continue
         told = ", ".join(_range(run, shown) for run in runs[:_MOST_RANGES])
         if len(runs) > _MOST_RANGES:
-            told += f" and {_count(len(runs) - _MOST_RANGES, 'more range')}"
+            told += f" and {counted(len(runs) - _MOST_RANGES, 'more range')}"
         if name == "OUT_OF_WINDOW":
             first = planned.first_restorable
             told += f"; the first that is not: {shown(first)}" if first else "; their history is gone"
@@ -80,28 +80,28 @@ def _ways(planned: BackfillPlan, price: float | None) -> Iterator[Row]:
 def _way(way: Way, price: float | None) -> list[str]:
     """Return what *way* takes: exports, bytes, cost where there is a price, and what it does not lead to."""
     fulls = sum(export.from_time is None for export in way.exports)
-    counted = [f"{fulls:,} full"] if fulls else []
+    exports = [f"{fulls:,} full"] if fulls else []
     if increments := len(way.exports) - fulls:
-        counted.append(_count(increments, "increment"))
-    told = [f"{' and '.join(counted) or 'nothing'} to be made", ""]
+        exports.append(counted(increments, "increment"))
+    told = [f"{' and '.join(exports) or 'nothing'} to be made", ""]
     if way.exports:
         told[1] = f"{'at least' if way.is_at_least else 'about'} {size_text(way.bytes)}"
     if (cost := cost_of(way, price)) is not None:
         told.append(f"{cost:,.4f} at the given price" if way.exports else "")
-    return [*told, f"{_count(len(way.unreached), 'time')} not reached" if way.unreached else ""]
+    return [*told, f"{counted(len(way.unreached), 'time')} not reached" if way.unreached else ""]
 
 
 def _limits(planned: BackfillPlan, shown: Shown) -> Iterator[Row]:
     from airflow_provider_ddbexport.core.times import iso
 
     window = planned.history.window
-    days = f"; {_count(window.period_days, 'day')} are kept" if window.period_days else ""
+    days = f"; {counted(window.period_days, 'day')} are kept" if window.period_days else ""
     yield "window", (f"{window}{days}",)
     leaving = [one for one in planned.times if one.restorable_until and one.state == "RESTORABLE"]
     if leaving:
         until = iso(leaving[0].restorable_until or leaving[0].time)
         yield "oldest first", (f"{shown(leaving[0].time)} leaves the window at {until}",)
-    yield "at once", (f"at most {_count(planned.full_exports_at_once, 'full export')}, about 20 calls in a burst",)
+    yield "at once", (f"at most {counted(planned.full_exports_at_once, 'full export')}, about 20 calls in a burst",)
     size = size_text(planned.history.table_bytes)
     yield "billed", (f"about: a full export the table's size, {size} now; an increment what changed, 10 MB at least",)
 
@@ -119,7 +119,3 @@ def _aligned(rows: Sequence[Row], width: int) -> str:
 
 def _range(times: Sequence[datetime], shown: Shown) -> str:
     return shown(times[0]) + (f" to {shown(times[-1])}" if len(times) > 1 else "")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -34,6 +34,11 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return *number* and what is counted, in the plural unless it is one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def record_row(record: CommitRecord) -> dict[str, Any]:
     """Return the figures of a published snapshot as JSON values."""
     from airflow_provider_ddbexport.core.times import iso

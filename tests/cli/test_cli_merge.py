@@ -42,7 +42,7 @@ def test_increments_are_merged_and_published(lake: str, tmp_path: Path, capsys: 
     out, err = capsys.readouterr()
     assert err == ""
     assert "reviews: merged and published\n" in out
-    assert "a full export and 1 increments" in out
+    assert "a full export and 1 increment\n" in out
     assert "  old images  compared\n  gaps        none\n" in out
     assert "  filters     not asked for: the exports do not lie in S3\n" in out
     assert main([*command, "--base", "2026-01-14", "--workers", "2", "--json"]) == FINE
