@@ -18,14 +18,18 @@ from airflow_provider_ddbexport.core.merge.plan import MergeInput, find_input
 from airflow_provider_ddbexport.core.merge.planned import MergePlan, plan_shards
 from airflow_provider_ddbexport.core.merge.publish import publish_merge
 from airflow_provider_ddbexport.core.merge.shards import check_base, merge_crew, merge_shards, sweeping_is_a_race
-from airflow_provider_ddbexport.core.snapshot.commit import BeforeReplace, Now, is_settled, utc_now, withdraw
+from airflow_provider_ddbexport.core.snapshot.commit import (
+    MOST_RACES,
+    BeforeReplace,
+    Now,
+    is_settled,
+    utc_now,
+    withdraw,
+)
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import PublishRaceError
-
-_RACES = 5
-"""Lost to other runs before giving up; each means that another run published, or added columns, meanwhile."""
 
 
 def merge_increments(
@@ -64,7 +68,7 @@ def merge_increments(
     merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap, is_filtered=is_filtered)
     ledger = Ledger(lake.child(table))
     replaces = existing = ledger.get(merging.publication.as_of)
-    for races_left in reversed(range(_RACES)):
+    for races_left in reversed(range(MOST_RACES)):
         try:
             # What another run published since this one began is not this run's to replace.
             may_replace = replace and existing == replaces

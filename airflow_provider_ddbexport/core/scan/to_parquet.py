@@ -51,7 +51,7 @@ from airflow_provider_ddbexport.core.scan.settings import ScanSettings
 from airflow_provider_ddbexport.core.scan.shard import GroupLimits
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
-from airflow_provider_ddbexport.core.snapshot.commit import adopt, commit, missing_parts, refuse_other_table
+from airflow_provider_ddbexport.core.snapshot.commit import MOST_RACES, adopt, commit, missing_parts, refuse_other_table
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
@@ -71,7 +71,6 @@ CHECKED = ("checksum of each response", "item count of each response")
 
 _CONVERSIONS = 1
 """Groups converted at once: each takes memory for two row groups, and one keeps up with 10,000 units a second."""
-_RACES = 5
 
 
 def scan_to_parquet(
@@ -241,7 +240,7 @@ class ParquetScan:
             clock=settings.retries.clock,
             can_resume=plan.pointer_key is not None,
         )
-        for races_left in reversed(range(_RACES)):
+        for races_left in reversed(range(MOST_RACES)):
             number, newest = self._ledger.newest_schema()
             groups = [_group(plan, self._target, file) for file in files] or [_group(plan, self._target, None)]
             gathered = self._recorded(plan, groups)

@@ -40,6 +40,9 @@ BeforeReplace = Callable[[CommitRecord], None]
 
 Now = Callable[[], datetime]
 
+MOST_RACES = 5
+"""Lost to other runs before giving up; each means that another run published, or added columns, meanwhile."""
+
 
 def utc_now() -> datetime:
     """Return the current time, aware, UTC."""

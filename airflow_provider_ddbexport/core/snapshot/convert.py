@@ -13,6 +13,7 @@ from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder
 from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.snapshot.commit import (
+    MOST_RACES,
     BeforeReplace,
     Now,
     is_settled,
@@ -38,9 +39,6 @@ from airflow_provider_ddbexport.core.snapshot.workers import Crew, Reopen, Store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import table_folder
 from airflow_provider_ddbexport.errors import PublishRaceError
-
-_RACES = 5
-"""Lost to other runs before giving up; each means that another run published, or added columns, meanwhile."""
 
 
 def convert_export(
@@ -81,7 +79,7 @@ def convert_export(
     replaces = existing = ledger.get(export.summary.as_of)
     with _crew(export, Stores(root, lake), workers, reopen) as crew:
         run = _Run(root, export, lake, target, crew, before_replace, progress, other_table)
-        for races_left in reversed(range(_RACES)):
+        for races_left in reversed(range(MOST_RACES)):
             try:
                 # What another run published since this one began is not this run's to replace.
                 plan = run.planned(existing, replace=replace and existing == replaces)
