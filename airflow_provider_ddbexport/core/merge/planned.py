@@ -162,9 +162,8 @@ def _survivors(merging: MergeInput, compacted: Compacted, staging: ObjectStore) 
 def _is_staged(compacted: Compacted, staging: ObjectStore) -> bool:
     """Return whether all that *compacted* names is there: a run that swept it away may have been killed half-way."""
     there = {info.key for info in staging.list()}
-    changed = [bucket for bucket in compacted.buckets if bucket.changed]
-    images = [file.key for bucket in changed for file in (bucket.survivors, bucket.before) if file is not None]
-    return there.issuperset([*images, *(bucket.keys for bucket in changed)])
+    files = [file for bucket in compacted.buckets for file in (bucket.keys, bucket.survivors, bucket.before)]
+    return there.issuperset(file.key for file in files if file is not None)
 
 
 def _recorded(made: _Planned, staging: ObjectStore) -> _Planned:

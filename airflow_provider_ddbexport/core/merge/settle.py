@@ -23,14 +23,14 @@ class Bucket:
     """What the changes of one bucket came to.
 
     Attributes:
-        keys: key of the table of changed keys in the staging store.
+        keys: the table of changed keys in the staging store; None without changes.
         changed: how many there are.
         there: how many of them the increments say were there before.
         survivors: the items that take their place; None where all were deleted.
         before: the items they had; None where the increments tell of none.
     """
 
-    keys: str
+    keys: DataFile | None
     changed: int
     there: int
     survivors: DataFile | None
@@ -53,15 +53,15 @@ def settle(
     same with and without the *compiled* part.
     """
     if not path.stat().st_size:
-        return Bucket("", 0, 0, None, None), 0
+        return Bucket(None, 0, 0, None, None), 0
     found = settled(open_spilled(path), stretches, compiled)
-    name = f"keys-{number:05d}.arrow"
-    with pa.OSFile(str(folder / "keys.arrow"), "wb") as sink, pa.ipc.new_file(sink, KEY_TABLE) as writer:
+    table = folder / "keys.arrow"
+    with pa.OSFile(str(table), "wb") as sink, pa.ipc.new_file(sink, KEY_TABLE) as writer:
         writer.write_batch(found.table())
-    staging.write_file(name, folder / "keys.arrow")
+    keys = _put(staging, f"keys-{number:05d}.arrow", table, found.changed)
     survivors = _write_lines(staging, f"survivors-{number:05d}.json.gz", found.lines(old=False), folder)
     before = _write_lines(staging, f"before-{number:05d}.json.gz", found.lines(old=True), folder)
-    return Bucket(name, found.changed, found.there, survivors, before), found.unlike
+    return Bucket(keys, found.changed, found.there, survivors, before), found.unlike
 
 
 def open_spilled(path: Path) -> mmap.mmap:
@@ -78,8 +78,10 @@ def _write_lines(staging: ObjectStore, key: str, blocks: Iterator[LineBlock], fo
         for lines, some in blocks:
             file.write(lines)  # type: ignore[no-untyped-call]
             count += some
-    if not count:
-        return None
+    return _put(staging, key, path, count) if count else None
+
+
+def _put(staging: ObjectStore, key: str, path: Path, count: int) -> DataFile:
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
     staging.write_file(key, path)

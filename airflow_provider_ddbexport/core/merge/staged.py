@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import mmap
 import shutil
 from array import array
@@ -17,7 +19,7 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.equality import is_same_item
-from airflow_provider_ddbexport.core.export.lines import GZIP_ERRORS
+from airflow_provider_ddbexport.core.export.model import DataFile
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, int32_array
 from airflow_provider_ddbexport.core.merge.compact import Compacted
 from airflow_provider_ddbexport.core.merge.settle import Bucket
@@ -38,7 +40,7 @@ class StagedChanges:
         # One file each for all buckets, because files cannot be open by the thousand.
         with (folder / "keys.arrow").open("wb") as sink, pa.ipc.new_file(sink, KEY_TABLE) as writer:
             for bucket in compacted.buckets:
-                writer.write_batch(_table(staging, bucket))
+                writer.write_batch(_table(staging, bucket, folder / "copy.arrow"))
         tables = pa.ipc.open_file(pa.memory_map(str(folder / "keys.arrow")))
         self._tables = [tables.get_batch(number) for number in range(len(compacted.buckets))]
         self._lines, self._starts = _unzipped(staging, compacted.buckets, folder)
@@ -117,19 +119,28 @@ class Comparison:
         )
 
 
-def _table(staging: ObjectStore, bucket: Bucket) -> pa.RecordBatch:
-    if not bucket.changed:
+def _table(staging: ObjectStore, bucket: Bucket, copy: Path) -> pa.RecordBatch:
+    if bucket.keys is None:
         return pa.RecordBatch.from_pylist([], KEY_TABLE)
-    body = staging.read(bucket.keys)
-    try:
-        return pa.ipc.open_file(body).get_batch(0)
-    except (pa.ArrowInvalid, OSError):
-        raise _damaged(staging, bucket.keys) from None
+    _fetch(staging, bucket.keys, copy)
+    return pa.ipc.open_file(copy.read_bytes()).get_batch(0)
 
 
-def _damaged(staging: ObjectStore, key: str) -> DataFileError:
-    uri = staging.uri_of(key)
-    return DataFileError(f"{uri}: what was staged for a merge is cut or broken; plan the merge again", uri=uri)
+def _fetch(staging: ObjectStore, file: DataFile, copy: Path) -> None:
+    """Make *copy* hold *file*. Raises DataFileError where that is not what was staged."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    with copy.open("wb") as target:
+        for chunk in staging.stream(file.key):
+            md5.update(chunk)
+            target.write(chunk)
+    found = base64.b64encode(md5.digest()).decode()
+    if found != file.md5:
+        uri = staging.uri_of(file.key)
+        raise DataFileError(
+            f"{uri}: what was staged for a merge is cut or broken, md5 expected {file.md5}, found {found}; plan the "
+            "merge again",
+            uri=uri,
+        )
 
 
 def _unzipped(staging: ObjectStore, buckets: Sequence[Bucket], folder: Path) -> tuple[bytes | mmap.mmap, list[int]]:
@@ -141,13 +152,9 @@ def _unzipped(staging: ObjectStore, buckets: Sequence[Bucket], folder: Path) -> 
             starts.append(file.tell())
             if bucket.before is None:
                 continue
-            with zipped.open("wb") as copy:
-                copy.writelines(staging.stream(bucket.before.key))
-            try:
-                with igzip.IGzipFile(str(zipped), "rb") as lines:  # type: ignore[no-untyped-call]
-                    shutil.copyfileobj(lines, file, _PIECE_BYTES)
-            except GZIP_ERRORS:
-                raise _damaged(staging, bucket.before.key) from None
+            _fetch(staging, bucket.before, zipped)
+            with igzip.IGzipFile(str(zipped), "rb") as lines:  # type: ignore[no-untyped-call]
+                shutil.copyfileobj(lines, file, _PIECE_BYTES)
         if not file.tell():
             return b"", starts
         file.flush()

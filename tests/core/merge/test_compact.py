@@ -64,7 +64,7 @@ def staged(store: LocalStore, compacted: Compacted) -> tuple[dict[bytes, bool | 
     for bucket in compacted.buckets:
         if not bucket.changed:
             continue
-        table = pa.ipc.open_file(store.read(bucket.keys)).read_all()
+        table = pa.ipc.open_file(store.read(bucket.keys.key)).read_all()
         assert table.num_rows == bucket.changed
         assert table["key"].to_pylist() == sorted(table["key"].to_pylist())
         keys.update(zip(table["key"].to_pylist(), table["was_there"].to_pylist(), strict=True))
