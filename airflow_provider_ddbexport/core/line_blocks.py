@@ -124,6 +124,10 @@ class BlockRouter(Protocol):
     def bytes(self) -> int:
         """The estimate that RowBuilder makes of the rows that wait in all builders."""
 
+    @property
+    def rows(self) -> int:
+        """How many were appended since the last :meth:`mark`."""
+
     def open(self, partition: Partition, most_rows: int) -> BlockBuilder:
         """Return a new builder for *partition*, to be looked at only. It is full with *most_rows*, or bytes."""
 

@@ -102,6 +102,7 @@ class ReferenceRouter:
         self._most_rows: dict[Partition, int] = {}
         self._touched: set[Partition] = set()
         self.bytes = 0
+        self.rows = 0
         self.missing: Partition | None = None
         self.full: Partition | None = None
 
@@ -126,6 +127,7 @@ class ReferenceRouter:
     def mark(self) -> None:
         """Remember where the builders are."""
         self._touched.clear()
+        self.rows = 0
 
     def take_back(self) -> None:
         """Forget the rows since then."""
@@ -154,6 +156,7 @@ class ReferenceRouter:
             before = rows.bytes
             rows.add(item)
             self.bytes += rows.bytes - before
+            self.rows += 1
             start = after
             if rows.rows >= self._most_rows[partition] or rows.bytes >= self._most_bytes:
                 self.full = partition

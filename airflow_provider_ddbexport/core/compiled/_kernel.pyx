@@ -114,7 +114,7 @@ cdef extern from "routes.h" nogil:
     ctypedef struct router:
         lane *lanes
         uint32_t lane_count
-        int64_t bytes, most_bytes, full
+        int64_t bytes, most_bytes, full, rows
 
     int router_add_attribute(router *r, const uint8_t *name, uint32_t size)
     int router_open(router *r, builder *b, int64_t most_rows, uint32_t *index)
@@ -508,6 +508,11 @@ cdef class Router(Lines):
     def full(self):
         """The lane that the last row has filled; -1 where it has not."""
         return self._router.full
+
+    @property
+    def rows(self):
+        """How many were appended since the last :meth:`mark`."""
+        return self._router.rows
 
     def open(self, Builder builder not None, int64_t most_rows):
         """Return the number of a lane that *builder* is, full with *most_rows* or the router's *most_bytes*."""

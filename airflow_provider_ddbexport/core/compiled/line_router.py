@@ -41,6 +41,12 @@ class LineRouter:
         size: int = self._raw.bytes
         return size
 
+    @property
+    def rows(self) -> int:
+        """How many were appended since the last mark()."""
+        rows: int = self._raw.rows
+        return rows
+
     def open(self, partition: Partition, most_rows: int) -> LineBuilder:
         """Make a builder for *partition*."""
         builder = LineBuilder(self._layout)

@@ -120,6 +120,7 @@ enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in
     enum status reason = build_item(b, t);
     b->observer = NULL;
     r->bytes += b->bytes;
+    r->rows += reason == OK;
     r->full = b->rows >= l->most_rows || b->bytes >= r->most_bytes ? (int64_t)index : -1;
     return reason;
 }
@@ -127,6 +128,7 @@ enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in
 void router_mark(router *r) {
     r->marks++;
     r->touched_count = 0;
+    r->rows = 0;
 }
 
 void router_take_back(router *r) {

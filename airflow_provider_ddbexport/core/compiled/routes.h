@@ -24,6 +24,7 @@ typedef struct {
     int64_t most_bytes; /* with which a lane is full */
     int64_t full;       /* the lane that is, of the last row; -1 for none */
     uint64_t openings, marks;
+    int64_t rows;       /* since the mark */
     uint32_t *touched; /* lanes with rows since the mark */
     uint32_t touched_count;
 } router;

@@ -153,6 +153,11 @@ class PartsWriter:
             self._start(router.missing)
         return start
 
+    @property
+    def built(self) -> int:
+        """Rows of the last :meth:`build`."""
+        return self._router.rows
+
     def take_back(self) -> None:
         """Forget the rows of the last :meth:`build`."""
         self._router.take_back()

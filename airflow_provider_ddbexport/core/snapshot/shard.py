@@ -115,30 +115,27 @@ class ShardWriter:
     def take(self, lines: Lines) -> int:
         """Take in whole *lines* and return how many they are. Raises RefusedLineError."""
         started = time.perf_counter()
-        if self._is_building:
-            self._build(lines)
-        else:
-            self._observe(lines)
-        items = _count(lines)
+        items = self._build(lines) if self._is_building else self._observe(lines)
         self._items += items
         self._json_bytes += len(lines)
         self.taking_s += time.perf_counter() - started
         return items
 
-    def _build(self, lines: Lines) -> None:
-        start = 0
+    def _build(self, lines: Lines) -> int:
+        start = items = 0
         while start < len(lines):
             end = self._parts.build(lines, start, self._observer)
+            items += self._parts.built
             wider = self._wider_schema()
             if wider is None:
                 self._parts.settle()
             else:
                 self._parts.take_back()
                 if not self._make_room(wider):
-                    self._observe(lines[end:])
-                    return
+                    return items + self._observe(lines[end:])
                 self._build_observed(lines[start:end])
             start = end
+        return items
 
     def _build_observed(self, lines: Lines) -> None:
         start = 0
@@ -146,9 +143,9 @@ class ShardWriter:
             start = self._parts.build(lines, start, None)
             self._parts.settle()
 
-    def _observe(self, lines: Lines) -> None:
-        if self._observer is not None:
-            self._observer.take(lines)
+    def _observe(self, lines: Lines) -> int:
+        # What has a final schema is never stopped from building.
+        return 0 if self._observer is None else self._observer.take(lines)
 
     def _wider_schema(self) -> Schema | None:
         """Return the schema that has room for what was observed; None where the one under way has."""
@@ -191,7 +188,3 @@ class ShardWriter:
                 values=dict(self._parts.values),
             ),
         )
-
-
-def _count(lines: Lines) -> int:
-    return lines.count(b"\n") + (not lines.endswith(b"\n") if lines else 0)
