@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -9,17 +10,28 @@ INDEXES: int
 BITS: int
 RUN_BITS: int
 
-_Half = tuple[bytes, int, int]
-
 class Sieve:
     def __init__(self, values: int, most_bytes: int) -> None: ...
+
+class Half:
+    entries: int
+    nulls: int
+    uncompressed: int
+    encodings: dict[int, int]
+    def __init__(self, write: Callable[[Buffer], Any], compress: Callable[[Buffer], Buffer] | None) -> None: ...
 
 class Splitter:
     def __init__(self, max_rep: int, max_def: int, width: int) -> None: ...
     def dictionary(self, data: bytes, count: int) -> None: ...
     def split(
-        self, data: Buffer, entries: int, values: int, gone: bytes, row: int, kept: bool
-    ) -> tuple[_Half | None, _Half, int]: ...
+        self,
+        pages: list[Any],
+        body: bytes,
+        unpacked: Callable[[Any], tuple[Buffer, int]],
+        gone: bytes,
+        kept: Half | None,
+        dropped: Half,
+    ) -> None: ...
     def sift(
         self, data: Buffer, entries: int, values: int, sieve: Sieve, add: bool, found: bytearray, row: int
     ) -> int: ...

@@ -1,8 +1,9 @@
 # cython: language_level=3, binding=False
 """The Cython face of pages.c, sorted_keys.c and sparse.c."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memchr, memset
@@ -45,6 +46,10 @@ cdef extern from "pages.h" nogil:
 
     page_status page_split(page_room *room, const page *p, const uint8_t *gone, int64_t rows, int64_t *row, int kept)
     page_status page_sift(page_room *room, const page *p, sieve *s, int add, uint8_t *found, int64_t rows, int64_t *row)
+    enum:
+        PAGE_HEADER_ROOM
+
+    size_t page_header(uint8_t *out, uint64_t size, uint64_t compressed, uint32_t entries, uint32_t encoding)
     page_status page_dictionary_init(page_dictionary *d, const uint8_t *at, size_t size, uint32_t count, uint32_t width)
     void page_dictionary_free(page_dictionary *d)
     void page_room_free(page_room *room)
@@ -91,6 +96,9 @@ cdef extern from "sparse.h" nogil:
 
 FIXED, BYTE_ARRAYS, INDEXES, BITS, RUN_BITS = range(5)
 
+cdef enum:
+    PLAIN = 0
+
 
 cdef class _Bytes:
     """Bytes that some object holds, until this is gone."""
@@ -130,6 +138,48 @@ cdef class Sieve:
         free(self.values.words)
 
 
+cdef class Half:
+    """Data pages that are given to *write*, one behind the other, by compress(body), unless that is None.
+
+    Attributes:
+        entries, nulls: of all of them.
+        uncompressed: bytes of them, and their headers, once uncompressed.
+        encodings: how many there are of each.
+    """
+
+    cdef object write, compress
+    cdef readonly int64_t entries, nulls, uncompressed
+    cdef readonly dict encodings
+
+    def __cinit__(self, write, compress):
+        self.write = write
+        self.compress = compress
+        self.encodings = {}
+
+    cdef add(self, int encoding, page_half *half):
+        cdef uint8_t[PAGE_HEADER_ROOM] header
+        cdef size_t size
+        if not half.entries:
+            return
+        body = PyMemoryView_FromMemory(<char *>half.at, <Py_ssize_t>half.size, PyBUF_READ)
+        if self.compress is not None:
+            body = self.compress(body)
+        size = page_header(header, half.size, len(body), half.entries, encoding)
+        self.write(PyBytes_FromStringAndSize(<char *>header, <Py_ssize_t>size))
+        self.write(body)
+        self._count(encoding, size + half.size, half.entries, half.nulls)
+
+    cdef add_whole(self, page, bytes body):
+        self.write(body[page.start:page.end])
+        self._count(page.encoding, page.body - page.start + page.uncompressed, page.entries, page.nulls)
+
+    cdef _count(self, int encoding, int64_t uncompressed, int64_t entries, int64_t nulls):
+        self.uncompressed += uncompressed
+        self.entries += entries
+        self.nulls += nulls
+        self.encodings[encoding] = self.encodings.get(encoding, 0) + 1
+
+
 cdef class Splitter:
     """The pages of one column chunk, one after the other."""
 
@@ -155,16 +205,34 @@ cdef class Splitter:
         self.dictionary_page = data
         _require(page_dictionary_init(&self.looked_up, data, len(data), count, self.like.width))
 
-    def split(self, data, uint32_t entries, int values, bytes gone not None, int64_t row, bint kept):
-        cdef _Bytes body = _Bytes(data)
+    def split(self, list pages not None, bytes body not None, unpacked, bytes gone not None, Half kept, Half dropped not None):
+        """Deal the rows of *pages* of *body* to *kept*, unless it is None, and to *dropped* those that are *gone*.
+
+        Pages that lose a row are unpacked(page): what they are uncompressed, and how their values are stored.
+        """
         cdef const uint8_t *marks = gone
-        cdef int64_t rows = len(gone)
+        cdef int64_t rows = len(gone), row = 0
+        cdef bint keeps = kept is not None
+        cdef uint32_t entries
+        cdef int values
         cdef page_status status
-        cdef page p = self._page(body, entries, values)
-        with nogil:
-            status = page_split(&self.room, &p, marks, rows, &row, kept)
-        _require(status)
-        return self._half(0) if kept else None, self._half(1), row
+        cdef page p
+        for each in pages:
+            entries = each.entries
+            if each.nulls is not None and entries <= rows - row and memchr(marks + row, 1, entries) is NULL:
+                row += entries
+                if keeps:
+                    kept.add_whole(each, body)
+                continue
+            data, values = unpacked(each)
+            uncompressed = _Bytes(data)
+            p = self._page(uncompressed, entries, values)
+            with nogil:
+                status = page_split(&self.room, &p, marks, rows, &row, keeps)
+            _require(status)
+            if keeps:
+                kept.add(each.encoding, &self.room.halves[0])
+            dropped.add(PLAIN if values == INDEXES else each.encoding, &self.room.halves[1])
 
     def sift(self, data, uint32_t entries, int values, Sieve sieve not None, bint add, bytearray found not None, int64_t row):
         cdef _Bytes body = _Bytes(data)
@@ -184,10 +252,6 @@ cdef class Splitter:
         p.entries = entries
         p.values = <page_values>values
         return p
-
-    cdef _half(self, int which):
-        cdef page_half *half = &self.room.halves[which]
-        return PyBytes_FromStringAndSize(<const char *>half.at, <Py_ssize_t>half.size), half.entries, half.nulls
 
 
 cdef class _Keys:

@@ -386,6 +386,27 @@ enum page_status page_split(page_room *room, const page *p, const uint8_t *gone,
     return status == PAGE_OK ? write_half(p, &t, 1, &room->halves[1]) : status;
 }
 
+/* Of Thrift's compact protocol: a byte has the step from the field before and the type. */
+static uint8_t *write_number(uint8_t *out, uint64_t number) {
+    *out++ = 1 << 4 | 5;
+    return write_header(out, number << 1);
+}
+
+size_t page_header(uint8_t *out, uint64_t size, uint64_t compressed, uint32_t entries, uint32_t encoding) {
+    const uint32_t data_page = 0, rle = 3;
+    uint8_t *at = write_number(out, data_page);
+    at = write_number(at, size);
+    at = write_number(at, compressed);
+    *at++ = 2 << 4 | 12; /* DataPageHeader */
+    at = write_number(at, entries);
+    at = write_number(at, encoding);
+    at = write_number(at, rle);
+    at = write_number(at, rle);
+    *at++ = 0;
+    *at++ = 0;
+    return (size_t)(at - out);
+}
+
 enum page_status page_dictionary_init(page_dictionary *d, const uint8_t *at, size_t size, uint32_t count, uint32_t width) {
     page_dictionary_free(d);
     if (count > size) return PAGE_MALFORMED;

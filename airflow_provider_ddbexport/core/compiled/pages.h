@@ -51,6 +51,11 @@ enum page_status page_split(page_room *room, const page *p, const uint8_t *gone,
  * `s` has not; or, to `add`, gives `s` the values of those that are marked. */
 enum page_status page_sift(page_room *room, const page *p, sieve *s, int add, uint8_t *found, int64_t rows, int64_t *row);
 
+enum { PAGE_HEADER_ROOM = 48 };
+
+/* Writes the header of a data page of version 1 to `out`, which has PAGE_HEADER_ROOM, and returns its size. */
+size_t page_header(uint8_t *out, uint64_t size, uint64_t compressed, uint32_t entries, uint32_t encoding);
+
 /* Finds the `count` values at `at`, which has to stay; as page has it, no `width` is for byte arrays. */
 enum page_status page_dictionary_init(page_dictionary *d, const uint8_t *at, size_t size, uint32_t count, uint32_t width);
 

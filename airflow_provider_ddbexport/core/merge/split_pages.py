@@ -8,8 +8,7 @@ are neither compressed nor do they need a dictionary. Numbers of fields are thos
 from __future__ import annotations
 
 import io
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,6 @@ from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     Struct,
     read_struct_at,
     write_struct,
-    write_varint,
 )
 
 if TYPE_CHECKING:
@@ -54,12 +52,6 @@ _BOOLEAN, _BYTE_ARRAY = 0, 6
 _WIDTHS = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8, _BYTE_ARRAY: 0}
 _PLAIN, _PLAIN_DICTIONARY, _RLE, _RLE_DICTIONARY = 0, 2, 3, 8
 _INDEXES = (_PLAIN_DICTIONARY, _RLE_DICTIONARY)
-
-# A page's header by hand: there are thousands. A byte has the step from the field before and the type.
-_NEXT_I32 = bytes([1 << 4 | I32])
-_HEADER = write_struct({_PAGE_TYPE: (I32, _DATA_PAGE)})[:-1]
-_NEXT_IS_DATA = bytes([2 << 4 | STRUCT])
-_LEVELS = 2 * (_NEXT_I32 + bytes([2 * _RLE])) + b"\0\0"
 
 
 class UnsplittableError(Exception):
@@ -135,41 +127,28 @@ class OpenChunk:
             raise UnsplittableError
         row = 0
         for page in self._pages:
-            values = self._values(page)
-            row = self._splitter.sift(self._uncompressed(page), page.entries, values, sieve, add, found, row)
+            body, values = self._unpacked(page)
+            row = self._splitter.sift(body, page.entries, values, sieve, add, found, row)
 
     def split(self, gone: bytes) -> tuple[Chunk, Chunk]:
         """Return the chunk of the rows that stay and the chunk of those that are *gone*, a byte for each row."""
-        kept, dropped = _Half(self._codec), _Half(None)
+        kept, dropped = _Half(self._kernel, self._codec), _Half(self._kernel, None)
         if self._dictionary is not None:
             header, start, end = self._dictionary
-            kept.add_dictionary(header, self._body[start:end], header[_PAGE_UNCOMPRESSED][1])
+            kept.add_dictionary(header, self._body[start:end])
         self._split(gone, kept, dropped)
         return kept.chunk(self._chunk), dropped.chunk(self._chunk)
 
     def take(self, rows: bytes) -> Chunk:
         """Return the chunk of *rows*, a byte for each that there is, alone."""
-        taken = _Half(None)
+        taken = _Half(self._kernel, None)
         self._split(rows, None, taken)
         return taken.chunk(self._chunk)
 
     def _split(self, gone: bytes, kept: _Half | None, dropped: _Half) -> None:
-        row = 0
-        for page in self._pages:
-            if page.nulls is not None and gone.find(1, row, row + page.entries) < 0:
-                row += page.entries
-                if kept is not None:
-                    whole = self._body[page.start : page.end]
-                    kept.add_whole(
-                        page.encoding, (whole,), page.body - page.start + page.uncompressed, page.entries, page.nulls
-                    )
-                continue
-            stays, goes, row = self._splitter.split(
-                self._uncompressed(page), page.entries, self._values(page), gone, row, kept is not None
-            )
-            if kept is not None:
-                kept.add_page(page.encoding, *stays)
-            dropped.add_page(_PLAIN if page.encoding in _INDEXES else page.encoding, *goes)
+        self._splitter.split(
+            self._pages, self._body, self._unpacked, gone, None if kept is None else kept.pages, dropped.pages
+        )
 
     def _parsed(self) -> Iterator[_Page]:
         at = entries = 0
@@ -194,15 +173,16 @@ class OpenChunk:
                 raise UnsplittableError
             at = end
 
-    def _uncompressed(self, page: _Page) -> Buffer:
+    def _unpacked(self, page: _Page) -> tuple[Buffer, int]:
+        """Return *page* uncompressed, and how its values are stored."""
         found = None if self._kept is None else self._kept.get(page.start)
         if found is None:
-            found = self._unpacked(page.body, page.end, page.uncompressed)
+            found = self._uncompressed(page.body, page.end, page.uncompressed)
             if self._kept is not None:
                 self._kept[page.start] = found
-        return found
+        return found, self._values(page)
 
-    def _unpacked(self, start: int, end: int, size: int) -> Buffer:
+    def _uncompressed(self, start: int, end: int, size: int) -> Buffer:
         packed = memoryview(self._body)[start:end]
         unpacked: Buffer = packed if self._codec is None else self._codec.decompress(packed, size)
         return unpacked
@@ -231,67 +211,43 @@ class OpenChunk:
         about: Struct = header[_DICTIONARY_HEADER][1]
         if about[_ENCODING][1] not in (_PLAIN, _PLAIN_DICTIONARY):
             raise UnsplittableError
-        page = self._unpacked(start, end, header[_PAGE_UNCOMPRESSED][1])
+        page = self._uncompressed(start, end, header[_PAGE_UNCOMPRESSED][1])
         self._splitter.dictionary(bytes(page), about[_ENTRIES][1])
         self._knows_dictionary = True
 
 
 class _Half:
-    """A chunk under way."""
+    """A chunk under way.
 
-    def __init__(self, codec: pa.Codec | None) -> None:
+    Attributes:
+        pages: what puts data pages into it, behind the dictionary.
+    """
+
+    def __init__(self, kernel: ModuleType, codec: pa.Codec | None) -> None:
         self._codec = codec
         # As in a file, because the place 0 stands for none.
         self._file = io.BytesIO(_BEGIN)
         self._file.seek(0, io.SEEK_END)
-        self._uncompressed = 0
-        self._entries = self._nulls = 0
-        self._first_data = self._dictionary = -1
-        self._pages: Counter[tuple[int, int]] = Counter()
+        self._first_data = len(_BEGIN)
+        self._dictionary: Struct | None = None
+        self._dictionary_bytes = 0
+        self.pages: Any = kernel.Half(self._file.write, None if codec is None else codec.compress)
 
-    def add_dictionary(self, header: Struct, page: bytes, uncompressed: int) -> None:
-        """Append a dictionary as it is compressed."""
-        self._dictionary = self._file.tell()
+    def add_dictionary(self, header: Struct, page: bytes) -> None:
+        """Put a dictionary there as it is compressed."""
+        self._dictionary = header
         written = write_struct(header)
-        encoding = header[_DICTIONARY_HEADER][1][_ENCODING][1]
-        self._append(_DICTIONARY, encoding, (written, page), len(written) + uncompressed)
-
-    def add_page(self, encoding: int, body: bytes, entries: int, nulls: int) -> None:
-        """Compress and append a data page, unless it has no *entries*."""
-        if not entries:
-            return
-        compressed = body if self._codec is None else self._codec.compress(body)
-        header = bytearray(_HEADER)
-        for number in (len(body), len(compressed)):
-            header += _NEXT_I32
-            write_varint(header, 2 * number)
-        header += _NEXT_IS_DATA
-        for number in (entries, encoding):
-            header += _NEXT_I32
-            write_varint(header, 2 * number)
-        header += _LEVELS
-        self.add_whole(encoding, (header, compressed), len(header) + len(body), entries, nulls)
-
-    def add_whole(self, encoding: int, pieces: Iterable[Buffer], uncompressed: int, entries: int, nulls: int) -> None:
-        """Append a data page with its header as it is, given in *pieces*."""
-        if self._first_data < 0:
-            self._first_data = self._file.tell()
-        self._entries += entries
-        self._nulls += nulls
-        self._append(_DATA_PAGE, encoding, pieces, uncompressed)
-
-    def _append(self, kind: int, encoding: int, pieces: Iterable[Buffer], uncompressed: int) -> None:
-        self._pages[kind, encoding] += 1
-        self._file.writelines(pieces)
-        self._uncompressed += uncompressed
+        self._dictionary_bytes = len(written) + header[_PAGE_UNCOMPRESSED][1]
+        self._file.writelines((written, page))
+        self._first_data = self._file.tell()
 
     def chunk(self, like: Chunk) -> Chunk:
         """Return what was added as a chunk of the same column as *like*."""
         meta = dict(like.fields[_META][1])
         meta.pop(_SIZES, None)
         meta |= {
-            _VALUES: (I64, self._entries),
-            _UNCOMPRESSED: (I64, self._uncompressed),
+            _VALUES: (I64, self.pages.entries),
+            _UNCOMPRESSED: (I64, self._dictionary_bytes + self.pages.uncompressed),
             _COMPRESSED: (I64, self._file.tell() - len(_BEGIN)),
             _DATA_PAGES: (I64, self._first_data),
         }
@@ -299,17 +255,18 @@ class _Half:
             meta[_CODEC] = I32, _UNCOMPRESSED_CODEC
         if _STATISTICS in meta:
             statistics = {k: v for k, v in meta[_STATISTICS][1].items() if k != _DISTINCT}
-            statistics |= {_NULLS: (I64, self._nulls), _MAX_IS_EXACT: (FALSE, None), _MIN_IS_EXACT: (FALSE, None)}
+            statistics |= {_NULLS: (I64, self.pages.nulls), _MAX_IS_EXACT: (FALSE, None), _MIN_IS_EXACT: (FALSE, None)}
             meta[_STATISTICS] = STRUCT, statistics
-        counts = [
-            {1: (I32, kind), 2: (I32, encoding), 3: (I32, count)}
-            for (kind, encoding), count in sorted(self._pages.items())
-        ]
-        meta[_ENCODINGS] = LIST, (I32, sorted({_RLE, *(encoding for _, encoding in self._pages)}))
-        meta[_PAGE_COUNTS] = LIST, (STRUCT, counts)
+        pages = {(_DATA_PAGE, encoding): count for encoding, count in self.pages.encodings.items()}
         meta.pop(_DICTIONARY_PAGE, None)
-        if self._dictionary >= 0:
-            meta[_DICTIONARY_PAGE] = I64, self._dictionary
+        if self._dictionary is not None:
+            pages[_DICTIONARY, self._dictionary[_DICTIONARY_HEADER][1][_ENCODING][1]] = 1
+            meta[_DICTIONARY_PAGE] = I64, len(_BEGIN)
+        counts = [
+            {1: (I32, kind), 2: (I32, encoding), 3: (I32, count)} for (kind, encoding), count in sorted(pages.items())
+        ]
+        meta[_ENCODINGS] = LIST, (I32, sorted({_RLE, *(encoding for _, encoding in pages)}))
+        meta[_PAGE_COUNTS] = LIST, (STRUCT, counts)
         return Chunk({**like.fields, _META: (STRUCT, meta)}, self._file)
 
 
