@@ -209,4 +209,6 @@ def _array(contents: pa.BinaryArray, kind: Kind, arrow: pa.DataType) -> pa.Array
     if kind is not Kind.NUMBER:
         return contents.cast(arrow)
     fitting = [value for text in contents.to_pylist() if (value := fit(arrow)(text.decode())) is not None]
+    if pa.types.is_int64(arrow):
+        return pa.Int64Array.from_buffers(arrow, len(fitting), [None, pa.py_buffer(array("q", map(int, fitting)))])
     return pa.array(fitting, pa.string()).cast(arrow) if pa.types.is_decimal(arrow) else pa.array(fitting, arrow)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import itertools
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -525,3 +529,30 @@ def test_the_real_chain_merges_to_what_its_files_say(real_exports: Path, tmp_pat
 
 def _key(item: Item) -> Item:
     return {name: item[name] for name in ("pk", "sk")}
+
+
+_MERGE = """
+import json, sys
+from pathlib import Path
+from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.merge import Increment, merge_increments
+from airflow_provider_ddbexport.core.store import LocalStore
+
+root, lake = map(LocalStore, map(Path, sys.argv[1:3]))
+record = merge_increments([Increment(root, read_export(root, sys.argv[3]))], lake, table="reviews")
+print(json.dumps([record.rows, "pandas" in sys.modules]))
+"""
+
+
+def test_a_merge_does_without_pandas(tmp_path: Path) -> None:
+    """Where that is installed pyarrow imports it for a scalar or a list, and that takes longer than a small merge."""
+    assert importlib.util.find_spec("pandas") is not None
+    table: dict[int, Item] = {number: {**key(number), "v": {"N": f"{number}"}} for number in range(40)}
+    story = Told(tmp_path, table, {3: None, 4: {**key(4), "v": {"N": "5"}}, 50: {**key(50), "v": {"N": "6"}}})
+    lake = tmp_path / "lake"
+    convert_export(story.root, story.full, LocalStore(lake))
+    (increment,) = story.increments
+    export_id = increment.summary.export_arn.rpartition("/")[2]
+    command = [sys.executable, "-c", _MERGE, str(story.root.root), str(lake), export_id]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [40, False]
