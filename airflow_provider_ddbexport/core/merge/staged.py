@@ -115,7 +115,7 @@ class Comparison:
             return 0
         items = restore(rows, self._schema, self._partition)
         return sum(
-            not is_same_item(item, decode_line(line)) for item, line in zip(items, lines.splitlines(), strict=True)
+            not is_same_item(item, decode_line(line)) for item, line in zip(items, lines[:-1].split(b"\n"), strict=True)
         )
 
 
