@@ -21,7 +21,8 @@ from pathlib import Path
 from airflow_provider_ddbexport.core.compiled.loading import MODULES
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "merge", "scan", "snapshot")]
+FOLDERS = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "merge", "scan", "snapshot")]
+"""Where what makes and compares damage lies, beside the tests."""
 
 MEMORY_BYTES = 4 << 30
 """A damaged size may ask for any amount. AddressSanitizer reserves terabytes, and has a limit of its own."""
@@ -56,6 +57,7 @@ def _use(name: str, folder: Path) -> None:
 
 def _fuzz(seed: int, seconds: float) -> int:
     # Not before the compiled code is in its place.
+    sys.path[:0] = FOLDERS
     from fuzz_rounds import ROUNDS
 
     refused: Counter[str] = Counter()

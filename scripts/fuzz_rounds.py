@@ -159,9 +159,10 @@ def keys(choice: Random, _folder: Path) -> tuple[str | None, int]:
     found |= {damaged_bytes(key, choice) for key in found}
     table = pa.array(sorted(found), pa.binary())
     wanted = pa.array([choice.choice([*found, b"", b"S1:"]) for _ in range(20)], pa.binary())[choice.randrange(20) :]
-    places = pa.array(memoryview(kernel.places(table, wanted)).cast("i").tolist(), pa.int32())
-    if places.to_pylist() != pc.index_in(wanted, table).fill_null(-1).to_pylist():
-        return f"{places} of {wanted} in {table}", 0
+    which, places = (memoryview(found).cast("i").tolist() for found in kernel.places(table, wanted))
+    expected = pc.index_in(wanted, table).to_pylist()
+    if dict(zip(which, places, strict=True)) != {n: place for n, place in enumerate(expected) if place is not None}:
+        return f"{which}, {places} of {wanted} in {table}", 0
     refused = 0
     for key in table:
         try:

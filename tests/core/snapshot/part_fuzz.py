@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from unittest import mock
 
 import msgspec
@@ -161,22 +161,22 @@ def _damage_field(fields: thrift.Struct, choice: Random) -> None:
 class Rows:
     """Finds the rows with the numbers *gone*; looks only at those that may be, where *is_sifted*."""
 
-    columns = (ROW,)
+    columns: ClassVar[list[str]] = [ROW]
 
     def __init__(self, gone: set[int], *, is_sifted: bool) -> None:
         self._gone = pa.array(sorted(gone), pa.int64())
-        self.sieve: Sieve | None = None
+        self.sieves: list[Sieve] = []
         kernel = load("_pages")
         if is_sifted and kernel is not None:
             numbers = as_stored(kernel, self._gone)
             values = kernel.Sieve(64, 1 << 20)
-            numbers.sift(values, bytearray(len(gone)), add=True)
-            self.sieve = Sieve(ROW, numbers.type, numbers.width, values)
+            numbers.sift(values, bytearray(b"\1") * len(gone), add=True)
+            self.sieves = [Sieve(ROW, numbers.type, numbers.width, values)]
 
     def find(self, batch: pa.RecordBatch) -> Found | None:
         mask = pc.is_in(batch.column(ROW), self._gone)
         keys = batch.column(ROW).filter(mask).cast(pa.string()).cast(pa.binary())
-        return Found(mask, keys) if len(keys) else None
+        return Found(bytes(mask.to_pylist()), keys) if len(keys) else None
 
 
 def thrift_difference(body: bytes) -> str | None:
