@@ -23,7 +23,6 @@ EMPTY_MAP = "M{}"
 """Stands for ``{"M": {}}`` among the kinds, because an empty map says nothing about a column."""
 
 _CONTAINERS = ("M", "L", "NS")
-_ONLY_COUNTED = frozenset({"S", "B", "BOOL", "NULL", "SS", "BS"})
 
 
 @dataclass(slots=True)
@@ -51,9 +50,6 @@ class Shape:
         counts = self.counts
         is_news = False
         for kind, content in value.items():
-            if kind in counts and kind in _ONLY_COUNTED:
-                counts[kind] += 1
-                return False
             counted = EMPTY_MAP if kind == "M" and not content else kind
             if counted in counts:
                 counts[counted] += 1

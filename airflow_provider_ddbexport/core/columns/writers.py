@@ -176,11 +176,13 @@ class _Map(_Repeated):
             self._rescue(path, self._label, value)
             return 0
         start = self._begin(row, len(members))
-        size = 8
         # By key, so that the same item is the same row however its attributes were ordered.
-        for index, key in enumerate(sorted(members)):
-            size += 8 + len(key) + self._elements.put(start + index, members[key], (path, key))
-            self._keys.append(key)
+        keys = sorted(members)
+        self._keys += keys
+        put = self._elements.put
+        size = 8 + 8 * len(keys) + sum(map(len, keys))
+        for place, key in enumerate(keys, start):
+            size += put(place, members[key], (path, key))
         return size
 
     def take_back(self, rows: int) -> None:
