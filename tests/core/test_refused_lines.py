@@ -48,7 +48,7 @@ def observe(lines: Lines) -> None:
 
 
 def route(lines: Lines) -> None:
-    router = block_router(decode_line, _schema(("k",)))
+    router = block_router(decode_line, _schema(("k",)), most_bytes=1 << 40)
     start = 0
     while start < len(lines):
         start = router.add_lines(lines, start, most_bytes=1 << 40)
