@@ -14,6 +14,7 @@
     │   ├── SnapshotDamagedError          a published part is not what its commit record says
     │   ├── ExportChainError              exports that do not follow each other; context has ``state``
     │   └── MergeConflictError            increments tell of other items than the snapshot has
+    ├── DecoderError                  the compiled decoder cannot take an item; the reference decoder may
     ├── ServiceError                  AWS said no
     │   ├── TableNotFoundError
     │   ├── PointInTimeRecoveryError      PITR is off for the table
@@ -114,6 +115,10 @@ class ExportChainError(BadDataError):
 
 class MergeConflictError(BadDataError):
     """Increments tell of other items than the snapshot has that they are merged into; context counts ``items``."""
+
+
+class DecoderError(DdbExportError):
+    """The compiled decoder cannot take a line, and it is not the line that is wrong; context as ItemError has it."""
 
 
 class ServiceError(DdbExportError):

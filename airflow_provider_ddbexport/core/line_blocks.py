@@ -39,11 +39,15 @@ class RefusedLineError(Exception):
         self.reason = reason
 
 
-DISAGREEMENT = (
-    "the compiled decoder does not read what the reference decoder reads; please report that, and set "
-    "DDBEXPORT_DECODER=reference until it is mended"
-)
+class UndecodedLineError(RefusedLineError):
+    """The compiled decoder cannot take a line, and it is not the line that is wrong."""
+
+
+DISAGREEMENT = "the compiled decoder does not read what the reference decoder reads"
 """Reason for an item that the compiled decoder was given as the reference has read it."""
+
+UNTIL_MENDED = "please report that, and set DDBEXPORT_DECODER=reference until it is mended"
+"""What to do about an :class:`UndecodedLineError`, for messages."""
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def refused_at(start: int) -> Iterator[None]:
     try:
         yield
     except RefusedLineError as refused:
-        raise RefusedLineError(start, refused.reason) from None
+        raise type(refused)(start, refused.reason) from None
 
 
 class LineObserver(Protocol):

@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.numbers import fit
-from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
+from airflow_provider_ddbexport.core.line_blocks import UndecodedLineError
 
 # The one place where a double is decided by Python, for the few numbers with more than 15 digits or far exponents.
 _double = fit(pa.float64())
@@ -141,7 +141,7 @@ cdef _refuse(status reason, Py_ssize_t offset):
     """Raise the error for the line at *offset*, whose batch is far from so large before it."""
     if reason == NO_MEMORY:
         raise MemoryError
-    raise RefusedLineError(offset, "what is made of it is more than 2 GiB in one column")
+    raise UndecodedLineError(offset, "the compiled decoder makes more than 2 GiB of it in one column")
 
 
 cdef _check(bytes lines, Py_ssize_t start):

@@ -21,7 +21,7 @@ from airflow_provider_ddbexport.core.line_blocks import (
     DISAGREEMENT,
     LineObserver,
     Lines,
-    RefusedLineError,
+    UndecodedLineError,
     line_of,
     reference_line,
     refused_at,
@@ -105,7 +105,7 @@ class LineBuilder:
     def _add(self, item: Item) -> None:
         self.raw.add(line_of(item), 0, 0, 0, checked=True)
         if self.raw.is_irregular:
-            raise RefusedLineError(0, DISAGREEMENT)
+            raise UndecodedLineError(0, DISAGREEMENT)
 
     def take_back(self) -> None:
         """Forget the rows of the last add_lines()."""

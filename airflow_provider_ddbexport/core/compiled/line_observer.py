@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.line_blocks import (
     DISAGREEMENT,
     Lines,
-    RefusedLineError,
+    UndecodedLineError,
     line_of,
     reference_line,
     refused_at,
@@ -54,7 +54,7 @@ class CompiledObserver:
         """Observe one item. Raises RefusedLineError, as if it were a line of its own."""
         self.raw.add(line_of(item), 0, checked=True)
         if self.raw.is_irregular:
-            raise RefusedLineError(0, DISAGREEMENT)
+            raise UndecodedLineError(0, DISAGREEMENT)
 
     def keep_small(self) -> None:
         """Keep what was seen elsewhere, as much of it as counts, where the kernel's observer is full."""

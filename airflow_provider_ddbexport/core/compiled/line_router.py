@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.line_blocks import (
     LineObserver,
     Lines,
     Partition,
-    RefusedLineError,
+    UndecodedLineError,
     line_of,
     reference_line,
     refused_at,
@@ -107,5 +107,5 @@ class LineRouter:
             else:
                 self._raw.add_to(lane, not_in_path, line_of(item), 0, seen_by)
         if self._raw.is_irregular:
-            raise RefusedLineError(start, DISAGREEMENT)
+            raise UndecodedLineError(start, DISAGREEMENT)
         return after

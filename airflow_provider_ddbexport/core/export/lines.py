@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from isal import igzip, igzip_lib
 
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
-from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
+from airflow_provider_ddbexport.core.line_blocks import UNTIL_MENDED, RefusedLineError, UndecodedLineError
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.errors import DataFileError, ItemError, ObjectNotFoundError
+from airflow_provider_ddbexport.errors import DataFileError, DecoderError, ItemError, ObjectNotFoundError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 T = TypeVar("T")
+_LineError = TypeVar("_LineError", ItemError, DecoderError)
 
 MAX_LINE_BYTES = 32 << 20
 """No item is that long: at most 400 KB as DynamoDB counts, six times that with every character escaped, twice that in
@@ -37,7 +38,7 @@ class _VerifyingReader(ABC, Generic[T]):
     """What the lines of one data file become, in the file's order.
 
     An iterator. Holds one block and one line in memory. What it yields is not verified before it has ended without an
-    error: MD5 and item count are known only then. Raises DataFileError, ItemError, or the store's errors.
+    error: MD5 and item count are known only then. Raises DataFileError, ItemError, DecoderError, or the store's errors.
 
     Attributes:
         count: lines read so far.
@@ -69,7 +70,7 @@ class _VerifyingReader(ABC, Generic[T]):
             raise self._error(
                 "the manifest names it, but it is missing; copy the export again or start a new one"
             ) from None
-        except DataFileError as problem:
+        except (DataFileError, DecoderError) as problem:
             # Damage in the bytes explains whatever they decoded to, so it is looked for first: that takes all of them.
             for _ in chunks:
                 pass
@@ -116,10 +117,14 @@ class _VerifyingReader(ABC, Generic[T]):
             )
 
     def _item_error(self, reason: str, offset: int) -> ItemError:
+        return self._line_error(
+            ItemError, reason, offset, "its md5 is right, so copying it again does not help: start a new export"
+        )
+
+    def _line_error(self, kind: type[_LineError], reason: str, offset: int, way_out: str) -> _LineError:
         line = self.count + 1
-        return ItemError(
-            f"{self._label()}, line {line} at byte {offset} of the unzipped file: {reason}; its md5 is right, so "
-            "copying it again does not help: start a new export",
+        return kind(
+            f"{self._label()}, line {line} at byte {offset} of the unzipped file: {reason}; {way_out}",
             uri=self._root.uri_of(self._file.key),
             line=line,
             offset=offset,
@@ -159,7 +164,7 @@ class BlockReader(_VerifyingReader[int]):
     """The lines of one data file, given to *take* block by block; yields how many lines each block had.
 
     *take* returns how many lines they are, and raises RefusedLineError for one that is no item, which becomes the
-    ItemError that DataFileReader raises.
+    ItemError that DataFileReader raises; UndecodedLineError becomes DecoderError.
     """
 
     def __init__(self, root: ObjectStore, export: Export, file: DataFile, take: Callable[[bytes], int]) -> None:
@@ -172,7 +177,10 @@ class BlockReader(_VerifyingReader[int]):
                 count = self._take(lines)
             except RefusedLineError as refused:
                 self.count += lines.count(b"\n", 0, refused.offset)
-                raise self._item_error(refused.reason, self._offset + refused.offset) from None
+                offset = self._offset + refused.offset
+                if isinstance(refused, UndecodedLineError):
+                    raise self._line_error(DecoderError, refused.reason, offset, UNTIL_MENDED) from None
+                raise self._item_error(refused.reason, offset) from None
             self.count += count
             self._offset += len(lines)
             yield count

@@ -22,6 +22,7 @@ from airflow_provider_ddbexport.errors import (
     BadCallError,
     BadDataError,
     DataFileError,
+    ItemError,
     ObjectNotFoundError,
     PublishRaceError,
 )
@@ -78,10 +79,13 @@ def require_all(plan: MergePlan, merged: Iterable[MergedLot]) -> None:
 def staging_again(crew: Crew) -> Iterator[None]:
     """Raise PublishRaceError where what was staged is gone or damaged, and have the next plan stage it again.
 
-    It was verified when it was made of the increments, so nothing is wrong with those.
+    It was verified when it was made of the increments, so nothing is wrong with those. An ItemError is of a file whose
+    md5 is right: staged again it would be the same.
     """
     try:
         yield
+    except ItemError:
+        raise
     except (DataFileError, ObjectNotFoundError) as error:
         staging = crew.stores.root
         forget_plan(staging)

@@ -15,7 +15,7 @@ from isal import igzip
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Schema, part_schema, resolve
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder, line_observer
-from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
+from airflow_provider_ddbexport.core.line_blocks import UNTIL_MENDED, RefusedLineError, UndecodedLineError
 from airflow_provider_ddbexport.core.scan.expressions import Aliases
 from airflow_provider_ddbexport.core.scan.pacing import Pacer
 from airflow_provider_ddbexport.core.scan.page_source import page_source, usable_workers
@@ -26,7 +26,7 @@ from airflow_provider_ddbexport.core.scan.shard import WORKERS
 from airflow_provider_ddbexport.core.scan.stream import PageStream
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy
-from airflow_provider_ddbexport.errors import BadCallError, ItemError
+from airflow_provider_ddbexport.errors import BadCallError, DecoderError, ItemError
 
 SAMPLE_ITEMS = 10_000
 BATCH_ROWS = 10_000
@@ -192,9 +192,13 @@ def _reader(
 
 @contextlib.contextmanager
 def _refused_items(table_name: str) -> Iterator[None]:
-    """Raise ItemError for a line that is no item."""
+    """Raise ItemError for a line that is no item, and DecoderError for one that the compiled decoder cannot take."""
     try:
         yield
+    except UndecodedLineError as error:
+        raise DecoderError(
+            f"scanning table {table_name}, an item: {error.reason}; {UNTIL_MENDED}", reason=error.reason
+        ) from None
     except RefusedLineError as error:
         raise ItemError(
             f"scanning table {table_name}: expected items, found one that is none: {error.reason}; scan again, and "
