@@ -28,6 +28,7 @@ cdef extern from "kernel.h" nogil:
         NO_MEMORY
         TOO_LARGE
         UNROUTED
+        INTERRUPTED
 
     uint64_t hash_seed
 
@@ -77,7 +78,7 @@ cdef extern from "kernel.h" nogil:
     ctypedef struct column:
         pass
 
-    ctypedef int (*exact_double)(const uint8_t *text, size_t size, double *value) noexcept nogil
+    ctypedef int (*exact_double)(const uint8_t *text, size_t size, double *value) except -1 nogil
 
     ctypedef struct tally:
         int64_t now
@@ -94,7 +95,7 @@ cdef extern from "kernel.h" nogil:
     void column_free(column *c)
     int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact)
     void builder_free(builder *b)
-    status build_item(builder *b, const tape *t)
+    status build_item(builder *b, const tape *t) except? INTERRUPTED
     void builder_mark(builder *b)
     void builder_take_back(builder *b)
 
@@ -122,7 +123,7 @@ cdef extern from "routes.h" nogil:
     void router_close(router *r, uint32_t index)
     void router_free(router *r)
     status router_find(router *r, const tape *t, uint32_t *index, uint64_t *not_in_path)
-    status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in_path, observer *o)
+    status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in_path, observer *o) except? INTERRUPTED
     void router_mark(router *r)
     void router_take_back(router *r)
 
@@ -141,6 +142,8 @@ cdef _refuse(status reason, Py_ssize_t offset):
     """Raise the error for the line at *offset*, whose batch is far from so large before it."""
     if reason == NO_MEMORY:
         raise MemoryError
+    if reason == INTERRUPTED:
+        raise RuntimeError("building these rows was interrupted")
     raise UndecodedLineError(offset, "the compiled decoder makes more than 2 GiB of it in one column")
 
 
@@ -293,8 +296,8 @@ cdef tuple _raw_shape(const shape *s):
     )
 
 
-cdef int _exact_double(const uint8_t *text, size_t size, double *value) noexcept with gil:
-    # ASCII digits that were checked, so that nothing here can fail.
+cdef int _exact_double(const uint8_t *text, size_t size, double *value) except -1 with gil:
+    # ASCII digits that were checked. What is raised comes from elsewhere: in the main thread, from handlers of signals.
     number = _double(text[:size].decode("ascii"))
     if number is None:
         return 0

@@ -54,7 +54,7 @@ static int64_t put_decimal(builder *b, column *c, int64_t row, const node *n) {
     return put_fixed(b, c, row, &value, sizeof value);
 }
 
-/* 1 when the double is exactly the number. */
+/* As exact_double. */
 static int double_of(builder *b, const node *n, double *value) {
     static const double powers[16] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14,
                                       1e15};
@@ -79,6 +79,7 @@ static int64_t put_number(builder *b, column *c, int64_t row, const node *n, int
         return *fits ? put_decimal(b, c, row, n) : 0;
     case NUMBER_DOUBLE:
         *fits = double_of(b, n, &value);
+        if (*fits < 0) return fail(b, INTERRUPTED);
         return *fits ? put_fixed(b, c, row, &value, 8) : 0;
     default:
         if (n->flags & CANONICAL) return put_text(b, c, row, n->text, n->size);

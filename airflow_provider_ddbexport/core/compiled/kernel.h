@@ -21,7 +21,7 @@ enum { MAX_NESTING = 32, MAX_DIGITS = 38 };
 /* DynamoDB's types, in the order in which Python is told their counts. */
 enum kind { S, N, B, BOOL, NUL, M, L, SS, NS, BS, KINDS };
 
-enum status { OK = 0, IRREGULAR = 1, NO_MEMORY = 2, TOO_LARGE = 3, UNROUTED = 4 };
+enum status { OK = 0, IRREGULAR = 1, NO_MEMORY = 2, TOO_LARGE = 3, UNROUTED = 4, INTERRUPTED = 5 };
 
 typedef struct {
     uint8_t *at;
@@ -218,7 +218,7 @@ typedef struct {
     uint32_t size, index;
 } step;
 
-/* The double of a number's text, for those that take Python to tell; 0 if it is not exact. */
+/* The double of a number's text, for those that take Python to tell; 0 if it is not exact, -1 if Python raised. */
 typedef int (*exact_double)(const uint8_t *text, size_t size, double *value);
 
 typedef struct {
