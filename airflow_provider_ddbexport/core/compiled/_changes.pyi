@@ -4,6 +4,7 @@ from typing import BinaryIO
 from typing_extensions import Buffer
 
 class Dealer:
+    room: int
     def __init__(self, names: tuple[bytes, ...], buckets: int, most_waiting: int) -> None: ...
     def deal(
         self, lines: bytes, start: int, window: int, tells: bool, untold_micros: int | None

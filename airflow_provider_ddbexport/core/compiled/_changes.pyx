@@ -24,7 +24,7 @@ cdef extern from "changes.h" nogil:
 
     ctypedef struct buffer:
         uint8_t *at
-        size_t size
+        size_t size, room
 
     void buffer_free(buffer *b)
 
@@ -160,6 +160,18 @@ cdef class Dealer:
         if waiting.size:
             file.write(PyMemoryView_FromMemory(<char *>waiting.at, <Py_ssize_t>waiting.size, PyBUF_READ))
             waiting.size = 0
+        # As large as one long line, most of it never to be filled again.
+        if waiting.room > 2 * self._most_waiting:
+            buffer_free(waiting)
+
+    @property
+    def room(self):
+        """Bytes of memory that all buckets take."""
+        cdef uint32_t bucket
+        cdef size_t room = 0
+        for bucket in range(self._dealer.bucket_count):
+            room += self._dealer.buckets[bucket].room
+        return room
 
 
 cdef class Settled:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 WAITING_BYTES = 32 << 20
-"""Of changes in memory before they are written, in all buckets together."""
+"""Of changes in memory before they are written, in all buckets together, which take at most twice the room."""
 
 _MOST_WAITING = 1 << 20
 """Of one bucket: more at once is no faster."""

@@ -104,6 +104,25 @@ def test_a_bucket_that_is_full_is_handed_over() -> None:
     assert all(200 < file.tell() < 250 for file in taken)
 
 
+def test_a_long_line_leaves_no_room_behind() -> None:
+    """Each bucket takes at most twice what it may hold, whatever it held once, so that all together are bounded."""
+    assert compiled is not None
+    most_waiting, buckets = 1000, 20
+    dealer = compiled.Dealer((b"Book",), buckets, most_waiting)
+    most_room = 0
+    for size in (400_000, 50):
+        for number in range(200):
+            key = {"Book": {"S": f"{number}"}}
+            line = json.dumps(change(7, key, None, {**key, "v": {"S": "v" * size}})).encode()
+            _, _, full = dealer.deal(line, 0, 0, True, None)
+            most_room = max(most_room, dealer.room)
+            if full >= 0:
+                dealer.write(full, io.BytesIO())
+            assert dealer.room <= buckets * 2 * most_waiting
+    assert 400_000 < most_room < 800_000
+    assert dealer.room > 0
+
+
 def test_what_is_no_file_of_changes_is_refused() -> None:
     """Nothing beyond its end is read."""
     assert compiled is not None
