@@ -82,7 +82,8 @@ def _without_changed(
     base = fetch_part(table_store, plan.base, number, source)
     # A quiet window changes nothing.
     keys = changes.keys.search(schema, base.partition) if plan.compacted.changed else None
-    with damage_named(part_named(table_store, plan.base, number), made_again(plan.base)):
+    name = part_named(table_store, plan.base, number)
+    with damage_named(source, name, made_again(plan.base), as_of=iso(plan.base.as_of)):
         split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
     if split is None:
         return MergedLot(base, 0, 0), source
@@ -146,7 +147,7 @@ def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, p
     part, wide = merged.part, path.with_name("wide")
     if part is None or schema == narrow:
         return merged, path
-    with damage_named(layout.shown(part.key), made_again(plan.base)):
+    with damage_named(path, layout.shown(part.key), made_again(plan.base), as_of=iso(plan.base.as_of)):
         if can_widen(narrow, schema, part.rescued):
             try:
                 widen_part(path, wide, part_schema(schema))

@@ -92,9 +92,9 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
             if not fetched(store, part, narrow):
                 return None
             try:
-                with damage_named(layout.shown(part.key), "convert the export again"):
+                with damage_named(narrow, layout.shown(part.key), "convert the export again"):
                     widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
-            except (BadCallError, SnapshotDamagedError):
+            except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
                 return None
             parts.append(_put(plan, part, schema, store, wide))
     return replace(

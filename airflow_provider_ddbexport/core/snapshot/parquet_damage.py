@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.errors import SnapshotDamagedError
 
@@ -14,10 +16,11 @@ _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 
 @contextmanager
-def damage_named(file: str, way_out: str) -> Iterator[None]:
-    """Let whatever damage in the Parquet *file*, a name for messages, raises be a SnapshotDamagedError.
+def damage_named(path: Path, file: str, way_out: str, **context: str) -> Iterator[None]:
+    """Let whatever damage in the Parquet file at *path* raises be a SnapshotDamagedError with *context*.
 
-    Its message ends with *way_out*. A full disk and memory that is short are no damage, and stay what they are.
+    *file* is its name for messages, which end with *way_out*. A full disk and memory that is short are no damage, and
+    stay what they are. So does what we stumble with over a file that pyarrow reads: the mistake is ours.
     """
     try:
         yield
@@ -25,11 +28,28 @@ def damage_named(file: str, way_out: str) -> Iterator[None]:
         problem = error.context.get("problem")
         if problem is None:
             raise
-        raise SnapshotDamagedError(f"{file}: its footer {problem}; {way_out}") from error
+        raise SnapshotDamagedError(f"{file}: its footer {problem}; {way_out}", **context) from error
     except _DAMAGE as error:
-        # An operating system's error has its number, pyarrow's has none.
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+        if _is_shortage(error) or _is_readable(path):
             raise
         raise SnapshotDamagedError(
-            f"{file}: it is no whole Parquet file ({type(error).__name__}); {way_out}"
+            f"{file}: it is no whole Parquet file ({type(error).__name__}); {way_out}", **context
         ) from error
+
+
+def _is_shortage(error: Exception) -> bool:
+    # An operating system's error has its number, pyarrow's has none.
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
+
+
+def _is_readable(path: Path) -> bool:
+    """Return whether pyarrow reads all rows of *path*, one row group at a time."""
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as parquet:
+            for number in range(parquet.num_row_groups):
+                parquet.read_row_group(number, use_threads=False).validate(full=True)
+    except _DAMAGE as error:
+        if _is_shortage(error):
+            raise
+        return False
+    return True

@@ -23,6 +23,7 @@ from airflow_provider_ddbexport.core.columns import RESCUED_COLUMN, ColumnOption
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export import read_changes, read_export, read_items
 from airflow_provider_ddbexport.core.merge import Increment, merge_increments
+from airflow_provider_ddbexport.core.merge.chain_notes import find_broken, noting_breaks
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
 from airflow_provider_ddbexport.core.snapshot import plan as plan_module
@@ -280,7 +281,7 @@ def test_a_damaged_base_is_found(tmp_path: Path) -> None:
 
 
 def test_a_base_that_was_written_damaged_is_named(tmp_path: Path) -> None:
-    """Where even the record says so: the error has the part, what is wrong with it, and the way out."""
+    """Where even the record says so: the error has part, problem and way out, and a chain begins anew."""
     story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
     base = story.convert(lake)
     story.go_on()
@@ -292,8 +293,14 @@ def test_a_base_that_was_written_damaged_is_named(tmp_path: Path) -> None:
     (record,) = (tmp_path / "lake/reviews/_snapshots").iterdir()
     told = record.read_text()
     record.write_text(told.replace(base.parts[0].sha256, hashlib.sha256(path.read_bytes()).hexdigest()))
-    with pytest.raises(SnapshotDamagedError, match=rf"^part 1 of 1 .*/{base.parts[0].key}: it.* convert .* again"):
+    store = lake.child("reviews")
+    named = rf"^part 1 of 1 .*/{base.parts[0].key}: it.* convert .* again"
+    with pytest.raises(SnapshotDamagedError, match=named), noting_breaks(store, base.as_of):
         story.merge(lake, 0)
+    (published,) = Ledger(store).records()
+    noted = find_broken(store, published)
+    assert noted is not None
+    assert noted.state == "BASE_DAMAGED"
 
 
 @pytest.mark.parametrize("damage", ["a part", "an old image", "a missing item"])

@@ -216,14 +216,14 @@ class PartChecks:
         rows = None if damage == "footer" else _readable(source)
         if rows is not None and damage == "pages":
             rows = rows.select([field.name for field in rows.schema if _is_one_leaf(field.type)])
-        return self._split(source, rows, choice) or self._widened(source, rows, arrow)
+        return self._split(source, rows, choice, damage) or self._widened(source, rows, arrow, damage)
 
-    def _split(self, source: Path, rows: pa.Table | None, choice: Random) -> str | None:
+    def _split(self, source: Path, rows: pa.Table | None, choice: Random, damage: Damage | None) -> str | None:
         kept, dropped = source.with_name("kept"), source.with_name("gone")
         gone = {number for number in range(40) if choice.random() < 0.3} | {3}
         wanted = Rows(gone, is_sifted=choice.random() < 0.7)
         split = None
-        with self._counting_refusals():
+        with self._counting_refusals(source, damage):
             split = split_part(source, wanted, kept, dropped)
         if split is None or rows is None:
             return None
@@ -231,10 +231,10 @@ class PartChecks:
         mask = pc.is_in(rows.column(ROW), pa.array(sorted(gone), pa.int64()))
         return part_difference(kept, rows.filter(pc.invert(mask))) or part_difference(dropped, rows.filter(mask))
 
-    def _widened(self, source: Path, rows: pa.Table | None, arrow: pa.Schema) -> str | None:
+    def _widened(self, source: Path, rows: pa.Table | None, arrow: pa.Schema, damage: Damage | None) -> str | None:
         wide = source.with_name("wide")
         is_written = False
-        with self._counting_refusals():
+        with self._counting_refusals(source, damage):
             widen_part(source, wide, pa.schema([("_first", pa.string()), *arrow]))
             is_written = True
         if not is_written or rows is None:
@@ -243,12 +243,17 @@ class PartChecks:
         return part_difference(wide, rows.append_column("_first", pa.nulls(len(rows), pa.string())))
 
     @contextmanager
-    def _counting_refusals(self) -> Iterator[None]:
+    def _counting_refusals(self, source: Path, damage: Damage | None) -> Iterator[None]:
         try:
-            with damage_named("part", "again"):
+            with damage_named(source, "part", "again"):
                 yield
         # A number that was damaged may ask for more memory than there is.
         except (SnapshotDamagedError, BadCallError, MemoryError):
+            self.refused += 1
+        # Of a footer pyarrow does not look at all that we copy.
+        except (LookupError, TypeError, AttributeError, ValueError):
+            if damage != "footer":
+                raise
             self.refused += 1
 
 
@@ -270,7 +275,7 @@ def _is_one_leaf(arrow: pa.DataType) -> bool:
 def _readable(path: Path) -> pa.Table | None:
     """Return the rows at *path*; None where pyarrow refuses it."""
     try:
-        with damage_named("part", "again"):
+        with damage_named(path, "part", "again"):
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 rows = file.read(use_threads=False)
             rows.validate(full=True)

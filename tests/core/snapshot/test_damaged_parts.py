@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from part_fuzz import (
     PartChecks,
@@ -95,16 +96,20 @@ def _raise(error: Exception) -> Callable[[], None]:
     return body
 
 
-def test_damage_is_told_with_the_name_of_its_file() -> None:
-    """And with the way out; what pyarrow says stays the error's cause."""
+def test_damage_is_told_with_the_name_of_its_file(tmp_path: Path) -> None:
+    """And with the way out, and whose it is; what pyarrow says stays the error's cause."""
+    path = tmp_path / "part"
+    path.write_bytes(b"PAR1 no more")
     for body, problem in (
         (lambda: read_struct(b"\x19"), "its footer ends too early"),
         (_raise(pa.ArrowInvalid("x")), "it is no whole Parquet file (ArrowInvalid)"),
         (_raise(OSError("x")), "it is no whole Parquet file (OSError)"),
         (_raise(KeyError(3)), "it is no whole Parquet file (KeyError)"),
     ):
-        with pytest.raises(SnapshotDamagedError) as told, damage_named("lake/t/part-1", "convert it again"):
-            body()
+        with pytest.raises(SnapshotDamagedError) as told:  # noqa: SIM117
+            with damage_named(path, "lake/t/part-1", "convert it again", as_of="then"):
+                body()
+        assert told.value.context == {"as_of": "then"}
         assert str(told.value) == f"lake/t/part-1: {problem}; convert it again"
         assert told.value.__cause__ is not None
 
@@ -114,8 +119,22 @@ def test_damage_is_told_with_the_name_of_its_file() -> None:
     [OSError(errno.ENOSPC, "No space left on device"), MemoryError(), pa.ArrowMemoryError("x"), BadCallError("x")],
     ids=repr,
 )
-def test_what_is_no_damage_is_not_told_as_damage(error: Exception) -> None:
+def test_what_is_no_damage_is_not_told_as_damage(error: Exception, tmp_path: Path) -> None:
     """A full disk, memory that is short, a call that is wrong."""
-    with pytest.raises(type(error)) as told, damage_named("lake/t/part-1", "convert it again"):
+    with pytest.raises(type(error)) as told, damage_named(tmp_path / "part", "lake/t/part-1", "convert it again"):
+        raise error
+    assert told.value is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyError(3), TypeError("x"), AttributeError("x"), pa.ArrowInvalid("x")],
+    ids=lambda error: type(error).__name__,
+)
+def test_our_own_mistakes_are_not_told_as_damage(error: Exception, tmp_path: Path) -> None:
+    """Of a part that pyarrow reads whole, nothing is made again: it is not the part that is wrong."""
+    path = tmp_path / "part"
+    pq.write_table(pa.table({"a": [1, 2]}), path)
+    with pytest.raises(type(error)) as told, damage_named(path, "lake/t/part-1", "convert it again"):
         raise error
     assert told.value is error
