@@ -95,6 +95,21 @@ def test_a_builder_that_begins_grows_into_what_waits() -> None:
         assert letters_of(batch) == {"b"}
 
 
+def test_a_small_batch_takes_no_large_memory() -> None:
+    """It would keep that for as long as it is there: many small ones at once would be as large as the largest."""
+    with memory_kept():
+        gone = batch_of(a_builder(), "a", 8 << 20)
+        place = gone.column("t").buffers()[2].address
+        del gone
+        waiting = kernel.spare_bytes()
+        assert waiting >= 8 << 20
+        small = [batch_of(a_builder(), "b", 1 << 18) for _ in range(3)]
+        assert kernel.spare_bytes() == waiting
+        large = batch_of(a_builder(), "c", 6 << 20)
+        assert large.column("t").buffers()[2].address == place
+        assert [letters_of(batch) for batch in (*small, large)] == [{"b"}, {"b"}, {"b"}, {"c"}]
+
+
 def test_what_waits_is_bounded() -> None:
     """However many batches go at once."""
     builder = a_builder()

@@ -16,21 +16,15 @@ static atomic_size_t keepers, spare;
 
 void blocks_keep(void) { atomic_fetch_add(&keepers, 1); }
 
-void blocks_forget(void) {
-    if (atomic_fetch_sub(&keepers, 1) > 1) return;
-    size_t room;
-    for (void *block; (block = block_take(0, &room)) != NULL;) free(block);
-}
-
 size_t blocks_spare(void) { return atomic_load(&spare); }
 
-void *block_take(size_t least, size_t *room) {
-    if (least < SMALLEST_BLOCK) least = SMALLEST_BLOCK;
+/* Takes the smallest block of at least `least` bytes and at most `most`. */
+static void *take(size_t least, size_t most, size_t *room) {
     for (;;) {
         size_t best = 0, best_room = SIZE_MAX;
         for (size_t i = 0; i < MOST_SPARE_BLOCKS; i++) {
             size_t found = atomic_load(&places[i].room);
-            if (found >= least && found < best_room) {
+            if (found >= least && found <= most && found < best_room) {
                 best = i;
                 best_room = found;
             }
@@ -46,6 +40,20 @@ void *block_take(size_t least, size_t *room) {
     }
 }
 
+void *block_take(size_t least, size_t *room) {
+    if (least < SMALLEST_BLOCK) least = SMALLEST_BLOCK;
+    return take(least, 2 * least, room);
+}
+
+static void free_all(void) {
+    size_t room;
+    for (void *block; (block = take(SMALLEST_BLOCK, SIZE_MAX, &room)) != NULL;) free(block);
+}
+
+void blocks_forget(void) {
+    if (atomic_fetch_sub(&keepers, 1) == 1) free_all();
+}
+
 void block_free(void *block, size_t room) {
     if (room >= SMALLEST_BLOCK && atomic_load(&keepers) > 0) {
         if (atomic_fetch_add(&spare, room) + room <= MOST_SPARE_BYTES) {
@@ -54,6 +62,8 @@ void block_free(void *block, size_t room) {
                 if (!atomic_compare_exchange_strong(&places[i].room, &found, HELD)) continue;
                 places[i].block = block;
                 atomic_store(&places[i].room, room);
+                /* The last may have forgotten between the question above and now, and have found this place empty. */
+                if (atomic_load(&keepers) == 0) free_all();
                 return;
             }
         }

@@ -22,7 +22,8 @@ void blocks_forget(void);
 /* Bytes that wait. */
 size_t blocks_spare(void);
 
-/* Returns the smallest block of at least `least` bytes that waits, and its size in `*room`; NULL if there is none. */
+/* Returns the smallest block of at least `least` bytes that waits, and its size in `*room`; NULL if there is none, or
+ * only such as are more than twice as large as needed: a small column would keep what large ones are to use again. */
 void *block_take(size_t least, size_t *room);
 /* Frees a block of `room` bytes, or keeps it. */
 void block_free(void *block, size_t room);
