@@ -18,7 +18,7 @@ class Steps:
     Attributes:
         at: number of the moment, from 0; -1 never acts.
         act: called once, at that moment.
-        log: ``before write_file ddb_export_timestamp=…`` and so on, one entry for each moment.
+        log: ``before move_file ddb_export_timestamp=…`` and so on, one entry for each moment.
     """
 
     at: int = -1
@@ -78,10 +78,10 @@ class WatchedStore:
         self.inner.write(key, body)
         self.steps("after", "write", key)
 
-    def write_file(self, key: str, path: Path) -> None:
-        self.steps("before", "write_file", key)
-        self.inner.write_file(key, path)
-        self.steps("after", "write_file", key)
+    def move_file(self, key: str, path: Path) -> None:
+        self.steps("before", "move_file", key)
+        self.inner.move_file(key, path)
+        self.steps("after", "move_file", key)
 
     def create(self, key: str, body: bytes) -> None:
         self.steps("before", "create", key)

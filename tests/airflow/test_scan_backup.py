@@ -167,9 +167,9 @@ def test_a_killed_task_leaves_what_a_retry_goes_on_with(
         for name, value in reviews.environment().items():
             monkeypatch.setenv(name, value)
         task.on_kill()
-        store.write_file(key, path)
+        store.move_file(key, path)
 
-    monkeypatch.setattr("airflow_provider_ddbexport.core.store.s3.S3Store.write_file", killed_first)
+    monkeypatch.setattr("airflow_provider_ddbexport.core.store.s3.S3Store.move_file", killed_first)
     with pytest.raises(ScanStoppedError, match="can be resumed"):
         run_task(task, context)
     found = run_task(task, context)

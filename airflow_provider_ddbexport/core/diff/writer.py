@@ -83,7 +83,7 @@ class ChangesWriter:
         with self._path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         key = f"{self._folder}/{layout.part_name(len(self._parts), self._digest)}"
-        self._store.write_file(key, self._path)
-        self._parts.append(Part(key, self._rows, self._path.stat().st_size, sha256))
-        self._path.unlink()
+        size = self._path.stat().st_size
+        self._store.move_file(key, self._path)
+        self._parts.append(Part(key, self._rows, size, sha256))
         self._rows = 0

@@ -84,5 +84,5 @@ def _write_lines(staging: ObjectStore, key: str, blocks: Iterator[LineBlock], fo
 def _put(staging: ObjectStore, key: str, path: Path, count: int) -> DataFile:
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
-    staging.write_file(key, path)
+    staging.move_file(key, path)
     return DataFile(key, count, base64.b64encode(md5).decode())

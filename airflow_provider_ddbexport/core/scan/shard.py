@@ -68,7 +68,7 @@ class Uploads:
         """Write the data file into the folder, under a name of its own."""
         file = FileEntry(key=f"{self._folder}/{data_file_name()}.json.gz", item_count=group.items, md5=group.md5)
         with self._uploads:
-            self._root.write_file(file.key, group.path)
+            self._root.move_file(file.key, group.path)
         return file
 
 

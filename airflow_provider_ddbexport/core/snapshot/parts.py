@@ -312,19 +312,18 @@ class PartsWriter:
             rescued = dict(sorted(file.rescued.items()))
             made = Part(key, file.rows, file.path.stat().st_size, sha256, partition, rescued)
             put_part(self._store, self._plan, made, file.path)
-        file.path.unlink()
         self._parts.append((number, made, schema))
 
 
 def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -> None:
-    """Write *made*, unless a snapshot is published in its folder, whose readers would read it as well.
+    """Move *made*, which is in *path*, into *store*, unless a snapshot is published in its folder: for its readers.
 
     Raises PublishRaceError if one is, and *made* is not of it.
     """
     ledger = Ledger(store)
     published = ledger.get(plan.as_of)
     if published is None:
-        store.write_file(made.key, path)
+        store.move_file(made.key, path)
         # That took a while. Whoever published meanwhile has removed what was there, and this was not yet.
         published = ledger.get(plan.as_of)
         if published is not None and made.key not in {part.key for part in published.parts}:

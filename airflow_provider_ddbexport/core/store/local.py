@@ -8,10 +8,10 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from airflow_provider_ddbexport.core.store.keys import checked_folder, checked_key
 from airflow_provider_ddbexport.core.store.port import ObjectInfo
@@ -22,6 +22,8 @@ from airflow_provider_ddbexport.errors import (
     StorageError,
     StoreNotWritableError,
 )
+
+Done = TypeVar("Done")
 
 _UNFINISHED = ".unfinished"
 _LITTER_AGE_S = 3600.0
@@ -83,12 +85,23 @@ class LocalStore:
             _sync(file)
             unfinished.replace(path)
 
-    def write_file(self, key: str, path: Path) -> None:
-        """Make *key* hold a copy of *path*."""
-        with path.open("rb") as source, self._unfinished(key) as (file, unfinished, final):
-            shutil.copyfileobj(source, file, 1 << 20)
-            _sync(file)
-            unfinished.replace(final)
+    def move_file(self, key: str, path: Path) -> None:
+        """Make *key* hold the bytes of *path*, which is gone then; nothing is copied where both are on one disk."""
+        final = self._path(key)
+        with self._writing(final), path.open("rb") as source:
+            try:
+                os.fsync(source.fileno())
+                _remove_litter(final)
+                _in_folder(final.parent, lambda: path.replace(final))
+                _sync_folder(final.parent)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                with self._unfinished(key) as (file, unfinished, _):
+                    shutil.copyfileobj(source, file, 1 << 20)
+                    _sync(file)
+                    unfinished.replace(final)
+                path.unlink()
 
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* if there is no such file; a file that holds exactly *body* is as good."""
@@ -154,7 +167,7 @@ class LocalStore:
         unfinished = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}{_UNFINISHED}")
         with self._writing(path):
             _remove_litter(path)
-            file = _open_new(unfinished)
+            file: BinaryIO = _in_folder(path.parent, lambda: unfinished.open("xb"))
             try:
                 with file:
                     yield file, unfinished, path
@@ -187,12 +200,12 @@ class LocalStore:
             raise StorageError(message, uri=str(path)) from error
 
 
-def _open_new(path: Path) -> BinaryIO:
-    """Open *path* for writing; a folder that another process finds empty and removes in between is made again."""
+def _in_folder(folder: Path, act: Callable[[], Done]) -> Done:
+    """Make *folder* and return what *act* does in it; where another process finds it empty and removes it, again."""
     for tries_left in (4, 3, 2, 1, 0):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            return path.open("xb")
+            return act()
         except FileNotFoundError:
             if not tries_left:
                 raise

@@ -50,8 +50,11 @@ class ObjectStore(Protocol):
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body*, replacing what was there; whole or not at all."""
 
-    def write_file(self, key: str, path: Path) -> None:
-        """Make *key* hold the bytes of the local file *path*; whole or not at all (multipart where it is large)."""
+    def move_file(self, key: str, path: Path) -> None:
+        """Make *key* hold the bytes of the local file *path*, which is gone then; whole or not at all.
+
+        After an error *path* is as it was, so that it can be tried again.
+        """
 
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* only if there is no such object (``If-None-Match: *``).

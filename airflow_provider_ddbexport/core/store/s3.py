@@ -137,18 +137,19 @@ class S3Store:
             writing=True,
         )
 
-    def write_file(self, key: str, path: Path) -> None:
+    def move_file(self, key: str, path: Path) -> None:
         """Make *key* hold the bytes of *path*; in parts, which are removed if one fails, where it is large."""
         if path.stat().st_size <= MULTIPART_BYTES:
             self._call(lambda: self._put_file(key, path), "writing", key, writing=True)
-            return
-        upload_parts(
-            self._s3,
-            {**self._where, "Key": self._key(key)},
-            path,
-            lambda request, what: self._call(request, what, key, writing=True),
-            options=self._write_options,
-        )
+        else:
+            upload_parts(
+                self._s3,
+                {**self._where, "Key": self._key(key)},
+                path,
+                lambda request, what: self._call(request, what, key, writing=True),
+                options=self._write_options,
+            )
+        path.unlink()
 
     def _put_file(self, key: str, path: Path) -> None:
         with path.open("rb") as body:

@@ -90,7 +90,7 @@ def test_killed_at_any_operation_the_next_run_finishes(lake: LocalStore, tmp_pat
     """There is no record before all parts are there, and no stray part once there is one."""
     steps = Steps()
     expected = run(lake, WatchedStore(LocalStore(tmp_path / "counted"), steps))
-    assert sum("write_file" in entry for entry in steps.log) == 2
+    assert sum("move_file" in entry for entry in steps.log) == 2
     for number, moment in enumerate(steps.log):
         output = LocalStore(tmp_path / f"killed {number}")
         dying = Steps(number, die)
@@ -179,7 +179,7 @@ def test_parts_that_another_run_removed_are_not_published(lake: LocalStore, tmp_
     output = LocalStore(tmp_path / "out")
     dry = Steps()
     record = run(lake, WatchedStore(LocalStore(tmp_path / "dry"), dry))
-    written = next(number for number, entry in enumerate(dry.log) if entry.startswith("after write_file"))
+    written = next(number for number, entry in enumerate(dry.log) if entry.startswith("after move_file"))
     part = f"reviews_changes/{record.parts[0].key}"
     with pytest.raises(PublishRaceError, match="another run removed them"):
         run(lake, WatchedStore(output, Steps(written, lambda: output.delete(part))))

@@ -379,11 +379,11 @@ class _Dying(LocalStore):
         if dies:
             raise _DiesError
 
-    def write_file(self, key: str, path: Path) -> None:
+    def move_file(self, key: str, path: Path) -> None:
         dies = self._count()
         if dies and not self.after:
             raise _DiesError
-        super().write_file(key, path)
+        super().move_file(key, path)
         if dies:
             raise _DiesError
 
@@ -462,9 +462,9 @@ class _Overtaken(LocalStore):
         self._count()
         super().write(key, body)
 
-    def write_file(self, key: str, path: Path) -> None:
+    def move_file(self, key: str, path: Path) -> None:
         self._count()
-        super().write_file(key, path)
+        super().move_file(key, path)
 
     def create(self, key: str, body: bytes) -> None:
         self._count()

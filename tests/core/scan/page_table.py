@@ -113,8 +113,9 @@ class MortalStore:
         with self._mutation():
             self.objects[self.folder + key] = body
 
-    def write_file(self, key: str, path: Path) -> None:
+    def move_file(self, key: str, path: Path) -> None:
         self.write(key, path.read_bytes())
+        path.unlink()
 
     def create(self, key: str, body: bytes) -> None:
         with self._mutation():

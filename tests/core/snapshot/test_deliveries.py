@@ -69,12 +69,12 @@ class Meeting(LocalStore):
     def child(self, folder: str) -> Meeting:
         return Meeting(self.root / folder)
 
-    def write_file(self, key: str, path: Path) -> None:
+    def move_file(self, key: str, path: Path) -> None:
         if key.endswith(".parquet"):
             self.together.wait(PATIENCE_S)
             with self.counting:
                 Meeting.met += 1
-        super().write_file(key, path)
+        super().move_file(key, path)
 
 
 class Full(LocalStore):
@@ -85,11 +85,11 @@ class Full(LocalStore):
     def child(self, folder: str) -> Full:
         return Full(self.root / folder)
 
-    def write_file(self, key: str, path: Path) -> None:
+    def move_file(self, key: str, path: Path) -> None:
         if "kind=3" in key:
             Full.refused += 1
             raise StorageError("no space left")
-        super().write_file(key, path)
+        super().move_file(key, path)
 
 
 ITEMS = [{"id": {"N": str(number)}, "Kind": {"S": str(number % 6)}} for number in range(60)]

@@ -137,7 +137,7 @@ def test_what_is_replaced_is_unregistered_before_any_of_its_successor_is_written
     old_parts = in_folder(lake)
 
     def unregister(record: CommitRecord) -> None:
-        assert not any("write_file" in moment for moment in log.log)
+        assert not any("move_file" in moment for moment in log.log)
         assert in_folder(lake) == old_parts
         assert Ledger(lake.child("reviews")).get(AS_OF) == record
         story.unregistered.append(record)
@@ -338,7 +338,7 @@ def test_killed_at_every_part_the_resumed_result_is_that_of_an_undisturbed_run(k
     """SIGKILL right after each part, and in the middle of publishing; of other ways than the plain one, after one."""
     log = Steps()
     killed_runs.run(WatchedStore(killed_runs.lake("counted"), log))
-    starts = ("after write_file", "after create _schemas", "after create _snapshots")
+    starts = ("after move_file", "after create _schemas", "after create _snapshots")
     moments = [number for number, moment in enumerate(log.log) if moment.startswith(starts)]
     # What replaces a snapshot is known before it is built, and never widened.
     assert len(moments) > (9 if killed_runs.replaced else 15)
@@ -382,7 +382,7 @@ def test_the_next_run_removes_parts_of_a_run_killed_with_other_options(tmp_path:
     """Strays are recognised by not being in the record; files that are no parts are nobody's business."""
     story = Story(tmp_path, replaced=False, options=ColumnOptions())
     lake = story.lake("lake")
-    moment = [text.startswith("after write_file") for text in story.moments()].index(True)
+    moment = [text.startswith("after move_file") for text in story.moments()].index(True)
     with contextlib.suppress(Killed):
         convert_export(
             story.root, story.export, WatchedStore(lake, Steps(moment, die)), rows_per_part=15, part_bytes=10_000_000

@@ -38,13 +38,13 @@ def test_the_next_publication_removes_what_a_task_wrote_after_another_run_had_pu
     root, export = write_export(tmp_path / "export", reviews(4))
     moments = Steps()
     convert_export(root, export, WatchedStore(LocalStore(tmp_path / "counted"), moments), rows_per_part=2)
-    written = next(number for number, text in enumerate(moments.log) if text.startswith("before write_file"))
+    written = next(number for number, text in enumerate(moments.log) if text.startswith("before move_file"))
 
     class Zombie(Steps):
         def __call__(self, moment: str, operation: str, key: str) -> None:
             super().__call__(moment, operation, key)
             if len(self.log) == written + 2:
-                assert (moment, operation) == ("after", "write_file")
+                assert (moment, operation) == ("after", "move_file")
                 die()
 
     def other_run() -> None:

@@ -140,7 +140,7 @@ def test_another_day_that_adds_columns_meanwhile_is_waited_out(tmp_path: Path) -
         assert in_order(items_of(lake, at=AS_OF)) == in_order(ONE), moment
         assert in_order(items_of(lake, at=AS_OF + timedelta(days=1))) == in_order(OTHER), moment
         assert in_folder(lake) == {part.key for part in record.parts}, moment
-        again += sum("before write_file" in text for text in steps.log) > 1
+        again += sum("before move_file" in text for text in steps.log) > 1
         shutil.rmtree(lake.root)
     assert again, "no run had to convert twice: the test shows nothing"
 
@@ -180,7 +180,7 @@ def test_a_part_that_arrives_after_another_run_has_published_is_taken_away_again
     assert isinstance(plan, ConversionPlan)
     counted = Steps()
     convert_shard(plan, plan.shards[0], root=root, lake=WatchedStore(LocalStore(tmp_path / "counted"), counted))
-    moment = [text.startswith("before write_file") for text in counted.log].index(True)
+    moment = [text.startswith("before move_file") for text in counted.log].index(True)
     steps = Steps(moment, lambda: convert_export(*other, lake))
     with pytest.raises(PublishRaceError, match="published by another run meanwhile"):
         convert_shard(plan, plan.shards[0], root=root, lake=WatchedStore(lake, steps))
@@ -267,7 +267,7 @@ def test_options_of_a_run_that_was_never_published_bind_nobody(tmp_path: Path) -
     lake = LocalStore(tmp_path / "lake")
     counted = Steps()
     convert_export(root, export, WatchedStore(LocalStore(tmp_path / "counted"), counted))
-    moment = [text.startswith("after write_file") for text in counted.log].index(True)
+    moment = [text.startswith("after move_file") for text in counted.log].index(True)
     with pytest.raises(Killed):
         convert_export(root, export, WatchedStore(lake, Steps(moment, die)))
     convert_export(root, export, lake, options=ColumnOptions(nested="json"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import threading
@@ -43,8 +44,10 @@ def test_only_one_of_many_creators_wins(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the disk fails before the rename, the old bytes are there and no litter is."""
-    store = LocalStore(tmp_path)
+    store = LocalStore(tmp_path / "lake")
     store.write("part", b"old")
+    source = tmp_path / "source"
+    source.write_bytes(b"new")
     failures = []
 
     def fail(descriptor: int) -> None:
@@ -56,11 +59,12 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         with pytest.raises(StorageError, match="No space left on device"):
             write("part", b"new")
     with pytest.raises(StorageError):
-        store.write_file("part", Path(__file__))
+        store.move_file("part", source)
 
     assert len(failures) == 3
     assert store.read("part") == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+    assert [path.name for path in store.root.iterdir()] == ["part"]
+    assert source.read_bytes() == b"new"
 
 
 def test_a_killed_writers_file_is_hidden_and_later_removed(tmp_path: Path) -> None:
@@ -83,6 +87,8 @@ def test_a_killed_writers_file_is_hidden_and_later_removed(tmp_path: Path) -> No
 def test_a_root_that_is_a_file_is_not_writable(tmp_path: Path) -> None:
     """Writing below a file is a StoreNotWritableError that names the folder to mend."""
     (tmp_path / "lake").write_bytes(b"")
+    source = tmp_path / "source"
+    source.write_bytes(b"new")
     for root in (tmp_path / "lake", tmp_path / "lake" / "deeper"):
         store = LocalStore(root)
         with pytest.raises(StoreNotWritableError, match="may write to"):
@@ -90,7 +96,8 @@ def test_a_root_that_is_a_file_is_not_writable(tmp_path: Path) -> None:
         with pytest.raises(StoreNotWritableError):
             store.create("part", b"x")
         with pytest.raises(StoreNotWritableError):
-            store.write_file("part", Path(__file__))
+            store.move_file("part", source)
+        assert source.exists()
         assert list(store.list()) == []
 
 
@@ -146,3 +153,26 @@ def test_deleting_removes_the_folders_it_empties(tmp_path: Path) -> None:
 def test_a_store_pickles(tmp_path: Path) -> None:
     """Worker processes get a local store as it is."""
     assert pickle.loads(pickle.dumps(LocalStore(tmp_path))) == LocalStore(tmp_path)
+
+
+def test_a_file_of_another_disk_is_copied_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be renamed into the store its bytes are copied, and it is gone as well."""
+    source = tmp_path / "part.parquet"
+    source.write_bytes(b"PAR1" * 50_000)
+    refused = []
+    rename = os.replace
+
+    def across(here: str | Path, there: str | Path) -> None:
+        if Path(here) == source:
+            refused.append(there)
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(here, there)
+
+    monkeypatch.setattr(os, "replace", across)
+    store = LocalStore(tmp_path / "lake")
+    store.move_file("t/part.parquet", source)
+
+    assert len(refused) == 1
+    assert store.read("t/part.parquet") == b"PAR1" * 50_000
+    assert not source.exists()
+    assert [path.name for path in (tmp_path / "lake/t").iterdir()] == ["part.parquet"]

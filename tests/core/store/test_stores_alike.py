@@ -41,13 +41,15 @@ def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     assert list(store.list()) == [ObjectInfo("_started", 0)]
 
 
-def test_a_file_is_copied_in(store: ObjectStore, tmp_path: Path) -> None:
-    """write_file() gives the object the file's bytes and leaves the file."""
+def test_a_file_is_moved_in(store: ObjectStore, tmp_path: Path) -> None:
+    """move_file() gives the object the file's bytes, whatever was there, and the file is gone."""
+    store.write("t/part.parquet", b"older")
     source = tmp_path / "part.parquet"
     source.write_bytes(b"PAR1" * 50_000)
-    store.write_file("t/part.parquet", source)
+    store.move_file("t/part.parquet", source)
 
-    assert store.read("t/part.parquet") == source.read_bytes()
+    assert store.read("t/part.parquet") == b"PAR1" * 50_000
+    assert not source.exists()
 
 
 def test_reading_what_is_absent_says_so(store: ObjectStore) -> None:
