@@ -152,6 +152,7 @@ class OpenChunk:
 
     def _parsed(self) -> Iterator[_Page]:
         at = entries = 0
+        has_no_nulls = _told_nulls(self._meta.get(_STATISTICS)) == 0
         while entries < self._meta[_VALUES][1]:
             header, start = read_struct_at(self._body, at)
             end = start + header[_PAGE_COMPRESSED][1]
@@ -166,7 +167,7 @@ class OpenChunk:
                 count = data[_ENTRIES][1]
                 if not 0 <= count <= self._meta[_VALUES][1] - entries:
                     raise ValueError("malformed page")
-                nulls = _known_nulls(data, self._leaf)
+                nulls = 0 if has_no_nulls and not self._leaf.max_rep else _known_nulls(data, self._leaf)
                 yield _Page(at, start, end, header[_PAGE_UNCOMPRESSED][1], count, data[_ENCODING][1], nulls)
                 entries += count
             else:
@@ -271,11 +272,15 @@ class _Half:
 
 
 def _known_nulls(data: Struct, leaf: Leaf) -> int | None:
-    """Return how many nulls a page has where each of its entries is a row and it says so itself; else None."""
+    """Return how many nulls a page has where each of its entries is a row and that is told; else None."""
     if leaf.max_rep:
         return None
     if not leaf.max_def:
         return 0
-    _, statistics = data.get(_PAGE_STATISTICS, (STRUCT, {}))
-    nulls: int | None = statistics.get(_NULLS, (I64, None))[1]
+    return _told_nulls(data.get(_PAGE_STATISTICS))
+
+
+def _told_nulls(statistics: tuple[int, Struct] | None) -> int | None:
+    """Return the count of nulls in the *statistics* of a chunk or a page; None where there is none."""
+    nulls: int | None = None if statistics is None else statistics[1].get(_NULLS, (I64, None))[1]
     return nulls

@@ -28,8 +28,10 @@ from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.keys import key_bytes, key_hashes
 from airflow_provider_ddbexport.core.merge import split_part as splitting
 from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, Found, Sieve, as_stored
-from airflow_provider_ddbexport.core.merge.split_pages import compiled
+from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled
 from airflow_provider_ddbexport.core.merge.split_part import split_part
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "columns"))
 from generated_items import item_lists, random_items
@@ -163,6 +165,35 @@ def test_the_compiled_way_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         _, batch = rows_of(random_items(random.Random(seed), rows=40))
         table = pa.Table.from_batches([batch]).append_column("row", pa.array(range(40), pa.int64()))
         check(tmp_path, table, {1, 5, 20}, 30, {})
+
+
+def write_part(path: Path, *groups: pa.RecordBatch) -> None:
+    """Write *groups* as conversion does."""
+    with path.open("wb") as file:
+        assembly, encoder = Assembly(file, frame_of(groups[0].schema)), Encoder()
+        for rows in groups:
+            assembly.add(RowGroup.new(rows.num_rows), encoder.chunks(rows), ())
+        assembly.finish()
+
+
+def test_pages_of_our_own_that_lose_nothing_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say nothing of nulls; that their chunk has none is enough."""
+    dice = random.Random(3)
+    count = 200
+    rows = pa.record_batch({"row": range(count), "text": [dice.randbytes(10_000).hex() for _ in range(count)]})
+    write_part(tmp_path / "source", rows)
+    unpacked: list[tuple[str, int]] = []
+    unpack = OpenChunk._unpacked
+
+    def noting(chunk: OpenChunk, page: Any) -> Any:
+        unpacked.append((chunk._chunk.column, page.entries))
+        return unpack(chunk, page)
+
+    monkeypatch.setattr(OpenChunk, "_unpacked", noting)
+    assert split_part(tmp_path / "source", Rows({60}), tmp_path / "kept", tmp_path / "gone") is not None
+    assert unpacked == [("row", count), ("text", 52)]
+    assert pq.read_table(tmp_path / "kept").equals(pa.table(rows).filter(pc.not_equal(pa.array(range(count)), 60)))
+    assert pq.read_metadata(tmp_path / "kept").row_group(0).column(1).statistics.null_count == 0
 
 
 def test_a_damaged_page_is_no_crash(tmp_path: Path) -> None:
