@@ -54,27 +54,27 @@ class Split:
 def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | None:
     """Make *kept* a part of the rows of *source* that stay and *gone* one of those that are *wanted*; order is kept.
 
-    None where there are none; then nothing is written. Row groups that lose nothing are copied as bytes. At most one
-    row group is in memory. Raises pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole
-    Parquet file.
+    None where there are none; then nothing is written. Row groups that lose nothing are copied as bytes, unless
+    something beside their pages, an index or a filter, belongs to them. At most one row group is in memory. Raises
+    pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole Parquet file.
     """
     with ExitStack() as files:
         parquet = files.enter_context(pq.ParquetFile(source, pre_buffer=False))
         splitter = _GroupSplitter(parquet, wanted)
         halves: tuple[Assembly, ...] = ()
-        untouched: list[RowGroup] = []
+        untouched: list[tuple[int, RowGroup]] = []
         keys: list[pa.BinaryArray] = []
         for number, group in enumerate(row_groups(files.enter_context(source.open("rb")))):
             found = splitter.split(number, group)
             if found is None:
-                untouched.append(group)
+                untouched.append((number, group))
             elif not halves:
                 frame = frame_of(parquet.schema_arrow)
                 halves = tuple(Assembly(files.enter_context(path.open("wb")), frame) for path in (kept, gone))
             if not halves:
                 continue
-            for same in untouched:
-                halves[0].add(same, same.chunks, same.sorted_by)
+            for place, same in untouched:
+                halves[0].add(same, splitter.movable(place, same).chunks, same.sorted_by)
             untouched.clear()
             if found is not None:
                 keys.append(found.keys)
@@ -121,7 +121,7 @@ class _GroupSplitter:
         keys = found.keys
         gone = len(keys)
         if gone == group.rows:
-            return _SplitGroup(None, group, keys)
+            return _SplitGroup(None, self.movable(number, group), keys)
         try:
             halves = [
                 (opened.pop(place, None) or self._open(group, place)).split(found.marks)
@@ -133,6 +133,12 @@ class _GroupSplitter:
             return _SplitGroup(_written(table.filter(pc.invert(mask))), _written(table.filter(mask)), keys)
         stays = _group_of(group, group.rows - gone, [stay for stay, _ in halves])
         return _SplitGroup(stays, _group_of(group, gone, [go for _, go in halves]), keys)
+
+    def movable(self, number: int, group: RowGroup) -> RowGroup:
+        """Return row group *number*, which is *group*, written anew if its pages are not all there is of it."""
+        if all(chunk.is_movable for chunk in group.chunks):
+            return group
+        return _written(self._parquet.read_row_group(number, use_threads=False))
 
     def _found(self, group: RowGroup, opened: dict[int, OpenChunk]) -> Found | None:
         """Return which rows of *group* are wanted; the chunks that it takes are put into *opened*."""

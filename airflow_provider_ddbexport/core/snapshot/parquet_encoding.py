@@ -118,6 +118,8 @@ def _writer(sink: Any, schema: pa.Schema, dictionary: list[str] | bool) -> pq.Pa
         compression_level=COMPRESSION_LEVEL,
         use_dictionary=dictionary,
         write_batch_size=_VALUES_AT_ONCE,
+        # Which lies elsewhere in the file, so that chunks could not be copied.
+        write_page_index=False,
     )
 
 

@@ -31,7 +31,7 @@ from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, Foun
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
-from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, row_groups
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "columns"))
 from generated_items import item_lists, random_items
@@ -194,6 +194,29 @@ def test_pages_of_our_own_that_lose_nothing_are_copied(tmp_path: Path, monkeypat
     assert unpacked == [("row", count), ("text", 52)]
     assert pq.read_table(tmp_path / "kept").equals(pa.table(rows).filter(pc.not_equal(pa.array(range(count)), 60)))
     assert pq.read_metadata(tmp_path / "kept").row_group(0).column(1).statistics.null_count == 0
+
+
+def test_what_points_elsewhere_in_the_file_is_not_copied(tmp_path: Path) -> None:
+    """Of row groups that lose nothing, something and everything: where an index or a filter was, other bytes are."""
+    table = pa.table({"row": range(6), "text": ["a", "b", "c", "d", "e", "f"]})
+    pq.write_table(
+        table,
+        tmp_path / "source",
+        row_group_size=2,
+        write_page_index=True,
+        bloom_filter_options={"text": {"ndv": 10}},
+        sorting_columns=[pq.SortingColumn(0)],
+    )
+    split = split_part(tmp_path / "source", Rows({2, 4, 5}), tmp_path / "kept", tmp_path / "gone")
+    assert split is not None
+    for name, expected in (("kept", [[0, 1], [3]]), ("gone", [[2], [4, 5]])):
+        with (tmp_path / name).open("rb") as file:
+            groups = list(row_groups(file))
+            assert all(chunk.is_movable for group in groups for chunk in group.chunks)
+            assert [[by.column for by in group.sorted_by] for group in groups] == [["row"], ["row"]]
+        with pq.ParquetFile(tmp_path / name) as parquet:
+            found = [parquet.read_row_group(number) for number in range(2)]
+        assert found == [table.take(rows) for rows in expected]
 
 
 def test_a_damaged_page_is_no_crash(tmp_path: Path) -> None:
