@@ -164,13 +164,17 @@ def decoded(lines: Lines, decode: Decode) -> Iterator[Item]:
 
 def decoded_from(lines: Lines, start: int, decode: Decode) -> Iterator[tuple[Item, int]]:
     """Yield the items of whole *lines* from offset *start*, and where the line behind each begins."""
-    *whole, rest = (lines[start:] if start else lines).split(b"\n")
-    for line in [*whole, rest] if rest else whole:
+    # One by one: routers stop at many lines of a block, and must not take all that is behind each apart again.
+    size, find = len(lines), lines.find
+    while start < size:
+        end = find(b"\n", start)
+        if end < 0:
+            end = size
         try:
-            item = decode(line)
+            item = decode(lines[start:end])
         except ItemError as error:
             raise RefusedLineError(start, _reason(error)) from None
-        start += len(line) + 1
+        start = end + 1
         yield item, start
 
 
@@ -181,12 +185,7 @@ def line_of(item: Item) -> Lines:
 
 def reference_line(lines: Lines, start: int) -> tuple[Item, int]:
     """Return the item of the line at *start*, and where the next one is."""
-    end = lines.find(b"\n", start)
-    end = len(lines) if end < 0 else end
-    try:
-        return decode_line(lines[start:end]), end + 1
-    except ItemError as error:
-        raise RefusedLineError(start, _reason(error)) from None
+    return next(decoded_from(lines, start, decode_line))
 
 
 def _reason(error: ItemError) -> str:

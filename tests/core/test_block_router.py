@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ddbexport.core import decoder
-from airflow_provider_ddbexport.core.columns import ColumnOptions, RowBuilder, Schema, partition_of
+from airflow_provider_ddbexport.core.columns import ColumnOptions, RowBuilder, Schema, partition_of, resolve
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, block_router, line_observer
-from airflow_provider_ddbexport.core.line_blocks import BlockBuilder, BlockRouter, Partition, RefusedLineError
+from airflow_provider_ddbexport.core.line_blocks import BlockBuilder, BlockRouter, Partition, RefusedLineError, line_of
 
 sys.path.insert(0, str(Path(__file__).with_name("columns")))
 from generated_items import random_items
@@ -221,3 +222,28 @@ def test_a_router_takes_observers_of_its_own_decoder_only(monkeypatch: pytest.Mo
         monkeypatch.setenv(DECODER_VARIABLE, other)
         with pytest.raises(TypeError):
             router.add_lines(b"", 0, most_bytes=1, observer=line_observer(decode_line))
+
+
+@pytest.mark.parametrize("name", [pytest.param("compiled", marks=needs_compiled), "reference"])
+def test_a_router_that_stops_leaves_the_lines_behind_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it stops in a block, it does not take what is left of that apart each time."""
+    monkeypatch.setenv(DECODER_VARIABLE, name)
+    lines = b"".join(line_of({"Kind": {"S": f"{number}"}, "t": {"S": "x" * 1000}}) + b"\n" for number in range(500))
+    observer = line_observer(decode_line)
+    observer.take(lines)
+    schema = resolve(observer.observation(), ColumnOptions(partition_by=("Kind",)))
+    router = block_router(decode_line, schema, ENDLESS)
+    start, most_taken = 0, 0
+    tracemalloc.start()
+    try:
+        while start < len(lines):
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            start = router.add_lines(lines, start, most_bytes=ENDLESS)
+            most_taken = max(most_taken, tracemalloc.get_traced_memory()[1] - before)
+            if router.missing is not None:
+                router.open(router.missing, ENDLESS)
+    finally:
+        tracemalloc.stop()
+    assert router.rows == 500
+    assert most_taken < len(lines) / 10
