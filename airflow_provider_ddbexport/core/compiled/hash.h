@@ -1,4 +1,4 @@
-/* Hashes of short texts. */
+/* Short texts as numbers: words of them, and hashes. */
 #ifndef DDBEXPORT_HASH_H
 #define DDBEXPORT_HASH_H
 
@@ -28,6 +28,16 @@ static inline uint64_t short_word_at(const uint8_t *text, size_t size) {
     if (size >= 4) return (uint64_t)half_word_at(text) << 32 | half_word_at(text + size - 4);
     if (size == 0) return 0;
     return (uint64_t)text[0] << 16 | (uint64_t)text[size / 2] << 8 | text[size - 1];
+}
+
+/* The first eight bytes as a number that orders as they do. */
+static inline uint64_t beginning_of(const uint8_t *text, size_t size) {
+    uint64_t beginning = 0;
+    if (size >= 8)
+        return (uint64_t)text[0] << 56 | (uint64_t)text[1] << 48 | (uint64_t)text[2] << 40 | (uint64_t)text[3] << 32 |
+               (uint64_t)text[4] << 24 | (uint64_t)text[5] << 16 | (uint64_t)text[6] << 8 | text[7];
+    for (size_t i = 0; i < size; i++) beginning |= (uint64_t)text[i] << (56 - 8 * i);
+    return beginning;
 }
 
 static inline uint64_t hash_bytes(uint64_t seed, const uint8_t *text, size_t size) {

@@ -87,9 +87,7 @@ static void note_beginnings(settled *s, size_t alike) {
     for (size_t i = 0; i < s->count; i++) {
         const uint8_t *key = key_at(s->keys[i].first);
         size_t size = header_at(s->keys[i].first).key;
-        uint64_t beginning = 0;
-        for (size_t at = alike; at < alike + 8; at++) beginning = beginning << 8 | (at < size ? key[at] : 0);
-        s->keys[i].beginning = beginning;
+        s->keys[i].beginning = beginning_of(key + alike, size - alike);
     }
 }
 

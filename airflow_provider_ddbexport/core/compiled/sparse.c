@@ -163,18 +163,10 @@ size_t plain_size(const sparse_column *values, int64_t row, int64_t end) {
     return 4 + varint_bytes((uint64_t)(end - row) << 1) + 1 + value_bytes(values, row, end);
 }
 
-/* The first bytes as a number that orders as they do. */
-static uint64_t prefix_of(const uint8_t *bytes, uint32_t size) {
-    if (size >= 8) return __builtin_bswap64(word_at(bytes));
-    uint64_t prefix = 0;
-    for (uint32_t i = 0; i < size; i++) prefix |= (uint64_t)bytes[i] << (56 - 8 * i);
-    return prefix;
-}
-
 static uint64_t prefix_at(const sparse_column *column, int64_t row) {
     uint32_t size;
     const uint8_t *bytes = bytes_at(column, row, &size);
-    return prefix_of(bytes, size);
+    return beginning_of(bytes, size);
 }
 
 static void write_byte_arrays(const sparse_column *values, int64_t row, int64_t end, uint8_t *out, sparse_page *page) {
@@ -185,7 +177,7 @@ static void write_byte_arrays(const sparse_column *values, int64_t row, int64_t 
         memcpy(out, &size, 4);
         if (size) memcpy(out + 4, bytes, size);
         out += 4 + size;
-        uint64_t prefix = prefix_of(bytes, size);
+        uint64_t prefix = beginning_of(bytes, size);
         if (prefix <= lowest && is_less(values, row, page->lowest)) {
             page->lowest = row;
             lowest = prefix;

@@ -74,16 +74,6 @@ typedef struct {
     uint32_t size, at;
 } member;
 
-static uint64_t beginning_of(const uint8_t *name, size_t size) {
-    uint64_t beginning = 0;
-    if (size >= 8) {
-        for (size_t i = 0; i < 8; i++) beginning = beginning << 8 | name[i];
-    } else {
-        for (size_t i = 0; i < size; i++) beginning |= (uint64_t)name[i] << (56 - 8 * i);
-    }
-    return beginning;
-}
-
 static inline int is_behind(const member *one, const member *other) {
     if (one->beginning != other->beginning) return one->beginning > other->beginning;
     return compare_text(one->name, one->size, other->name, other->size) > 0;
