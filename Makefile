@@ -23,7 +23,7 @@ SANITIZED := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-o
 .PHONY: .venv demo test lint fuzz kills asan bench bench-identity bench-merge airflow bench-scan readers wheel wheels pins clean
 .DEFAULT_GOAL := demo
 
-$(STAMP): requirements/dev.txt pyproject.toml $(filter-out $(KERNEL)/_%.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pyx))
+$(STAMP): requirements/dev.txt pyproject.toml $(filter-out $(KERNEL)/_%.c,$(wildcard $(KERNEL)/*.c $(KERNEL)/*.h $(KERNEL)/*.pxi $(KERNEL)/*.pyx))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
