@@ -259,7 +259,7 @@ class PartChecks:
 
 def part_difference(path: Path, expected: pa.Table) -> str | None:
     """Return in what the rows at *path* differ from those *expected*, in their columns; None for in nothing."""
-    found = _readable(path)
+    found = _readable(path, expected.column_names)
     if found is None:
         return f"{path.name} is refused"
     for name, column in zip(expected.column_names, expected.columns, strict=True):
@@ -272,12 +272,12 @@ def _is_one_leaf(arrow: pa.DataType) -> bool:
     return not pa.types.is_nested(arrow) or (pa.types.is_list(arrow) and _is_one_leaf(arrow.value_type))
 
 
-def _readable(path: Path) -> pa.Table | None:
-    """Return the rows at *path*; None where pyarrow refuses it."""
+def _readable(path: Path, columns: list[str] | None = None) -> pa.Table | None:
+    """Return the rows at *path*, of all columns or of *columns*; None where pyarrow refuses it."""
     try:
         with damage_named(path, "part", "again"):
             with pq.ParquetFile(path, pre_buffer=False) as file:
-                rows = file.read(use_threads=False)
+                rows = file.read(columns, use_threads=False)
             rows.validate(full=True)
     except (SnapshotDamagedError, MemoryError):
         return None
