@@ -251,7 +251,7 @@ class PartChecks:
         except (SnapshotDamagedError, BadCallError, MemoryError):
             self.refused += 1
         # Of a footer pyarrow does not look at all that we copy.
-        except (LookupError, TypeError, AttributeError, ValueError):
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
             if damage != "footer":
                 raise
             self.refused += 1
