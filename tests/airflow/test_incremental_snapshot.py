@@ -26,9 +26,12 @@ def lake(aws: Any) -> EmulatedLake:
 
 
 def a_day(lake: EmulatedLake) -> datetime:
-    """Return the time a day later, ten minutes ago; an item is written before. It has a fraction, as a manual run's."""
+    """Return the time almost a day later, ten minutes ago; an item is written before.
+
+    It has a fraction, as a manual run's. The clock goes on meanwhile, and what is more than a day is two exports.
+    """
     lake.put({"Id": {"S": lake.aws.clock.now().isoformat()}})
-    lake.aws.clock.advance(timedelta(days=1))
+    lake.aws.clock.advance(timedelta(hours=23))
     moment: datetime = (lake.aws.clock.now() - timedelta(minutes=10)).replace(microsecond=345_678)
     return moment
 

@@ -101,7 +101,7 @@ def test_a_shard_that_is_tried_again_redoes_nothing_else(tmp_path: Path) -> None
         published(lake, folder)
     steps = Steps()
     merged_elsewhere(WatchedStore(lake, steps), folder, *plan.shards)
-    written = [line for line in steps.log if line.startswith("before write")]
+    written = [line for line in steps.log if line.startswith(("before write", "before move_file"))]
     assert [line.split("/")[-1][:10] for line in written] == ["part-00000", "lot-00000-"]
     read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before stream ddb_export")}
     assert read == {base.parts[0].key}
@@ -138,7 +138,8 @@ def test_tasks_that_are_overtaken_leave_nothing_behind(tmp_path: Path) -> None:
     story.convert(LocalStore(tmp_path / "watched"))
     watched = Steps()
     done_in_tasks(WatchedStore(LocalStore(tmp_path / "watched"), watched))
-    writes = [moment for moment, step in enumerate(watched.log) if step.startswith(("before write", "before create"))]
+    changing = ("before write", "before move_file", "before create")
+    writes = [moment for moment, step in enumerate(watched.log) if step.startswith(changing)]
     left_over = 0
     for moment in writes:
         lake = LocalStore(tmp_path / f"lake-{moment}")
