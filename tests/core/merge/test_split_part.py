@@ -111,7 +111,8 @@ def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, wr
                 assert statistics is None or statistics.num_values + statistics.null_count == (
                     row_group.column(leaf).num_values
                 )
-    told = duckdb.execute(f"SELECT count(*), sum(row) FROM read_parquet('{kept}')").fetchone()
+    with duckdb.connect() as connection:
+        told = connection.execute(f"SELECT count(*), sum(row) FROM read_parquet('{kept}')").fetchone()
     assert told == (split.rows, sum(set(range(table.num_rows)) - gone) if split.rows else None)
 
 

@@ -41,7 +41,9 @@ def review(number: int) -> dict[str, Any]:
 
 def by_duckdb(reader: pa.RecordBatchReader) -> list[tuple[Any, ...]]:
     duckdb = pytest.importorskip("duckdb")
-    return duckdb.sql("select id, rating, price, tags, details.year, cover, _rescued['Rating'] from reader").fetchall()  # type: ignore[no-any-return]
+    with duckdb.connect() as connection:
+        query = "select id, rating, price, tags, details.year, cover, _rescued['Rating'] from reader"
+        return connection.sql(query).fetchall()  # type: ignore[no-any-return]
 
 
 def by_polars(reader: pa.RecordBatchReader) -> list[tuple[Any, ...]]:
