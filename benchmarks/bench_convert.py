@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,59 @@ OFTEN = ("reviews", "wide")
 ATTRIBUTE_ENGINES = (OURS, "DuckDB")
 PARTS = ("engines", "growth", "attributes", "workers")
 _LONG_S = 60.0
-"""What takes longer is not done again."""
-
 _PATIENCE_S = 300.0
+
+
+class Case:
+    """One engine on one corpus, run again and again.
+
+    What failed, or took longer than a minute, is not done again.
+    """
+
+    def __init__(self, part: str, engine: str, corpus: Corpus, workers: int, **told: Any) -> None:
+        self._engine = engine
+        self._corpus = corpus
+        self._workers = 1 if engine in ONE_WORKER else workers
+        self._runs: list[dict[str, Any]] = []
+        self._failed = ""
+        self._begin = {"part": part, "corpus": corpus.name, "engine": engine, "workers": self._workers}
+        self._begin |= {"json_mb": round(corpus.json_bytes / 1e6, 1), **told}
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self._failed or (self._runs and self._runs[-1]["seconds"] > _LONG_S))
+
+    def run(self) -> None:
+        """Run once, in a process of its own."""
+        with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as folder:
+            home = self._corpus.root.parent
+            try:
+                told = _python("-m", "convert.case", self._engine, self._corpus.name, home, folder, self._workers)
+            except subprocess.CalledProcessError as error:
+                self._failed = (error.stderr.strip().splitlines() or ["no word"])[-1][:200]
+            except subprocess.TimeoutExpired:
+                self._failed = f"no end within {_PATIENCE_S:.0f} s"
+            else:
+                self._runs.append(json.loads(told.splitlines()[-1]) | {"load": os.getloadavg()[0]})
+
+    def figures(self) -> dict[str, Any]:
+        """Return the medians of its runs, or why it failed."""
+        if self._failed:
+            return self._begin | {"failed": self._failed}
+
+        def median(figure: str) -> float:
+            return statistics.median(one[figure] for one in self._runs)
+
+        megabytes = self._corpus.json_bytes / 1e6
+        return self._begin | {
+            "runs": len(self._runs),
+            "seconds": round(median("seconds"), 3),
+            "mb_per_core_s": round(megabytes / median("cpu_seconds"), 1),
+            "mb_per_s": round(megabytes / median("seconds"), 1),
+            "peak_mb": round(median("peak_mb")),
+            "checksum": self._runs[0]["checksum"],
+            "load": round(median("load"), 2),
+        }
 
 
 class Bench:
@@ -51,68 +101,45 @@ class Bench:
         """Each engine on each corpus, the others once on those of which nothing is claimed against them."""
         for name in corpora:
             corpus = self._corpus(name)
-            for engine in self._engines:
-                yield self._run("engines", engine, corpus, once=name not in OFTEN and engine != OURS)
+            cases = {engine: Case("engines", engine, corpus, self._workers) for engine in self._engines}
+            once = () if name in OFTEN else (engine for engine in cases if engine != OURS)
+            yield from self._in_turn(list(cases.values()), once={cases[engine] for engine in once})
 
     def growth(self) -> Iterator[dict[str, Any]]:
-        """Ours on exports that hold the reviews again and again, the longest ones once."""
+        """Ours on exports that hold the reviews again and again."""
         reviews = self._corpus("reviews", GROWTH_SCALE)
         for copies in COPIES:
             with tempfile.TemporaryDirectory(prefix="grown-", dir=self._folder) as home:
                 corpus = repeated(reviews, copies, Path(home))
-                yield self._run("growth", OURS, corpus, once=copies > 10)
+                yield from self._in_turn([Case("growth", OURS, corpus, self._workers)])
 
     def attributes(self) -> Iterator[dict[str, Any]]:
         """Items of ten attributes each, out of more and more."""
         for attributes in ATTRIBUTES:
             corpus = self._corpus(f"attributes-{attributes}")
-            for engine in self._engines:
-                if engine in ATTRIBUTE_ENGINES:
-                    yield {**self._run("attributes", engine, corpus), "attributes": attributes}
+            engines = [engine for engine in self._engines if engine in ATTRIBUTE_ENGINES]
+            yield from self._in_turn(
+                [Case("attributes", engine, corpus, self._workers, attributes=attributes) for engine in engines]
+            )
 
     def workers(self) -> Iterator[dict[str, Any]]:
         """Ours on the reviews, with one worker and up to one for each core."""
         cores = os.cpu_count() or 1
-        for workers in sorted({*(2**power for power in range(cores.bit_length()) if 2**power <= cores), cores}):
-            yield self._run("workers", OURS, self._corpus("reviews"), workers=workers)
+        counts = sorted({*(2**power for power in range(cores.bit_length()) if 2**power <= cores), cores})
+        yield from self._in_turn([Case("workers", OURS, self._corpus("reviews"), workers) for workers in counts])
+
+    def _in_turn(self, cases: list[Case], once: Collection[Case] = ()) -> Iterator[dict[str, Any]]:
+        """Run all the cases, and all again, so that each has its share of the machine's slow moments."""
+        for turn in range(self._repeat):
+            for case in cases:
+                if not case.is_over and not (turn and case in once):
+                    case.run()
+        yield from (case.figures() for case in cases)
 
     def _corpus(self, name: str, part: float = 1) -> Corpus:
         # In a process of its own: a child's peak begins with what its parent had in memory.
         home = _python("-m", "convert.corpora", name, self._folder, self._scale * part).strip()
         return open_corpus(name, Path(home))
-
-    def _run(
-        self, part: str, engine: str, corpus: Corpus, *, workers: int | None = None, once: bool = False
-    ) -> dict[str, Any]:
-        count = 1 if engine in ONE_WORKER else workers or self._workers
-        megabytes = corpus.json_bytes / 1e6
-        case: dict[str, Any] = {"part": part, "corpus": corpus.name, "engine": engine, "workers": count}
-        case["json_mb"] = round(megabytes, 1)
-        runs: list[dict[str, Any]] = []
-        for _ in range(1 if once else self._repeat):
-            with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as folder:
-                try:
-                    told = _python("-m", "convert.case", engine, corpus.name, corpus.root.parent, folder, count)
-                except subprocess.CalledProcessError as error:
-                    return case | {"failed": (error.stderr.strip().splitlines() or ["no word"])[-1][:200]}
-                except subprocess.TimeoutExpired:
-                    return case | {"failed": f"no end within {_PATIENCE_S:.0f} s"}
-            runs.append(json.loads(told.splitlines()[-1]))
-            if runs[-1]["seconds"] > _LONG_S:
-                break
-
-        def median(figure: str) -> float:
-            return statistics.median(one[figure] for one in runs)
-
-        return case | {
-            "runs": len(runs),
-            "seconds": round(median("seconds"), 3),
-            "mb_per_core_s": round(megabytes / median("cpu_seconds"), 1),
-            "mb_per_s": round(megabytes / median("seconds"), 1),
-            "peak_mb": round(median("peak_mb")),
-            "checksum": runs[0]["checksum"],
-            "load": round(os.getloadavg()[0], 2),
-        }
 
 
 def _python(*arguments: object) -> str:

@@ -22,8 +22,8 @@ _INTRO = """\
 Exports to typed Parquet with zstd at level 1, on one disk: `make bench`. Each engine has the best settings we know.
 The others are told every column and its type and check nothing; ddbexport is told nothing, and verifies the export.
 All that ended wrote the same rows, by a checksum of all values. MB are of unzipped JSON; MB/s per core are MB by
-seconds of processor time; plain Python and the reference decoder have one worker. {machine}; medians of {runs} runs,
-or what one run shows where that took more than a minute, of exports of more than 2 GB, and of the others on all but
+seconds of processor time; plain Python and the reference decoder have one worker. {machine}; medians of {runs} runs, in
+which the engines take turns, or what one run shows where that took more than a minute, and of the others on all but
 the reviews and the wide table.
 
 ![MB/s by engine; seconds, memory and MB/s as exports, attributes and workers grow]({plot})
