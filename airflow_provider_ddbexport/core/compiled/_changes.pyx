@@ -1,13 +1,13 @@
 # cython: language_level=3, binding=False
 """The Cython face of changes.c and settle.c: lines of an increment go in, files of changes and what they come to out."""
 
-import os
-
 from cpython.buffer cimport PyBUF_READ
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
+
+include "seed.pxi"
 
 
 cdef extern from "changes.h" nogil:
@@ -19,8 +19,6 @@ cdef extern from "changes.h" nogil:
     enum image:
         OLD
         NEW
-
-    uint64_t hash_seed
 
     ctypedef struct buffer:
         uint8_t *at
@@ -77,12 +75,6 @@ cdef extern from "changes.h" nogil:
     size_t settled_lines(const settled *s, image image, size_t most_bytes, size_t *key, size_t *size)
     void settled_copy(const settled *s, image image, size_t key, size_t end, uint8_t *to)
 
-
-# Before the first table of names, and never again.
-cdef bytes _seed = os.urandom(8)
-cdef int _place
-for _place in range(8):
-    (<uint8_t *>&hash_seed)[_place] = _seed[_place]
 
 MOST_BYTES = (1 << 31) - 16
 """Of lines handed over at once."""

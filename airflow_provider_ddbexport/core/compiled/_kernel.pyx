@@ -1,8 +1,6 @@
 # cython: language_level=3, binding=False
 """The Cython face of the C beside it. No Python object is made for an item: lines go in, shapes and arrays come out."""
 
-import os
-
 from libc.string cimport memset
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
@@ -10,6 +8,8 @@ import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.line_blocks import UndecodedLineError
+
+include "seed.pxi"
 
 # The one place where a double is decided by Python, for the few numbers with more than 15 digits or far exponents.
 _double = fit(pa.float64())
@@ -29,8 +29,6 @@ cdef extern from "kernel.h" nogil:
         TOO_LARGE
         UNROUTED
         INTERRUPTED
-
-    uint64_t hash_seed
 
     ctypedef struct tape:
         pass
@@ -106,12 +104,6 @@ cdef extern from "kernel.h" nogil:
 
     status builder_finish(builder *b, int may_be_sparse, ArrowArray *out)
 
-
-# Before the first table of names, and never again.
-cdef bytes _seed = os.urandom(8)
-cdef int _place
-for _place in range(8):
-    (<uint8_t *>&hash_seed)[_place] = _seed[_place]
 
 MOST_BYTES = (1 << 31) - 16
 """Of lines handed over at once."""

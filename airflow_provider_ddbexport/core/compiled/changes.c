@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "changes.h"
+#include "line.h"
 #include "parser.h"
 
 enum { KEYS, OLD_IMAGE, NEW_IMAGE, MAPS };
@@ -128,19 +129,12 @@ static enum status key_of(const dealer *d, const tape *t, uint32_t map, buffer *
     return OK;
 }
 
-static const char line_begin[] = "{\"Item\":", line_end[] = "}\n";
-enum { BEGIN_SIZE = sizeof line_begin - 1, END_SIZE = sizeof line_end - 1 };
-
 static uint32_t line_size(const map_text *map) {
-    return map->text == NULL ? 0 : (uint32_t)(map->size + BEGIN_SIZE + END_SIZE);
+    return map->text == NULL ? 0 : (uint32_t)(map->size + AROUND_ITEM);
 }
 
 static uint8_t *put_line(uint8_t *to, const map_text *map) {
-    if (map->text == NULL) return to;
-    memcpy(to, line_begin, BEGIN_SIZE);
-    memcpy(to + BEGIN_SIZE, map->text, map->size);
-    memcpy(to + BEGIN_SIZE + map->size, line_end, END_SIZE);
-    return to + BEGIN_SIZE + map->size + END_SIZE;
+    return map->text == NULL ? to : write_line(to, map->text, map->size);
 }
 
 static enum status put_change(dealer *d, const change *c, const file_terms *terms, uint32_t *bucket) {

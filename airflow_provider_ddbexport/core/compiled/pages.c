@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "varint.h"
+
 typedef struct {
     const uint8_t *at, *end;
 } input;
@@ -28,12 +30,8 @@ static int decode_hybrid(input *in, int width, uint32_t *numbers, size_t count) 
     const uint32_t mask = width < 32 ? ((uint32_t)1 << width) - 1 : UINT32_MAX;
     size_t done = 0;
     while (done < count) {
-        uint64_t header = 0;
-        for (int shift = 0;; shift += 7) {
-            if (in->at == in->end || shift > 28) return 0;
-            header |= (uint64_t)(*in->at & 0x7F) << shift;
-            if (!(*in->at++ & 0x80)) break;
-        }
+        uint64_t header;
+        if (!read_varint(&in->at, in->end, &header)) return 0;
         size_t run = (size_t)(header >> 1), left = count - done;
         if (!run) return 0;
         if (header & 1) {
@@ -76,12 +74,6 @@ static size_t run_at(const uint32_t *numbers, size_t start, size_t end) {
     return i - start;
 }
 
-static uint8_t *write_header(uint8_t *out, uint64_t header) {
-    for (; header >= 0x80; header >>= 7) *out++ = (uint8_t)(header | 0x80);
-    *out++ = (uint8_t)header;
-    return out;
-}
-
 /* Bytes that encode_hybrid writes at most. */
 static size_t hybrid_room(size_t count, int width) { return (count / 8 + 2) * (size_t)(10 + (width > 4 ? width : 4)); }
 
@@ -90,7 +82,7 @@ static uint8_t *encode_hybrid(uint8_t *out, int width, const uint32_t *numbers, 
     while (start < count) {
         size_t run = run_at(numbers, start, count);
         if (run >= 8) {
-            out = write_header(out, (uint64_t)run << 1);
+            out = write_varint(out, (uint64_t)run << 1);
             for (int i = 0; i < (width + 7) / 8; i++) *out++ = (uint8_t)(numbers[start] >> 8 * i);
             start += run;
             continue;
@@ -100,7 +92,7 @@ static uint8_t *encode_hybrid(uint8_t *out, int width, const uint32_t *numbers, 
             end = end + 8 < count ? end + 8 : count;
         } while (end < count && run_at(numbers, end, end + 16 < count ? end + 16 : count) < 16);
         size_t groups = (end - start + 7) / 8;
-        out = write_header(out, (uint64_t)groups << 1 | 1);
+        out = write_varint(out, (uint64_t)groups << 1 | 1);
         uint64_t bits = 0;
         int have = 0;
         for (size_t i = start; i < end; i++) {
@@ -172,16 +164,11 @@ typedef struct {
 /* Whether `count` levels are one run of `most`, as they are where nothing is null; `*in` is behind them then. */
 static int is_one_run(input *in, int most, size_t count) {
     if (in->end - in->at < 4) return 0;
-    size_t size = little_endian(in->at), shift = 0;
+    size_t size = little_endian(in->at);
     const uint8_t *at = in->at + 4, *end = at + size;
     if ((size_t)(in->end - at) < size) return 0;
-    uint64_t header = 0;
-    do {
-        if (at == end || shift > 28) return 0;
-        header |= (uint64_t)(*at & 0x7F) << shift;
-        shift += 7;
-    } while (*at++ & 0x80);
-    if (header & 1 || header >> 1 < count || end - at != 1 || *at != most) return 0;
+    uint64_t header;
+    if (!read_varint(&at, end, &header) || header & 1 || header >> 1 < count || end - at != 1 || *at != most) return 0;
     in->at = end;
     return 1;
 }
@@ -287,7 +274,7 @@ static uint8_t *write_levels(uint8_t *out, const page *p, const parts *t, int wa
     uint8_t *start = out;
     out += 4;
     if (entries) {
-        out = write_header(out, (uint64_t)entries << 1);
+        out = write_varint(out, (uint64_t)entries << 1);
         *out++ = (uint8_t)p->max_def;
     }
     for (int i = 0; i < 4; i++) start[i] = (uint8_t)((size_t)(out - start - 4) >> 8 * i);
@@ -389,7 +376,7 @@ enum page_status page_split(page_room *room, const page *p, const uint8_t *gone,
 /* Of Thrift's compact protocol: a byte has the step from the field before and the type. */
 static uint8_t *write_number(uint8_t *out, uint64_t number) {
     *out++ = 1 << 4 | 5;
-    return write_header(out, number << 1);
+    return write_varint(out, number << 1);
 }
 
 size_t page_header(uint8_t *out, uint64_t size, uint64_t compressed, uint32_t entries, uint32_t encoding) {

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "varint.h"
+
 #include "hash.h"
 
 static size_t level_bytes(int64_t rows) { return (size_t)(rows + 7) / 8; }
@@ -104,15 +106,9 @@ size_t sparse_room(const sparse_levels *levels, const sparse_column *values) {
     return room + 4 * count + (size_t)(end - first);
 }
 
-static uint8_t *write_varint(uint64_t value, uint8_t *out) {
-    for (; value >= 0x80; value >>= 7) *out++ = (uint8_t)(value | 0x80);
-    *out++ = (uint8_t)value;
-    return out;
-}
-
 static uint8_t *write_levels(const sparse_levels *levels, uint8_t *out) {
     uint8_t *start = out, *run = out + 4;
-    out = write_varint((uint64_t)level_bytes(levels->rows) << 1 | 1, run);
+    out = write_varint(run, (uint64_t)level_bytes(levels->rows) << 1 | 1);
     for (int64_t row = 0; row < levels->rows; row += 64) {
         uint64_t bits = bits_at(levels->bits, levels->offset, levels->rows, row);
         size_t left = level_bytes(levels->rows - row);
@@ -155,8 +151,8 @@ int64_t plain_end(const sparse_column *values, int64_t row, size_t most) {
 }
 
 static size_t varint_bytes(uint64_t value) {
-    uint8_t scratch[10];
-    return (size_t)(write_varint(value, scratch) - scratch);
+    uint8_t scratch[LONGEST_VARINT];
+    return (size_t)(write_varint(scratch, value) - scratch);
 }
 
 size_t plain_size(const sparse_column *values, int64_t row, int64_t end) {
@@ -190,7 +186,7 @@ static void write_byte_arrays(const sparse_column *values, int64_t row, int64_t 
 
 void plain_write(const sparse_column *values, int64_t row, int64_t end, uint8_t *out, sparse_page *page) {
     uint8_t *start = out, *run = out + 4;
-    out = write_varint((uint64_t)(end - row) << 1, run);
+    out = write_varint(run, (uint64_t)(end - row) << 1);
     *out++ = 1;
     uint32_t size = (uint32_t)(out - run);
     memcpy(start, &size, 4);

@@ -3,15 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "line.h"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
 /* DynamoDB nests 32 levels of maps and lists, each of which is two of JSON. */
 enum { MOST_NESTED = 128 };
-
-static const char OPEN[] = "{\"Item\":", CLOSE[] = "}\n";
-enum { OPEN_SIZE = sizeof OPEN - 1, CLOSE_SIZE = sizeof CLOSE - 1 };
 
 static inline const uint8_t *skip_spaces(const uint8_t *at) {
     while (*at == ' ') at++;
@@ -217,16 +216,12 @@ enum splice_status splice_find(page_items *items, const uint8_t *body, const uin
     return SPLICE_OTHER;
 }
 
-size_t splice_room(const page_items *items) { return items->size + items->count * (OPEN_SIZE + CLOSE_SIZE); }
+size_t splice_room(const page_items *items) { return items->size + items->count * AROUND_ITEM; }
 
 void splice_write(const page_items *items, const uint8_t *body, uint8_t *to) {
     for (size_t i = 0; i < items->count; i++) {
-        size_t start = items->bounds[2 * i], size = items->bounds[2 * i + 1] - start;
-        memcpy(to, OPEN, OPEN_SIZE);
-        memcpy(to + OPEN_SIZE, body + start, size);
-        to += OPEN_SIZE + size;
-        memcpy(to, CLOSE, CLOSE_SIZE);
-        to += CLOSE_SIZE;
+        size_t start = items->bounds[2 * i];
+        to = write_line(to, body + start, items->bounds[2 * i + 1] - start);
     }
 }
 
