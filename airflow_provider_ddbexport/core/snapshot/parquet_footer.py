@@ -35,13 +35,13 @@ _LEAF, _DESCENDING, _NULLS_FIRST = 1, 2, 3
 # Of a ColumnChunk.
 _META = 3
 # Of a ColumnMetaData.
-_PATH, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS = 3, 6, 7, 9, 11, 12
+_PATH, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS = 3, 5, 6, 7, 9, 11, 12
 # Of a Statistics.
 _BOUNDS, _EXACTNESS = (1, 2, 5, 6), (7, 8)
 
 _IN_PLACE_CHUNK = frozenset({2, _META})
 _IN_PLACE_META = frozenset(
-    {1, 2, _PATH, 4, 5, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS, 13, 16}
+    {1, 2, _PATH, 4, _VALUES, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS, 13, 16}
 )
 """Fields that point at nothing but the chunk's own pages. Others may say where an index, a filter or a key is."""
 
@@ -110,6 +110,11 @@ class Chunk:
     def size(self) -> int:
         """Bytes of its pages in the file."""
         return int(self._meta[_COMPRESSED][1])
+
+    @property
+    def values(self) -> int:
+        """How many it has, nulls among them: at least one for each row."""
+        return int(self._meta[_VALUES][1])
 
     @property
     def is_movable(self) -> bool:
@@ -244,6 +249,9 @@ def row_groups(file: BinaryIO) -> Iterator[RowGroup]:
         group = RowGroup(fields, tuple(Chunk(chunk, file) for chunk in chunks))
         if group.rows < 0:
             raise damaged("has a row group with fewer rows than none")
+        # Whoever reads them makes room for so many rows.
+        if any(chunk.values < group.rows for chunk in group.chunks):
+            raise damaged("has a row group with more rows than a column has values, nulls among them")
         yield group
 
 

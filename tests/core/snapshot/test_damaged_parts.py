@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from part_fuzz import (
     PartChecks,
+    Rows,
     damaged_bytes,
     damaged_part,
     footer_of,
@@ -21,6 +22,7 @@ from part_fuzz import (
     thrift_difference,
 )
 
+from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.snapshot import parquet_thrift as thrift
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import read_struct
@@ -54,6 +56,22 @@ def test_both_readers_of_footers_agree_about_damage(tmp_path: Path) -> None:
     footer = footer_of(path.read_bytes())
     for _ in range(400):
         assert thrift_difference(damaged_bytes(footer, choice)) is None
+
+
+def test_a_row_group_of_more_rows_than_values_is_damage(tmp_path: Path) -> None:
+    """Nobody makes room for them, which would fail as if memory were short."""
+    path, _ = random_part(random_items(Random(5), rows=4), Random(5), tmp_path)
+    whole = path.read_bytes()
+    footer = read_struct(footer_of(whole))
+    _, groups = footer[4][1]
+    groups[0][3] = thrift.I64, 1 << 50
+    damaged = thrift.write_struct(footer)
+    path.write_bytes(whole[: -8 - len(footer_of(whole))] + damaged + len(damaged).to_bytes(4, "little") + b"PAR1")
+    with (
+        pytest.raises(SnapshotDamagedError, match="lake/part: its footer has a row group with more rows than a column"),
+        damage_named(path, "lake/part", "convert it again"),
+    ):
+        split_part(path, Rows({3}, is_sifted=True), tmp_path / "kept", tmp_path / "gone")
 
 
 @pytest.fixture(params=["compiled", "Python"])
