@@ -5,6 +5,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+/* A block that waits is nobody's, which AddressSanitizer cannot know by itself. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(block, room) ((void)0)
+#define ASAN_UNPOISON_MEMORY_REGION(block, room) ((void)0)
+#endif
+
 enum { FREE = 0, HELD = 1 }; /* a place's room while no block is in it, and while somebody puts or takes one */
 
 static struct {
@@ -33,6 +41,7 @@ static void *take(size_t least, size_t most, size_t *room) {
         size_t expected = best_room;
         if (!atomic_compare_exchange_strong(&places[best].room, &expected, HELD)) continue;
         void *block = places[best].block;
+        ASAN_UNPOISON_MEMORY_REGION(block, best_room);
         atomic_store(&places[best].room, FREE);
         atomic_fetch_sub(&spare, best_room);
         *room = best_room;
@@ -60,6 +69,7 @@ void block_free(void *block, size_t room) {
             for (size_t i = 0; i < MOST_SPARE_BLOCKS; i++) {
                 size_t found = FREE;
                 if (!atomic_compare_exchange_strong(&places[i].room, &found, HELD)) continue;
+                ASAN_POISON_MEMORY_REGION(block, room);
                 places[i].block = block;
                 atomic_store(&places[i].room, room);
                 /* The last may have forgotten between the question above and now, and have found this place empty. */
