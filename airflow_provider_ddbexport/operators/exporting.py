@@ -32,6 +32,7 @@ from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import DynamoDBExportLink
 from airflow_provider_ddbexport.operators.out_of_window import OutOfWindow, gone_times
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
+from airflow_provider_ddbexport.operators.remembering import TaskStateStore
 from airflow_provider_ddbexport.triggers.export import GOES_ON, DynamoDBExportTrigger
 from airflow_provider_ddbexport.triggers.restorable_time import DynamoDBRestorableTimeTrigger
 from airflow_provider_ddbexport.triggers.turn import TurnTrigger
@@ -174,7 +175,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
     def _ask(self, context: Context, arns: list[str], deadline: datetime, *, deferrable: bool) -> dict[str, Any]:
         for request in self.export_requests()[len(arns) :]:
             self._asked.append(f"({request}, if it was started)")
-            export_arn = self._start(request, arns, deadline, deferrable=deferrable)
+            export_arn = self._start(context, request, arns, deadline, deferrable=deferrable)
             self._asked[-1] = export_arn
             arns.append(export_arn)
             self.log.info("Export %s: %s", export_arn, request)
@@ -188,7 +189,9 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
             )
         return self._await(arns, deadline, deferrable=deferrable)
 
-    def _start(self, request: ExportRequest, arns: list[str], deadline: datetime, *, deferrable: bool) -> str:
+    def _start(
+        self, context: Context, request: ExportRequest, arns: list[str], deadline: datetime, *, deferrable: bool
+    ) -> str:
         def check() -> None:
             if self.waits_until_restorable and (refusal := not_restorable(self.hook.conn, request)):
                 raise refusal
@@ -197,7 +200,13 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
             left_s = _seconds_until(deadline)
             turn_s = min(left_s, _SHORT_TURN_S) if deferrable else left_s
             try:
-                return self.hook.start_export(request, ledger=self.ledger or None, turn_s=turn_s, before_call=check)
+                return self.hook.start_export(
+                    request,
+                    ledger=self.ledger or None,
+                    turn_s=turn_s,
+                    before_call=check,
+                    remembered=TaskStateStore(context),
+                )
             except ThrottledError as error:
                 if not deferrable or _seconds_until(deadline) <= 0:
                     raise

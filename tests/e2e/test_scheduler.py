@@ -92,6 +92,34 @@ def test_the_daily_dag_runs_deferrably_and_its_consumer_follows(airflow: Running
     assert "published" in message["Body"]
 
 
+def test_an_export_task_that_is_cleared_after_its_ledger_was_deleted_finds_its_export(airflow: Running) -> None:
+    """Airflow's task state store has what the try before noted, over the clearing, and nothing more is billed."""
+    airflow.start("reviews_daily_snapshot")
+    (run,) = airflow.succeeded("reviews_daily_snapshot")
+    path = f"/api/v2/dags/reviews_daily_snapshot/dagRuns/{run['dag_run_id']}/taskInstances/snapshot.export"
+    (noted,) = airflow.api.get(f"{path}/state-store")["task_state_store"]
+    billed = [export["export_arn"] for export in airflow.aws.exports_billed()]
+    assert [noted["value"]["export_arn"]] == billed
+    s3 = airflow.aws.client("s3")
+    stored = [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    ledger = [key for key in stored if "/_ddbexport/exports/" in key]
+    assert len(ledger) == 2
+    for key in ledger:
+        s3.delete_object(Bucket=BUCKET, Key=key)
+
+    airflow.api.post(
+        "/api/v2/dags/reviews_daily_snapshot/clearTaskInstances",
+        {"dry_run": False, "dag_run_id": run["dag_run_id"], "task_ids": ["snapshot.export"], "only_failed": False},
+    )
+    airflow.succeeded("reviews_daily_snapshot")
+
+    assert airflow.api.get(path)["try_number"] == 2
+    assert "was noted by an earlier try" in airflow.logs("reviews_daily_snapshot")
+    assert [export["export_arn"] for export in airflow.aws.exports_billed()] == billed
+    for key in ledger:
+        assert s3.head_object(Bucket=BUCKET, Key=key)
+
+
 def test_scans_and_increments_run(airflow: Running) -> None:
     """The daily scan publishes what the table holds now, backups are complete, and an increment is exported."""
     for dag_id in ("reviews_daily_scan", "reviews_weekly_backup", "reviews_sharded_backup", "reviews_daily_increment"):

@@ -6,6 +6,9 @@ Three things say whether an export was asked for already, each where the others 
 - the **ClientToken**, for 8 hours from its first use: asking with it again attaches, at any instant;
 - **ListExports** and DescribeExport, for 90 days, by token: not at the very instant, but for all of the time after.
 
+Where the ledger has nothing, what the caller itself remembers of an earlier try counts too, once DescribeExport has
+said that it is an export of exactly this request.
+
 A claim in the ledger precedes the first call with its token, so while the claim is young the token cannot have been
 forgotten, and asking with it is safe. When the claim is old, the exports are asked for the token first; asking with it
 after that is safe again, because its 8 hours then begin anew, with that call at the latest. What was looked up counts
@@ -26,8 +29,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_ddbexport.core.exporting.ledger import Attempt, ExportLedger
-from airflow_provider_ddbexport.core.exporting.listed_exports import export_with_token, exports_alike
+from airflow_provider_ddbexport.core.exporting.listed_exports import export_with_token, exports_alike, is_export_of
 from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus, describe
+from airflow_provider_ddbexport.core.exporting.remembered import Remembered
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
 from airflow_provider_ddbexport.core.exporting.restorable_window import outside_window, restorable_window, table_name_of
 from airflow_provider_ddbexport.core.service import is_transient, service_error
@@ -63,6 +67,7 @@ def start_once(
     deadline_s: float = 300.0,
     turn_s: float | None = None,
     before_call: Callable[[], None] = lambda: None,
+    remembered: Remembered | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     sleep: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
@@ -73,20 +78,22 @@ def start_once(
     export FAILED is another one started, once for all who repeat this. The service's own failures are borne for
     *deadline_s* seconds in a row, and an answer that was lost is looked for; throttling and a full house (300 exports,
     100 TB) are waited out for *turn_s* seconds, *deadline_s* by default. *before_call* runs before each call that may
-    start an export, and only then.
+    start an export, and only then. *remembered* is told the ARN, and asked for it where the ledger has none.
 
     Raises TableNotFoundError, PointInTimeRecoveryError, RestorableWindowError (context has ``export_time``,
     ``earliest``, ``latest``), ExportConflictError, AccessError, ThrottledError, ServiceError, ExportLedgerError and
     the store's errors. None of them leaves an export behind that the next asking would not find.
     """
     _check_sdk(dynamodb, request)
-    asking = _Asking(dynamodb, ledger, request, before_call, now, monotonic)
+    asking = _Asking(dynamodb, ledger, request, before_call, remembered, now, monotonic)
     turn_ends_at = monotonic() + (deadline_s if turn_s is None else turn_s)
     failing_ends_at: float | None = None
     pause_s = 1.0
     while True:
         try:
             if export_arn := asking.step():
+                if remembered is not None:
+                    remembered.remember(request, export_arn)
                 return export_arn
         except ServiceError as error:
             if not is_transient(error):
@@ -117,6 +124,7 @@ class _Asking:
     ledger: ExportLedger
     request: ExportRequest
     before_call: Callable[[], None]
+    remembered: Remembered | None
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     is_unsure: bool = field(default=False)
@@ -125,23 +133,24 @@ class _Asking:
         """Return the ARN, or None when the ledger was written and is to be looked at again."""
         looked_at = self.monotonic(), self.now()
         attempts = self.ledger.attempts(self.request)
-        if not attempts:
-            newest = self._first_claim()
-            if newest.export_arn:
-                return None
-        else:
-            newest = attempts[-1]
-        if newest.export_arn:
+        newest = attempts[-1] if attempts else None
+        if newest is not None and newest.export_arn:
             if not self._has_failed(newest.export_arn):
                 return newest.export_arn
             self._check_failures(attempts)
             newest = self.ledger.claim(self.request, newest.number + 1, self.now())
-        if self.is_unsure or not self._is_token_young(newest):
+        found = self._remembered()
+        if newest is None:
+            # A claim says that its token is new: what there is already is looked for before it is made.
+            found = found or self._unrecorded()
+            newest = self.ledger.claim(self.request, 1, self.now())
+        if found is None and (self.is_unsure or not self._is_token_young(newest)):
             since = newest.claimed_at
-            if found := export_with_token(self.dynamodb, self.request, newest.client_token, since=since):
-                _log.info("export %s was started before; its answer was not written down", found)
-                self.ledger.record(self.request, newest, found)
-                return None
+            found = export_with_token(self.dynamodb, self.request, newest.client_token, since=since)
+        if found is not None:
+            _log.info("export %s was started before, and is not in the ledger; it is used", found)
+            self.ledger.record(self.request, newest, found)
+            return None
         self.before_call()
         if self._has_aged(*looked_at):
             return None
@@ -156,18 +165,16 @@ class _Asking:
             **error.context,
         )
 
-    def _first_claim(self) -> Attempt:
-        """Claim the first attempt; adopt an export of the same whose ledger was lost or that never had one."""
-        found = self._unrecorded()
-        attempt = self.ledger.claim(self.request, 1, self.now())
-        if found is None:
-            return attempt
-        _log.info("export %s is of exactly this request; it is used", found)
-        return Attempt(
-            attempt.number, attempt.client_token, attempt.claimed_at, self.ledger.record(self.request, attempt, found)
-        )
+    def _remembered(self) -> str | None:
+        if self.remembered is None or (export_arn := self.remembered.export_of(self.request)) is None:
+            return None
+        if not is_export_of(self.dynamodb, self.request, export_arn):
+            return None
+        _log.info("export %s was noted by an earlier try, and DynamoDB says that it is of this request", export_arn)
+        return export_arn
 
     def _unrecorded(self) -> str | None:
+        """Return an export of the same whose ledger was lost or that never had one."""
         request = self.request
         try:
             if request.generation:

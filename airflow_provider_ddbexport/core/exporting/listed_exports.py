@@ -13,6 +13,7 @@ from typing import Any
 from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
 from airflow_provider_ddbexport.core.service import service_errors
+from airflow_provider_ddbexport.errors import ServiceError
 
 _CLOCKS_DIFFER = timedelta(days=1)
 """Of a worker and of AWS, at the utmost: it only saves calls, and must never hide an export."""
@@ -44,6 +45,20 @@ def exports_alike(dynamodb: Any, request: ExportRequest) -> str | None:
     return _first(own or found)
 
 
+def is_export_of(dynamodb: Any, request: ExportRequest, export_arn: str) -> bool:
+    """Return whether the export is of exactly *request* and did not fail; False where DynamoDB does not know it.
+
+    Needs dynamodb:DescribeExport. Raises AccessError, ThrottledError, ServiceError.
+    """
+    try:
+        description = _description(dynamodb, export_arn)
+    except ServiceError as error:
+        if error.context.get("code") == "ExportNotFoundException":
+            return False
+        raise
+    return description["ExportStatus"] != ExportStatus.FAILED and _is_of(request, description)
+
+
 def started_at(export_arn: str) -> datetime | None:
     """Return when the export was started, which its ARN tells; None for an ARN of another form."""
     millis = export_arn.rpartition("/")[2].partition("-")[0]
@@ -70,8 +85,12 @@ def _described(
             and (with_failed or summary["ExportStatus"] != ExportStatus.FAILED)
             and (started is None or started >= since)
         ):
-            with service_errors(f"looking at export {export_arn}"):
-                yield dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]
+            yield _description(dynamodb, export_arn)
+
+
+def _description(dynamodb: Any, export_arn: str) -> dict[str, Any]:
+    with service_errors(f"looking at export {export_arn}"):
+        return dict(dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"])
 
 
 def listed(dynamodb: Any, table_arn: str) -> Iterator[dict[str, Any]]:
