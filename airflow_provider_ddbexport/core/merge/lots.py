@@ -1,8 +1,9 @@
 """Which parts of the base become one: each merge takes rows out of them and adds small ones, so they are gathered.
 
 A part is small below half of what a conversion would make of so many rows. Small parts of one partition are gathered,
-in their order, where they come to more than that, or are several. One that has most of the rows waits until the others
-have half as many: so each row is written again few times, and there are never many more parts than a conversion makes.
+in their order, where they come to more than that, or are several; not those that a conversion leaves, one of each of
+its shards, which would be all of the table. One that has most of the rows waits until the others have half as many: so
+each row is written again few times, and there are never many more parts than a conversion makes.
 """
 
 from __future__ import annotations
@@ -29,8 +30,14 @@ _OUTWEIGHS = 2
 
 @dataclass(slots=True)
 class _Open:
-    """Small parts of a partition under way: the share of a whole part that each has, by number."""
+    """Small parts of a partition under way.
 
+    Attributes:
+        usual: how many of them a conversion would have left.
+        shares: of a whole part, that each has, by number.
+    """
+
+    usual: int
     shares: dict[int, float] = field(default_factory=dict)
 
     def gathered(self) -> list[int]:
@@ -39,12 +46,16 @@ class _Open:
         total = sum(self.shares.values())
         while left and self.shares[left[-1]] > _OUTWEIGHS * (total - self.shares[left[-1]]):
             total -= self.shares[left.pop()]
-        return sorted(left) if len(left) >= _SEVERAL or total >= _SMALL else []
+        more = min(len(left), len(self.shares) - self.usual)
+        return sorted(left) if more >= _SEVERAL or (more > 0 and total >= _SMALL) else []
 
 
 def lots_of(parts: Sequence[Part], target: Target) -> tuple[Lot, ...]:
     """Return the lots of *parts*, ordered by the first part of each. Depends on nothing but their rows and sizes."""
-    whole_bytes = shard_bytes(sum(part.size for part in parts), target.part_bytes)
+    size = sum(part.size for part in parts)
+    whole_bytes = shard_bytes(size, target.part_bytes)
+    shards = max(-(-size // whole_bytes), -(-sum(part.rows for part in parts) // target.rows_per_part))
+    usual = shards if target.options.partition_by else 0
     lots: list[Lot] = []
     open_lots: dict[tuple[str | None, ...], _Open] = {}
 
@@ -59,10 +70,10 @@ def lots_of(parts: Sequence[Part], target: Target) -> tuple[Lot, ...]:
         if share >= _SMALL:
             lots.append((number,))
             continue
-        lot = open_lots.setdefault(part.partition, _Open())
+        lot = open_lots.setdefault(part.partition, _Open(usual))
         if sum(lot.shares.values()) + share > 1:
             close(lot)
-            lot = open_lots[part.partition] = _Open()
+            lot = open_lots[part.partition] = _Open(max(0, lot.usual - len(lot.shares)))
         lot.shares[number] = share
     for lot in open_lots.values():
         close(lot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,6 +14,7 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 
 WHOLE = 1_000_000
 TARGET = Target("reviews", ColumnOptions(), rows_per_part=WHOLE)
+IN_PARTITIONS = replace(TARGET, options=ColumnOptions(partition_by=("day",)))
 
 
 def a_part(rows: int, *partition: str) -> Part:
@@ -43,8 +45,20 @@ def test_small_parts_are_gathered_up_to_a_whole_one() -> None:
 
 def test_parts_of_different_partitions_are_never_one() -> None:
     """However small."""
-    parts = [a_part(10, "a" if number % 2 else "b") for number in range(8)]
-    assert lots_of(parts, TARGET) == ((0, 2, 4, 6), (1, 3, 5, 7))
+    parts = [a_part(10, "a" if number % 2 else "b") for number in range(10)]
+    assert lots_of(parts, IN_PARTITIONS) == ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9))
+
+
+@pytest.mark.parametrize("shards", [1, 4, 50])
+def test_of_partitions_that_a_conversion_wrote_nothing_is_gathered_until_merges_add_to_them(shards: int) -> None:
+    """It leaves a small part of each shard in each partition; those are read and written again with a few more."""
+    days = [f"day {number}" for number in range(40)]
+    parts = [a_part(WHOLE // len(days), day) for _ in range(shards) for day in days]
+    assert lots_of(parts, IN_PARTITIONS) == tuple((number,) for number in range(len(parts)))
+    parts += [a_part(100, days[7])] * 5
+    (gathered,) = [lot for lot in lots_of(parts, IN_PARTITIONS) if len(lot) > 1]
+    assert {parts[number].partition for number in gathered} == {(days[7],)}
+    assert len(gathered) >= 4
 
 
 @pytest.mark.parametrize("daily", [0.001, 0.01, 0.1])

@@ -208,7 +208,7 @@ def test_small_parts_are_gathered(options: dict[str, Any], tmp_path: Path) -> No
     records = [story.merge(lake, hour) for hour in range(12)]
     assert in_order(items_of(lake)) == in_order(story.table.values())
     last = records[-1]
-    assert max(len(record.parts) for record in records) <= (12 if last.schema.partition_by else 8)
+    assert max(len(record.parts) for record in records) <= (14 if last.schema.partition_by else 8)
     assert sum(record.report["gathered"] for record in records) >= 4
     assert sum(last.rescued.values()) == story.converted(LocalStore(tmp_path / "other")).rescued["v"]
     for part in last.parts:
