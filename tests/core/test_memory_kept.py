@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import platform
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +110,27 @@ def test_a_small_batch_takes_no_large_memory() -> None:
         large = batch_of(a_builder(), "c", 6 << 20)
         assert large.column("t").buffers()[2].address == place
         assert [letters_of(batch) for batch in (*small, large)] == [{"b"}, {"b"}, {"b"}, {"c"}]
+
+
+class _MallocFigures(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that can be asked")
+def test_large_blocks_are_not_of_malloc() -> None:
+    """In its heaps they would leave room that nothing fits into, more and more of it as an export goes on."""
+    libc = ctypes.CDLL(None)
+    libc.mallinfo2.restype = _MallocFigures
+
+    def given_out() -> int:
+        figures = libc.mallinfo2()
+        return int(figures.uordblks + figures.hblkhd)
+
+    before = given_out()
+    batches = [batch_of(a_builder(), "a", size) for size in (8 << 20, 1 << 20)]
+    assert given_out() - before < 1 << 19
+    assert [letters_of(batch) for batch in batches] == [{"a"}, {"a"}]
 
 
 def test_what_waits_is_bounded() -> None:

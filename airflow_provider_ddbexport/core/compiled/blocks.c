@@ -1,14 +1,19 @@
 /* A block that waits lies in a place, and belongs to whoever swaps that place's room. */
+#define _GNU_SOURCE /* for mremap(), where there is one */
 #include "blocks.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
-/* A block that waits is nobody's, which AddressSanitizer cannot know by itself. */
+/* A block that waits is nobody's, which AddressSanitizer cannot know by itself; nor where one ends that is mapped. */
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
+#define IS_MAPPED(room) 0
 #else
+#define IS_MAPPED(room) ((room) >= SMALLEST_BLOCK)
 #define ASAN_POISON_MEMORY_REGION(block, room) ((void)0)
 #define ASAN_UNPOISON_MEMORY_REGION(block, room) ((void)0)
 #endif
@@ -54,9 +59,33 @@ void *block_take(size_t least, size_t *room) {
     return take(least, 2 * least, room);
 }
 
+static void give_back(void *block, size_t room) {
+    if (IS_MAPPED(room)) {
+        munmap(block, room);
+    } else {
+        free(block);
+    }
+}
+
+void *block_resize(void *block, size_t used, size_t room, size_t *wanted) {
+    if (!IS_MAPPED(*wanted)) return realloc(block, *wanted);
+    *wanted += -*wanted % PAGE_BYTES;
+#ifdef MREMAP_MAYMOVE
+    if (IS_MAPPED(room)) {
+        void *moved = mremap(block, room, *wanted, MREMAP_MAYMOVE);
+        return moved == MAP_FAILED ? NULL : moved;
+    }
+#endif
+    void *mapped = mmap(NULL, *wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) return NULL;
+    if (used) memcpy(mapped, block, used);
+    block_free(block, room);
+    return mapped;
+}
+
 static void free_all(void) {
     size_t room;
-    for (void *block; (block = take(SMALLEST_BLOCK, SIZE_MAX, &room)) != NULL;) free(block);
+    for (void *block; (block = take(SMALLEST_BLOCK, SIZE_MAX, &room)) != NULL;) give_back(block, room);
 }
 
 void blocks_forget(void) {
@@ -79,5 +108,5 @@ void block_free(void *block, size_t room) {
         }
         atomic_fetch_sub(&spare, room);
     }
-    free(block);
+    give_back(block, room);
 }

@@ -17,7 +17,7 @@ int buffer_grow(buffer *b, size_t more) {
         block_free(b->at, b->room);
     } else {
         if (b->at == NULL && b->usual) room += room / 16;
-        at = realloc(b->at, room);
+        at = block_resize(b->at, b->size, b->room, &room);
         if (at == NULL) return 0;
     }
     b->at = at;
