@@ -86,6 +86,7 @@ cdef extern from "kernel.h" nogil:
         column **leaves
         observer *observer
         int64_t rows, bytes
+        int64_t direct_rows
         names counted
 
     column *column_new(column_kind kind, kind type, int precision, int scale, const uint8_t *label, size_t label_size)
@@ -93,7 +94,9 @@ cdef extern from "kernel.h" nogil:
     void column_free(column *c)
     int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_counted, exact_double exact)
     void builder_free(builder *b)
-    status build_item(builder *b, const tape *t) except? INTERRUPTED
+    status build_line(
+        builder *b, tape *t, const uint8_t *line, const uint8_t *limit, int checked, const uint8_t **end
+    ) except? INTERRUPTED
     void builder_mark(builder *b)
     void builder_take_back(builder *b)
 
@@ -344,6 +347,11 @@ cdef class Builder(Lines):
         """Estimate of their size."""
         return self._builder.bytes
 
+    @property
+    def direct_rows(self):
+        """How many rows took no tape, over all batches."""
+        return self._builder.direct_rows
+
     def rescued(self):
         """Return how many values were rescued, by path, over all batches."""
         cdef uint32_t i
@@ -385,9 +393,7 @@ cdef class Builder(Lines):
         self._builder.observer = NULL if seen_by is None else &seen_by._observer
         with nogil:
             while at < limit:
-                reason = parse_line(&self._tape, at, limit, checked, &end)
-                if reason == OK:
-                    reason = build_item(&self._builder, &self._tape)
+                reason = build_line(&self._builder, &self._tape, at, limit, checked, &end)
                 if reason != OK:
                     break
                 at = end + 1

@@ -34,9 +34,11 @@ static inline int32_t end_of(const column *c) {
     return end;
 }
 
+/* Makes ends begin with their zero. */
+static inline int have_ends(column *c) { return c->ends.size != 0 || buffer_add_int32(&c->ends, 0); }
+
 static inline int end_at(column *c, size_t end) {
-    if (c->ends.size == 0 && !buffer_add_int32(&c->ends, 0)) return 0;
-    return buffer_add_int32(&c->ends, (int32_t)end);
+    return have_ends(c) && buffer_add_int32(&c->ends, (int32_t)end);
 }
 
 static inline int64_t put_text(builder *b, column *c, int64_t row, const uint8_t *text, size_t size) {
@@ -45,6 +47,19 @@ static inline int64_t put_text(builder *b, column *c, int64_t row, const uint8_t
         return fail(b, NO_MEMORY);
     return 8;
 }
+
+static inline int64_t put_fixed(builder *b, column *c, int64_t row, const void *value, size_t width) {
+    if (!mark(c, row) || !buffer_add(&c->contents, value, width)) return fail(b, NO_MEMORY);
+    return 8;
+}
+
+static inline int64_t put_boolean(builder *b, column *c, int64_t row, int is_true) {
+    uint8_t value = is_true != 0;
+    return put_fixed(b, c, row, &value, 1);
+}
+
+/* Clears `*fits` for a number that the column does not hold. */
+int64_t put_number(builder *b, column *c, int64_t row, const node *n, int *fits);
 
 /* Misfits: values that have no column, or not one that holds them. */
 /* Rescues the value at `at`. It is counted under `label` and the names among the steps from `base` on. Returns 0, for

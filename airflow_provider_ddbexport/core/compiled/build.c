@@ -11,16 +11,6 @@ static int enter(builder *b, const uint8_t *name, uint32_t size, uint32_t index)
     return 1;
 }
 
-static inline int64_t put_fixed(builder *b, column *c, int64_t row, const void *value, size_t width) {
-    if (!mark(c, row) || !buffer_add(&c->contents, value, width)) return fail(b, NO_MEMORY);
-    return 8;
-}
-
-static int64_t put_boolean(builder *b, column *c, int64_t row, int is_true) {
-    uint8_t value = is_true != 0;
-    return put_fixed(b, c, row, &value, 1);
-}
-
 static int64_t put_binary(builder *b, column *c, int64_t row, const node *n) {
     size_t most = (size_t)n->size / 4 * 3 + 3;
     if (most > INT32_MAX - c->contents.size) return fail(b, TOO_LARGE);
@@ -66,7 +56,7 @@ static int double_of(builder *b, const node *n, double *value) {
     return b->exact(n->text, n->size, value);
 }
 
-static int64_t put_number(builder *b, column *c, int64_t row, const node *n, int *fits) {
+int64_t put_number(builder *b, column *c, int64_t row, const node *n, int *fits) {
     double value;
     uint8_t spelling[CANONICAL_ROOM];
     *fits = 1;
@@ -272,4 +262,12 @@ enum status build_item(builder *b, const tape *t) {
     b->rows++;
     if (seen != NULL) b->observer->items++;
     return OK;
+}
+
+enum status build_line(builder *b, tape *t, const uint8_t *line, const uint8_t *limit, int checked,
+                       const uint8_t **end) {
+    enum status reason = build_directly(b, t, line, limit, end);
+    if (reason != IRREGULAR) return reason;
+    reason = parse_line(t, line, limit, checked, end);
+    return reason == OK ? build_item(b, t) : reason;
 }

@@ -44,6 +44,7 @@ void column_free(column *c) {
     for (uint32_t i = 0; i < c->child_count; i++) column_free(c->children[i]);
     free(c->children);
     names_free(&c->by_name, NULL);
+    free(c->doors);
     column_free_values(c);
     free(c->label);
     free(c);
@@ -76,6 +77,7 @@ void builder_free(builder *b) {
     buffer_free(&b->misfits);
     buffer_free(&b->misfit_text);
     buffer_free(&b->orders);
+    buffer_free(&b->touched);
     buffer_free(&b->scratch);
     memset(b, 0, sizeof *b);
 }
@@ -103,8 +105,7 @@ static int32_t int32_at(const buffer *b, int64_t index) {
     return value;
 }
 
-/* Forgets the rows from `rows` on. */
-static void column_truncate(column *c, int64_t rows) {
+void column_truncate(column *c, int64_t rows) {
     int64_t count = c->count;
     if (c->has_nulls) {
         while (count > 0 && int32_at(&c->rows, count - 1) >= rows) count--;

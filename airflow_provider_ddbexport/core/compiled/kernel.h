@@ -179,6 +179,12 @@ typedef struct {
 enum status observe_item(observer *o, const tape *t);
 void observer_clear(observer *o);
 
+/* Whether nothing more is known with the number of this node. */
+static inline int span_holds(const span *s, const node *n) {
+    return s->is_known && n->whole_digits <= s->whole_digits && n->scale <= s->scale &&
+           ((n->flags & WHOLE) != 0) >= s->is_int64;
+}
+
 /* The steps of observing, for a builder that observes what it builds. Each returns 0 or NULL when there is no memory. */
 /* Takes in a value, but not the members or elements that are in it. */
 int shape_note(observer *o, shape *s, const node *nodes, uint32_t at);
@@ -209,6 +215,9 @@ typedef struct column {
     struct column **children;
     uint32_t child_count;
     names by_name;     /* STRUCT, FLAT: children by attribute */
+    struct door *doors; /* the same for direct.c, which makes them */
+    uint32_t doors_room;
+    uint64_t attempt;  /* the last of the builder's attempts that had a value for this column */
     uint8_t *label;    /* path under which misfits are counted */
     size_t label_size;
 } column;
@@ -234,6 +243,11 @@ typedef struct {
     enum status failed;
     exact_double exact;
     uint64_t not_in_path; /* bits: values of PATH columns that the path cannot hold, in the rows to come */
+    /* Of building directly. */
+    uint64_t attempts;
+    int64_t direct_rows; /* of all batches, and of rows that were taken back */
+    uint32_t doubt, pause;
+    buffer touched;    /* columns that have got something from the line under way */
     /* Of the row under way. */
     step steps[2 * MAX_NESTING + 8];
     uint32_t depth;
@@ -261,6 +275,14 @@ int builder_init(builder *b, column *root, uint32_t leaf_count, uint32_t max_cou
 void builder_free(builder *b);
 /* Builds a row, and observes the item if there is an observer. */
 enum status build_item(builder *b, const tape *t);
+/* Does so with the line at `line` without putting it on the tape; IRREGULAR, and nothing has happened, where that takes
+ * the tape. `limit` and `*end` as of parse_line(). */
+enum status build_directly(builder *b, tape *t, const uint8_t *line, const uint8_t *limit, const uint8_t **end);
+/* Builds the row of a line in either way. */
+enum status build_line(builder *b, tape *t, const uint8_t *line, const uint8_t *limit, int checked,
+                       const uint8_t **end);
+/* Forgets the rows from `rows` on. */
+void column_truncate(column *c, int64_t rows);
 
 /* Remembers where the builder is; builder_take_back() forgets the rows since then. A batch begins with a mark. */
 void builder_mark(builder *b);

@@ -32,7 +32,7 @@ static shape *shape_of(names *shapes, const uint8_t *name, uint32_t size, uint32
 /* Returns whether more is known of them now. */
 static int span_add(span *s, const node *n) {
     int is_int64 = (n->flags & WHOLE) != 0;
-    if (s->is_known && n->whole_digits <= s->whole_digits && n->scale <= s->scale && is_int64 >= s->is_int64) return 0;
+    if (span_holds(s, n)) return 0;
     if (!s->is_known) *s = (span){.is_known = 1, .is_int64 = 1};
     if (n->whole_digits > s->whole_digits) s->whole_digits = n->whole_digits;
     if (n->scale > s->scale) s->scale = n->scale;

@@ -15,7 +15,7 @@ typedef struct {
     enum status status;
 } parser;
 
-static inline int fail(parser *p, enum status status) {
+static inline int stop(parser *p, enum status status) {
     p->status = status;
     return 0;
 }

@@ -16,6 +16,9 @@ cdef extern from "routes.h" nogil:
     void router_close(router *r, uint32_t index)
     void router_free(router *r)
     status router_find(router *r, const tape *t, uint32_t *index, uint64_t *not_in_path)
+    status router_take(
+        router *r, tape *t, const uint8_t *line, const uint8_t *limit, observer *o, const uint8_t **end
+    ) except? INTERRUPTED
     status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in_path, observer *o) except? INTERRUPTED
     void router_mark(router *r)
     void router_take_back(router *r)
@@ -102,17 +105,11 @@ cdef class Router(Lines):
         cdef const uint8_t *at = first + start
         cdef const uint8_t *end = at
         cdef observer *seen = NULL if seen_by is None else &seen_by._observer
-        cdef uint32_t index = 0
-        cdef uint64_t not_in_path = 0
         cdef status reason = OK
         self._router.full = -1
         with nogil:
             while at < limit:
-                reason = parse_line(&self._tape, at, limit, 0, &end)
-                if reason == OK:
-                    reason = router_find(&self._router, &self._tape, &index, &not_in_path)
-                if reason == OK:
-                    reason = router_put(&self._router, &self._tape, index, not_in_path, seen)
+                reason = router_take(&self._router, &self._tape, at, limit, seen, &end)
                 if reason != OK:
                     break
                 at = end + 1

@@ -106,7 +106,7 @@ enum status router_find(router *r, const tape *t, uint32_t *index, uint64_t *not
     return OK;
 }
 
-enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in_path, observer *o) {
+static void row_begins(router *r, uint32_t index, uint64_t not_in_path, observer *o) {
     lane *l = &r->lanes[index];
     builder *b = l->builder;
     if (l->touched != r->marks) {
@@ -117,12 +117,36 @@ enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in
     r->bytes -= b->bytes;
     b->observer = o;
     b->not_in_path = not_in_path;
-    enum status reason = build_item(b, t);
+}
+
+static enum status row_ends(router *r, uint32_t index, enum status reason) {
+    lane *l = &r->lanes[index];
+    builder *b = l->builder;
     b->observer = NULL;
     r->bytes += b->bytes;
     r->rows += reason == OK;
     r->full = b->rows >= l->most_rows || b->bytes >= r->most_bytes ? (int64_t)index : -1;
     return reason;
+}
+
+enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in_path, observer *o) {
+    row_begins(r, index, not_in_path, o);
+    return row_ends(r, index, build_item(r->lanes[index].builder, t));
+}
+
+enum status router_take(router *r, tape *t, const uint8_t *line, const uint8_t *limit, observer *o,
+                        const uint8_t **end) {
+    uint32_t index;
+    uint64_t not_in_path;
+    enum status reason;
+    /* Where no attribute makes the path, there is no need to know the item. */
+    if (r->attributes.count == 0 && router_find(r, t, &index, &not_in_path) == OK) {
+        row_begins(r, index, not_in_path, o);
+        return row_ends(r, index, build_line(r->lanes[index].builder, t, line, limit, 0, end));
+    }
+    reason = parse_line(t, line, limit, 0, end);
+    if (reason == OK) reason = router_find(r, t, &index, &not_in_path);
+    return reason == OK ? router_put(r, t, index, not_in_path, o) : reason;
 }
 
 void router_mark(router *r) {

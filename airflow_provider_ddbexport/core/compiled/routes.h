@@ -43,6 +43,8 @@ void router_free(router *r);
 enum status router_find(router *r, const tape *t, uint32_t *index, uint64_t *not_in_path);
 /* Builds a row there, and observes the item if there is an observer. */
 enum status router_put(router *r, const tape *t, uint32_t index, uint64_t not_in_path, observer *o);
+/* Does all of that with a line; as parse_line(), and UNROUTED. */
+enum status router_take(router *r, tape *t, const uint8_t *line, const uint8_t *limit, observer *o, const uint8_t **end);
 
 /* As of a builder, for all of them. */
 void router_mark(router *r);

@@ -86,7 +86,7 @@ int take_special_text(parser *p, const uint8_t *start, const uint8_t **text, uin
     /* As long as there are no escapes the text can stay where it is. */
     while (*p->at >= 0x80) {
         size_t bytes = utf8_size(p->at, p->limit);
-        if (!bytes) return fail(p, IRREGULAR);
+        if (!bytes) return stop(p, IRREGULAR);
         is_ascii = 0;
         p->at = plain_until(p->at + bytes, p->limit);
     }
@@ -106,18 +106,18 @@ int take_special_text(parser *p, const uint8_t *start, const uint8_t **text, uin
         if (c == '"') break;
         if (c == '\\') {
             size_t bytes = take_escape(p, to);
-            if (!bytes) return fail(p, IRREGULAR);
+            if (!bytes) return stop(p, IRREGULAR);
             is_ascii &= *to < 0x80;
             to += bytes;
         } else if (c >= 0x80) {
             size_t bytes = utf8_size(p->at, p->limit);
-            if (!bytes) return fail(p, IRREGULAR);
+            if (!bytes) return stop(p, IRREGULAR);
             memcpy(to, p->at, bytes);
             to += bytes;
             p->at += bytes;
             is_ascii = 0;
         } else if (c < 0x20) {
-            return fail(p, IRREGULAR);
+            return stop(p, IRREGULAR);
         } else {
             const uint8_t *until = plain_until(p->at, p->limit);
             memcpy(to, p->at, (size_t)(until - p->at));

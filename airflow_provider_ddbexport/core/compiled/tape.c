@@ -10,7 +10,7 @@ static node *tape_push(parser *p) {
         uint32_t room = t->room ? t->room * 2 : 256;
         node *nodes = room > t->room ? realloc(t->nodes, (size_t)room * sizeof *nodes) : NULL;
         if (nodes == NULL) {
-            fail(p, NO_MEMORY);
+            stop(p, NO_MEMORY);
             return NULL;
         }
         t->nodes = nodes;
@@ -25,8 +25,8 @@ static node *tape_push(parser *p) {
 static inline int take_scalar(parser *p, uint32_t index) {
     node *n = &p->tape->nodes[index];
     if (!take_text(p, &n->text, &n->size, &n->flags)) return 0;
-    if (n->kind == N) return number_node(n) || fail(p, IRREGULAR);
-    if (n->kind == B && !p->checked) return base64_is_regular(n->text, n->size) || fail(p, IRREGULAR);
+    if (n->kind == N) return number_node(n) || stop(p, IRREGULAR);
+    if (n->kind == B && !p->checked) return base64_is_regular(n->text, n->size) || stop(p, IRREGULAR);
     return 1;
 }
 
@@ -55,7 +55,7 @@ static int equal_names(parser *p, uint32_t map) {
     if (room > t->slots_room) {
         uint32_t *slots = realloc(t->slots, (size_t)room * sizeof *slots);
         if (slots == NULL) {
-            fail(p, NO_MEMORY);
+            stop(p, NO_MEMORY);
             return 1;
         }
         t->slots = slots;
@@ -79,31 +79,31 @@ static int equal_names(parser *p, uint32_t map) {
 /* Takes the object with the members of the map at `map`. */
 static int take_members(parser *p, uint32_t map, int depth) {
     uint32_t count = 0;
-    if (!take(p, '{')) return fail(p, IRREGULAR);
+    if (!take(p, '{')) return stop(p, IRREGULAR);
     if (!take(p, '}')) {
         do {
             uint32_t index = p->tape->count;
             node *n = tape_push(p);
             if (n == NULL) return 0;
-            if (!take(p, '"')) return fail(p, IRREGULAR);
+            if (!take(p, '"')) return stop(p, IRREGULAR);
             if (!take_text(p, &n->name, &n->name_size, &n->name_flags)) return 0;
             n->hash = hash_of(n->name, n->name_size);
-            if (!take(p, ':')) return fail(p, IRREGULAR);
+            if (!take(p, ':')) return stop(p, IRREGULAR);
             if (!take_value(p, index, depth)) return 0;
             count++;
         } while (take(p, ','));
-        if (!take(p, '}')) return fail(p, IRREGULAR);
+        if (!take(p, '}')) return stop(p, IRREGULAR);
     }
     p->tape->nodes[map].size = count;
     p->tape->nodes[map].next = p->tape->count;
-    if (count > 1 && equal_names(p, map)) return fail(p, p->status ? p->status : IRREGULAR);
+    if (count > 1 && equal_names(p, map)) return stop(p, p->status ? p->status : IRREGULAR);
     return 1;
 }
 
 /* Takes an array whose elements are values, or contents of `kind`. */
 static int take_elements(parser *p, uint32_t list, enum kind kind, int depth) {
     uint32_t count = 0;
-    if (!take(p, '[')) return fail(p, IRREGULAR);
+    if (!take(p, '[')) return stop(p, IRREGULAR);
     if (!take(p, ']')) {
         do {
             uint32_t index = p->tape->count;
@@ -114,12 +114,12 @@ static int take_elements(parser *p, uint32_t list, enum kind kind, int depth) {
             } else {
                 n->kind = (uint8_t)kind;
                 n->next = index + 1;
-                if (!take(p, '"')) return fail(p, IRREGULAR);
+                if (!take(p, '"')) return stop(p, IRREGULAR);
                 if (!take_scalar(p, index)) return 0;
             }
             count++;
         } while (take(p, ','));
-        if (!take(p, ']')) return fail(p, IRREGULAR);
+        if (!take(p, ']')) return stop(p, IRREGULAR);
     }
     p->tape->nodes[list].size = count;
     p->tape->nodes[list].next = p->tape->count;
@@ -157,10 +157,10 @@ static enum kind take_kind(parser *p) {
 }
 
 static int take_any_value(parser *p, uint32_t index, int depth) {
-    if (!take(p, '{')) return fail(p, IRREGULAR);
+    if (!take(p, '{')) return stop(p, IRREGULAR);
     while (is_space(*p->at)) p->at++;
     enum kind kind = take_kind(p);
-    if (kind == KINDS || !take(p, ':')) return fail(p, IRREGULAR);
+    if (kind == KINDS || !take(p, ':')) return stop(p, IRREGULAR);
     p->tape->nodes[index].kind = (uint8_t)kind;
     p->tape->nodes[index].next = index + 1;
     int is_fine = 0;
@@ -192,7 +192,7 @@ static int take_any_value(parser *p, uint32_t index, int depth) {
     case KINDS:
         break;
     }
-    if (!is_fine || !take(p, '}')) return fail(p, p->status ? p->status : IRREGULAR);
+    if (!is_fine || !take(p, '}')) return stop(p, p->status ? p->status : IRREGULAR);
     return 1;
 }
 
@@ -206,7 +206,7 @@ static inline int take_value(parser *p, uint32_t index, int depth) {
         n->kind = at[2] == 'S' ? S : at[2] == 'N' ? N : B;
         n->next = index + 1;
         p->at += 6;
-        return take_scalar(p, index) && (take(p, '}') || fail(p, IRREGULAR));
+        return take_scalar(p, index) && (take(p, '}') || stop(p, IRREGULAR));
     }
     return take_any_value(p, index, depth);
 }
