@@ -33,8 +33,9 @@ from airflow_provider_ddbexport.core.snapshot.plan import (
 from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
 from airflow_provider_ddbexport.core.snapshot.publish import publish
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
+from airflow_provider_ddbexport.core.snapshot.rests import Rest
 from airflow_provider_ddbexport.core.snapshot.sample import file_sizes, sample_export
-from airflow_provider_ddbexport.core.snapshot.shard import convert_shard, read_file
+from airflow_provider_ddbexport.core.snapshot.shard import begin_shard, read_file
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Reopen, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import table_folder
@@ -194,7 +195,7 @@ def convert_shards(
         counter.finish(record.items, record.figures.read_bytes)
     left = [shard for shard in chosen if shard.number not in done]
     with memory_kept():
-        for _, record in crew.run(_Convert(plan), left, counter.tick):
+        for _, record in crew.run_with_rests(_Convert(plan), left, counter.tick):
             # Publishing reads what was observed from the record in the lake.
             records.append(replaced(record, observation=None))
             counter.finish(record.items, record.figures.read_bytes)
@@ -229,8 +230,8 @@ class _Convert:
 
     plan: ConversionPlan
 
-    def __call__(self, stores: Stores, shard: Shard, tick: Tick | None) -> ShardRecord:
-        return convert_shard(self.plan, shard, root=stores.root, lake=stores.lake, tick=tick)
+    def __call__(self, stores: Stores, shard: Shard, tick: Tick | None) -> Rest[ShardRecord]:
+        return begin_shard(self.plan, shard, root=stores.root, lake=stores.lake, tick=tick)
 
 
 def shard_crew(plan: ConversionPlan, stores: Stores, workers: int = 1, reopen: Reopen | None = None) -> Crew:

@@ -183,8 +183,8 @@ class PartsWriter:
             self._finish(partition)
         self._build_under(schema)
 
-    def finish(self) -> list[tuple[Part, Schema]]:
-        """Write what is left; return all parts, by number, then partition, each with what it was written under.
+    def end(self) -> None:
+        """Write what is left: all parts are whole afterwards, and on their way into the store.
 
         A shard without rows has one part without rows, so that its columns can be read.
         """
@@ -194,6 +194,9 @@ class PartsWriter:
             nowhere: Partition = tuple(None for _ in self.schema.partition_by)
             self._end(nowhere, self._new_file())
         self._background.wait()
+
+    def finish(self) -> list[tuple[Part, Schema]]:
+        """Return all parts once they are stored, by number, then partition, each with what it was written under."""
         self._deliveries.wait()
         self._parts.sort(key=lambda entry: (entry[0], entry[1].key))
         return [(part, schema) for _, part, schema in self._parts]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from airflow_provider_ddbexport.core.columns import grow
@@ -24,6 +25,7 @@ from airflow_provider_ddbexport.core.snapshot.background import Stages
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.parts import PartsWriter
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
+from airflow_provider_ddbexport.core.snapshot.rests import Rest
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.workplace import workplace
@@ -44,28 +46,38 @@ def convert_shard(
     same names and bytes, so repeating it is safe, at the same time as well. Raises DataFileError and ItemError for
     damage, and PublishRaceError rather than write into the folder of a snapshot that is published.
     """
+    return begin_shard(plan, shard, root=root, lake=lake, tick=tick)()
+
+
+def begin_shard(
+    plan: ConversionPlan, shard: Shard, *, root: ObjectStore, lake: ObjectStore, tick: Tick | None = None
+) -> Rest[ShardRecord]:
+    """Do of :func:`convert_shard` what takes a worker, and return the rest, which has to be called.
+
+    All rows are in local files by then, and none in memory.
+    """
     store = lake.child(plan.table)
     conversion = Conversion(store, plan)
     record = conversion.find(shard.number)
-    if record is None:
-        record = _convert(plan, shard, root, store, tick)
-        conversion.keep(record)
-    return record
-
-
-def _convert(
-    plan: ConversionPlan, shard: Shard, root: ObjectStore, store: ObjectStore, tick: Tick | None
-) -> ShardRecord:
+    if record is not None:
+        return lambda: record
     started = time.perf_counter()
     read_bytes = 0
-    with (
-        workplace() as folder,
-        ShardWriter(plan, shard.number, store, folder) as writer,
-    ):
+    with ExitStack() as stack:
+        folder = stack.enter_context(workplace())
+        writer = stack.enter_context(ShardWriter(plan, shard.number, store, folder))
         for file in shard.files:
             read_bytes += read_file(root, plan.export, file, writer.take, tick)
-        reading_s = time.perf_counter() - started - writer.taking_s
-        return writer.finish(read_bytes, reading_s)
+        writer.end(read_bytes, time.perf_counter() - started - writer.taking_s)
+        under_way = stack.pop_all()
+
+    def finish() -> ShardRecord:
+        with under_way:
+            record = writer.finish()
+        conversion.keep(record)
+        return record
+
+    return finish
 
 
 def read_file(
@@ -102,6 +114,8 @@ class ShardWriter:
         self._news = 0
         self._cuts = self._cut_parts = 0
         self._items = 0
+        self._read_bytes = 0
+        self._seconds: dict[str, float] = {}
         self._json_bytes = 0
         self.taking_s = 0.0
         """Seconds spent in :meth:`take`."""
@@ -169,11 +183,17 @@ class ShardWriter:
         self._parts.go_on_under(wider)
         return True
 
-    def finish(self, read_bytes: int, reading_s: float) -> ShardRecord:
-        """Write what is left, and return what became of the shard, whose files were read in so many seconds."""
-        decoding_s = self.taking_s - self._parts.waited_s
+    def end(self, read_bytes: int, reading_s: float) -> None:
+        """Write what is left of the shard, whose files were read in so many seconds: all of it is in local files."""
+        self._read_bytes = read_bytes
+        self._seconds = {"read": reading_s, "decode": self.taking_s - self._parts.waited_s}
+        if self._is_building:
+            self._parts.end()
+
+    def finish(self) -> ShardRecord:
+        """Return what became of the shard once its parts are stored."""
         parts = self._parts.finish() if self._is_building else []
-        seconds = {"read": reading_s, "decode": decoding_s, **self._stages.seconds}
+        seconds = {**self._seconds, **self._stages.seconds}
         return ShardRecord(
             shard=self._number,
             items=self._items,
@@ -182,7 +202,7 @@ class ShardWriter:
             is_built=self._is_building,
             observation=None if self._observer is None else self._observer.observation(),
             figures=ShardFigures(
-                read_bytes=read_bytes,
+                read_bytes=self._read_bytes,
                 json_bytes=self._json_bytes,
                 seconds={stage: round(took, 3) for stage, took in seconds.items()},
                 values=dict(self._parts.values),

@@ -7,13 +7,14 @@ import multiprocessing
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+from airflow_provider_ddbexport.core.snapshot.rests import Rest, ThreadsWithRests
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
@@ -42,6 +43,8 @@ Reopen = Callable[[], Stores]
 """Opens the stores in a worker process; pickles. Stores that hold a boto3 client do not pickle themselves."""
 
 Work = Callable[[Stores, Task, Tick | None], Result]
+
+WorkWithRest = Callable[[Stores, Task, Tick | None], Rest[Result]]
 
 
 class Crew:
@@ -85,9 +88,15 @@ class Crew:
 
         *tick* is called while working, except by processes: then nothing but the results tells how far it is.
         """
+        return self.run_with_rests(_Whole(work), tasks, tick)
+
+    def run_with_rests(
+        self, work: WorkWithRest[Task, Result], tasks: Sequence[Task], tick: Tick | None = None
+    ) -> Iterator[tuple[Task, Result]]:
+        """Do the same with *work* that leaves a rest. Several threads do that beside the work on other tasks."""
         if min(self._workers, len(tasks)) <= 1:
             for task in tasks:
-                yield task, work(self.stores, task, tick)
+                yield task, work(self.stores, task, tick)()
             return
         executor = self._executor or self._hire()
         with workplace() as folder:
@@ -116,8 +125,19 @@ class Crew:
             spawn = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(self._workers, spawn, _enter, (self._opener,))
         else:
-            self._executor = ThreadPoolExecutor(self._workers, "ddbexport")
+            self._executor = ThreadsWithRests(self._workers)
         return self._executor
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole(Generic[Task, Result]):
+    """Work that leaves nothing but its result."""
+
+    work: Work[Task, Result]
+
+    def __call__(self, stores: Stores, task: Task, tick: Tick | None) -> Rest[Result]:
+        result = self.work(stores, task, tick)
+        return lambda: result
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +157,13 @@ def _enter(opener: Reopen) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _unpickled(path: Path) -> Work[Any, Any]:
-    work: Work[Any, Any] = pickle.loads(path.read_bytes())  # noqa: S301 (written by our own parent process)
+def _unpickled(path: Path) -> WorkWithRest[Any, Any]:
+    work: WorkWithRest[Any, Any] = pickle.loads(path.read_bytes())  # noqa: S301 (written by our own parent process)
     return work
 
 
 def _work_in_process(path: Path, task: Any) -> Any:
-    return _unpickled(path)(_stores_here[0], task, None)
+    return _unpickled(path)(_stores_here[0], task, None)()
 
 
 def _can_cross(opener: Reopen) -> bool:
