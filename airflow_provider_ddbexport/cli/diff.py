@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+from airflow_provider_ddbexport.cli.filters import Filters
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.cli.times import time_given
+
+if TYPE_CHECKING:
+    from airflow_provider_ddbexport.core.merge.compact import Increment
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
@@ -57,10 +62,13 @@ def diff(args: argparse.Namespace) -> int:
     table_store = settings.open(args.lake).child(check_table(args.table))
     output = None if args.out is None else settings.open(args.out)
     pair = find_pair(table_store, args.table, old, new)
+    filters = Filters(settings) if args.increment else None
+    why_not = None
     if args.increment or args.compare:
-        increments = [read_increment(source, settings.open) for source in args.increment]
+        increments: Sequence[Increment] = [read_increment(source, settings.open) for source in args.increment]
     else:
-        increments = known_increments(pair.old, pair.new, settings.open)
+        known = known_increments(pair.old, pair.new, settings.open)
+        increments, why_not = known.increments, known.why_not
     with progress_bar() as show:
         record = diff_snapshots(
             table_store,
@@ -70,8 +78,15 @@ def diff(args: argparse.Namespace) -> int:
             output=output,
             replace=args.replace,
             progress=lambda rows, total: show("diff", rows, total, 0),
+            is_filtered=filters,
         )
-    result = diff_figures(record, output)
+    # What was written before may have been told by increments that were there then.
+    why_not = why_not if record.method == "key join" else None
+    result = {
+        **diff_figures(record, output),
+        "not_by_increments": why_not,
+        "filters_not_known": filters.not_known if filters else {},
+    }
     if getattr(args, "json", False):
         print_json(result)
         return 0
@@ -82,6 +97,10 @@ def diff(args: argparse.Namespace) -> int:
         **{name: f"{result[name]:,}" for name in ("added", "changed", "removed", "unchanged")},
         "by": record.method,
     }
+    if why_not is not None:
+        facts["because"] = why_not
+    if filters is not None:
+        facts["filters"] = filters.told
     if output is not None:
         facts |= {"parts": f"{len(record.parts):,}, {size_text(size)}", "record": result["record"]}
     figures(f"{record.table}: what changed", facts)

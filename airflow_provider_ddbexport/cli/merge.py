@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_ddbexport.cli.filters import Filters
 from airflow_provider_ddbexport.cli.show import counted, figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.cli.times import time_given
-from airflow_provider_ddbexport.errors import ServiceError
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
@@ -49,7 +48,7 @@ def merge(args: argparse.Namespace) -> int:
 
     settings = StoreSettings.of(args)
     lake = settings.open(args.lake)
-    filters = _Filters(settings)
+    filters = Filters(settings)
     record = merge_increments(
         [
             read_increment(source, settings.open, accept_edited_summary=args.accept_edited_summary)
@@ -93,31 +92,3 @@ def merge(args: argparse.Namespace) -> int:
         },
     )
     return 0
-
-
-class _Filters:
-    """Asks DynamoDB whether exports have a filter; where it does not answer, the merge goes on and it is told."""
-
-    def __init__(self, settings: StoreSettings) -> None:
-        self._settings = settings
-        self._asked = 0
-        self.not_known: dict[str, str] = {}
-
-    def __call__(self, export_arn: str) -> bool:
-        from airflow_provider_ddbexport.core.exporting.point_in_time import is_filtered
-
-        self._asked += 1
-        settings = dataclasses.replace(self._settings, region=export_arn.split(":")[3])
-        try:
-            return is_filtered(settings.dynamodb(is_optional=True), export_arn)
-        except ServiceError as error:
-            self.not_known[export_arn] = str(error)
-            return False
-
-    @property
-    def told(self) -> str:
-        """What is known, for people."""
-        if self.not_known:
-            reason = next(iter(self.not_known.values()))
-            return f"not known of {len(self.not_known):,} of {counted(self._asked, 'export')}: {reason}"
-        return "none that DynamoDB knows of" if self._asked else "not asked for: the exports do not lie in S3"

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ddbexport.cli.plan_text import GB, cost_of, plan_text
-from airflow_provider_ddbexport.cli.show import print_json
+from airflow_provider_ddbexport.cli.progress import live_line
+from airflow_provider_ddbexport.cli.show import counted, print_json
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.cli.times import time_given
 from airflow_provider_ddbexport.errors import BadCallError
@@ -56,9 +57,15 @@ def plan(args: argparse.Namespace) -> int:
     if args.exports_in is not None and not args.exports_in.startswith("s3://"):
         raise BadCallError(f"--exports-in: expected s3://bucket or s3://bucket/prefix, found {args.exports_in!r}")
     settings = StoreSettings.of(args)
-    history = look_up_history(
-        settings.dynamodb(), args.source_table, ledger=_ledger(args, settings), exports_in=args.exports_in
-    )
+    with live_line() as draw:
+        draw(f"asking DynamoDB for the exports of {args.source_table}")
+        history = look_up_history(
+            settings.dynamodb(),
+            args.source_table,
+            ledger=_ledger(args, settings),
+            exports_in=args.exports_in,
+            on_look=lambda looked, total: draw(f"looked at {looked:,} of {counted(total, 'export')}"),
+        )
     rate = None if args.changed_gb_per_day is None else args.changed_gb_per_day * GB
     planned = plan_backfill(history, wanted, changed_bytes_per_day=rate)
     if getattr(args, "json", False):

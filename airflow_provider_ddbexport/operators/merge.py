@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
@@ -12,8 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_provider_ddbexport.core.store import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import parse_time
-from airflow_provider_ddbexport.errors import AccessError
-from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
+from airflow_provider_ddbexport.operators.filtered import is_filtered
 from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of, were_complete
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
@@ -115,7 +115,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             "workers": self.workers,
             "replace": self.replace,
             "before_replace": self._unregister if self.database else None,
-            "is_filtered": self._is_filtered,
+            "is_filtered": partial(is_filtered, self._hook_parameters),
         }
 
     def _noting_breaks(self, table_store: ObjectStore, base: datetime | None) -> AbstractContextManager[None]:
@@ -131,15 +131,6 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             read_increment(source, self._store, accept_edited_summary=self.accept_edited_summary)
             for source in sources_of(self.increments)
         ]
-
-    def _is_filtered(self, export_arn: str) -> bool:
-        parameters = {**self._hook_parameters, "region_name": export_arn.split(":")[3] or self.region_name}
-        try:
-            return DynamoDBExportHook(**parameters).is_filtered(export_arn)
-        except AccessError as error:
-            # An account that merges what another one exports need not be allowed to ask.
-            self.log.warning("Whether the export was filtered is not known: %s", error)
-            return False
 
 
 _OF_THE_BASE = {

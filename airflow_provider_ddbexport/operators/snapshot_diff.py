@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -16,6 +17,7 @@ from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
+from airflow_provider_ddbexport.operators.filtered import is_filtered
 from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 
@@ -46,7 +48,8 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
     :param increments: the incremental exports that lead from the earlier snapshot to the later exactly, with old
         images: addresses, or what :class:`.DynamoDBIncrementalExportOperator` returned. Their changes are told then,
         and neither snapshot is read. By default those that were merged to make the one of the other, where they can
-        tell; with () both snapshots are compared. (templated)
+        tell; with () both snapshots are compared. Given ones that were exported with a filter are refused, as far as
+        DynamoDB tells (dynamodb:DescribeExport). (templated)
     :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable). (templated)
     :param replace: take the place of a diff between the same times that has other contents.
     :param s3_bucket_owner: account id that must own both buckets; not checked if None. (templated)
@@ -106,6 +109,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
                 increments=self._increments(pair),
                 output=destination,
                 replace=self.replace,
+                is_filtered=None if self.increments is None else partial(is_filtered, self._hook_parameters),
             )
             figures = diff_figures(record, destination)
         self.log.info(
@@ -115,11 +119,14 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         tell_outlets(context, self.outlets or (), figures)
         return figures
 
-    def _increments(self, pair: Pair) -> list[Increment]:
+    def _increments(self, pair: Pair) -> Sequence[Increment]:
         from airflow_provider_ddbexport.core.diff import known_increments, read_increment
 
         if self.increments is None:
-            return known_increments(pair.old, pair.new, self._store)
+            known = known_increments(pair.old, pair.new, self._store)
+            if known.why_not is not None:
+                self.log.info("Both snapshots are compared: %s", known.why_not)
+            return known.increments
         return [read_increment(source, self._store) for source in sources_of(self.increments)]
 
     def _key(self, published: Published) -> Sequence[str]:

@@ -80,8 +80,9 @@ def test_another_snapshot_than_the_one_before_can_be_asked_for(lake: EmulatedLak
     assert (figures["added"], figures["record"], figures["parts"]) == (2, None, 0)
 
 
-def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake) -> None:
-    """Given as addresses or as the incremental export's XCom; the counts are those of the snapshots."""
+def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake, caplog: pytest.LogCaptureFixture) -> None:
+    """Given as addresses or as the incremental export's XCom; the counts are those of the snapshots. Whether one has a
+    filter is asked, and where that is not allowed it is logged."""
     first = lake.publish()
     lake.put({"Id": {"S": "sesame-1"}, "Rating": {"N": "1"}}, {"Id": {"S": "sesame-3"}})
     lake.aws.clock.advance(timedelta(minutes=20))
@@ -104,6 +105,9 @@ def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake) -> N
     for increments in (source, [source], {"exports": [{"source": source, "from_time": first["as_of"]}]}):
         assert diff(second["record"], keys="Id", increments=increments) == {**joined, "method": "increments"}
     assert (joined["added"], joined["changed"], joined["method"]) == (1, 1, "key join")
+    lake.aws.fail_next("DescribeExport", "AccessDeniedException")
+    assert diff(second["record"], keys="Id", increments=source)["method"] == "increments"
+    assert "Whether the export was filtered is not known" in caplog.text
 
 
 def test_what_no_retry_can_mend_fails_at_once(lake: EmulatedLake) -> None:

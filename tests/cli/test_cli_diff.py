@@ -37,7 +37,8 @@ def test_changes_are_counted_and_written_where_asked(
     out, err = capsys.readouterr()
     assert err == ""
     assert "reviews: what changed\n" in out
-    assert [line.split()[-1] for line in out.splitlines()[3:]] == ["2", "1", "1", "6", "join"]
+    assert [line.split()[-1] for line in out.splitlines()[3:-1]] == ["2", "1", "1", "6", "join"]
+    assert "was not made of the earlier one by a merge" in out.splitlines()[-1]
     assert sorted(Path(lake).rglob("*")) == before
 
     times = ["--from", "2026-01-14T10:18:50Z", "--to", "2026-01-15T10:18:50Z"]
@@ -45,6 +46,7 @@ def test_changes_are_counted_and_written_where_asked(
     assert main([*command, "--json"]) == FINE
     result = json.loads(capsys.readouterr().out)
     assert [result[name] for name in COUNTS] == [2, 1, 1, 6]
+    assert "by a merge" in result["not_by_increments"]
     assert Path(result["record"]).is_file()
     assert main(command) == FINE
     out = capsys.readouterr().out
@@ -68,6 +70,9 @@ def test_increments_between_the_snapshots_can_be_given(tmp_path: Path, capsys: p
         assert main(["diff", str(lake.root), "--table", "reviews", *KEYS, *arguments, "--json"]) == FINE
         result = json.loads(capsys.readouterr().out)
         told[result["method"]] = [result[name] for name in COUNTS]
+        assert result["not_by_increments"] is None, "nobody asked for those that were merged"
+    assert main(["diff", str(lake.root), "--table", "reviews", *KEYS, "--increment", increment.source]) == FINE
+    assert "not asked for: the exports do not lie in S3" in capsys.readouterr().out
     assert told == {"key join": [1, 1, 0, 1], "increments": [1, 1, 0, 1]}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -144,6 +145,26 @@ def test_what_decides_is_told_to_people(run: Run, monkeypatch: pytest.MonkeyPatc
     assert "with increments 1 full and 4 increments to be made at least 1.0 TB 100.0040 at the given price" in facts
     assert "billed least with increments, if less than 1.0 TB a day changes (tell with --changed-gb-per-day)" in facts
     assert "at once at most 100 full exports, about 20 calls in a burst" in facts
+
+
+def test_exports_that_are_looked_at_are_counted_on_a_terminal(
+    aws: LocalAws, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes a call of its own, and there may be hundreds."""
+    dynamodb = aws.client("dynamodb")
+    aws.client("s3").create_bucket(Bucket="looked-at")
+    arn = dynamodb.describe_table(TableName="Reviews")["Table"]["TableArn"]
+    for hours in (1, 2):
+        dynamodb.export_table_to_point_in_time(
+            TableArn=arn, S3Bucket="looked-at", ExportTime=T + 41 * DAY + timedelta(hours=hours)
+        )
+    drawn: list[str] = []
+    monkeypatch.setattr("airflow_provider_ddbexport.cli.plan.live_line", lambda: nullcontext(drawn.append))
+    status, _, err = run("plan", "Reviews", *RANGE)
+    assert (status, err) == (FINE, "")
+    first, *looks = drawn
+    assert first == "asking DynamoDB for the exports of Reviews"
+    assert looks == ["looked at 1 of 2 exports", "looked at 2 of 2 exports"]
 
 
 def test_bad_calls_are_refused(run: Run, lake: str) -> None:

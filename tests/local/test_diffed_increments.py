@@ -143,7 +143,9 @@ def test_a_merged_snapshot_knows_the_increments_it_was_made_of(days: Days, tmp_p
     first, last = days.moments[0], days.moments[-1]
     for begin, known in ((0, WINDOWS), (1, WINDOWS - 1)):
         pair = find_pair(store, "orders", days.moments[begin], last)
-        increments = known_increments(pair.old, pair.new, days.open)
+        known_ones = known_increments(pair.old, pair.new, days.open)
+        assert known_ones.why_not is None
+        increments = known_ones.increments
         assert [address_of(one) for one in increments] == days.increments[WINDOWS - known :]
         expected = without_keys(expected_changes(days.items[begin], days.items[WINDOWS], ["pk"]))
         for number, given in enumerate((increments, [])):
@@ -152,10 +154,14 @@ def test_a_merged_snapshot_knows_the_increments_it_was_made_of(days: Days, tmp_p
             assert told_changes(output, record) == expected
 
     full = days.pair(0, WINDOWS)
-    assert known_increments(full.old, full.new, days.open) == []
+    none = known_increments(full.old, full.new, days.open)
+    assert none.increments == ()
+    assert "was not made of the earlier one by a merge" in str(none.why_not)
     pair = find_pair(store, "orders", first, last)
     days.orders.s3.delete_object(Bucket=BUCKET, Key=f"{days.increments[1].split('/', 3)[3]}/manifest-summary.json")
-    assert known_increments(pair.old, pair.new, days.open) == []
+    none = known_increments(pair.old, pair.new, days.open)
+    assert none.increments == ()
+    assert "manifest-summary.json" in str(none.why_not)
 
 
 def address_of(increment: Increment) -> str:
@@ -173,6 +179,8 @@ def test_increments_that_do_not_tell_the_difference_are_refused(days: Days) -> N
         days.diff(pair, days.increments[:2])
     with pytest.raises(BadCallError, match="of a table with the key 'pk', found 'n'"):
         days.diff(pair, days.increments, key=["n"])
+    with pytest.raises(BadCallError, match="the increment was exported with a filter"):
+        days.diff(pair, days.increments, is_filtered=lambda arn: arn.endswith(days.increments[1].rpartition("/")[2]))
     with pytest.raises(BadCallError, match="they are not what lies between"):
         days.diff(Pair(replace(pair.old, rows=pair.old.rows + 1), pair.new), days.increments)
     scanned = replace(pair.old, source=replace(pair.old.source, export_type="SCAN"))

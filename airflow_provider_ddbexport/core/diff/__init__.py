@@ -1,6 +1,6 @@
 """What changed between two published snapshots of a table: counts, and the changes themselves as Parquet."""
 
-from airflow_provider_ddbexport.core.diff.by_increments import known_increments
+from airflow_provider_ddbexport.core.diff.by_increments import KnownIncrements, known_increments
 from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Counts
 from airflow_provider_ddbexport.core.diff.diff import Pair, diff_snapshots, find_pair
 from airflow_provider_ddbexport.core.diff.record import DiffRecord, diff_figures
@@ -11,6 +11,7 @@ __all__ = [
     "ChangeKind",
     "Counts",
     "DiffRecord",
+    "KnownIncrements",
     "Pair",
     "diff_figures",
     "diff_snapshots",

@@ -6,6 +6,7 @@ Costs what changed, and not what the table holds: neither snapshot is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from isal import igzip
 
@@ -16,6 +17,7 @@ from airflow_provider_ddbexport.core.export.chain import chain_increments
 from airflow_provider_ddbexport.core.export.model import DataFile, ExportType
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment, compact, read_increment
+from airflow_provider_ddbexport.core.merge.filtered import IsFiltered, refuse_filtered
 from airflow_provider_ddbexport.core.merge.plan import chain_base
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.local import LocalStore
@@ -30,8 +32,21 @@ _OTHERWISE = "compare the snapshots themselves with increments=() (--compare)"
 _Keyed = tuple[bytes, Item]
 
 
-def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[[str], ObjectStore]) -> list[Increment]:
-    """Return the increments that were merged to make *new* of *old*, if they can still tell the difference; else none.
+@dataclass(frozen=True, slots=True)
+class KnownIncrements:
+    """The increments that were merged to make one snapshot of another, where they can still tell the difference.
+
+    Attributes:
+        increments: oldest first; none where they cannot.
+        why_not: what is missing, in words; None where there are any.
+    """
+
+    increments: tuple[Increment, ...]
+    why_not: str | None = None
+
+
+def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[[str], ObjectStore]) -> KnownIncrements:
+    """Return the increments that were merged to make *new* of *old*, if they can still tell the difference.
 
     They can when they are still there and fulfil what :func:`changes_of_increments` asks of them.
     """
@@ -40,10 +55,13 @@ def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[
         for ancestor in new.source.ancestry
         if ancestor.from_time is not None and parse_time(ancestor.from_time) >= old.as_of
     ]
+    if not sources:
+        return KnownIncrements((), f"the snapshot as of {iso(new.as_of)} was not made of the earlier one by a merge")
     try:
-        return _covering([read_increment(source, open_store) for source in sources], old, new) if sources else []
-    except (AccessError, BadCallError, BadDataError, StorageError):
-        return []
+        return KnownIncrements(tuple(_covering([read_increment(source, open_store) for source in sources], old, new)))
+    except (AccessError, BadCallError, BadDataError, StorageError) as error:
+        # Comparing the snapshots is what happens then, and needs no advice.
+        return KnownIncrements((), str(error).partition(f"; {_OTHERWISE}")[0])
 
 
 def changes_of_increments(
@@ -53,6 +71,7 @@ def changes_of_increments(
     key: Sequence[str],
     *,
     take: Take | None = None,
+    is_filtered: IsFiltered | None = None,
 ) -> Counts:
     """Return how the items of *new* differ from those of *old*, and give each change to *take*, in any order.
 
@@ -60,10 +79,13 @@ def changes_of_increments(
     was written and written back between the two is no change. Memory and temporary files are as for
     :func:`.compact`; every byte of the increments is verified before the first change is given.
 
-    Raises BadCallError for increments that cannot tell the difference, ExportChainError for a gap or an overlap among
+    Raises BadCallError for increments that cannot tell the difference, one with a filter among them, as far as
+    *is_filtered* tells, ExportChainError for a gap or an overlap among
     them, and what :func:`.compact` raises.
     """
     ordered = _covering(increments, old, new)
+    if is_filtered is not None:
+        refuse_filtered(old, [increment.export for increment in ordered], is_filtered)
     with workplace() as folder:
         staging = LocalStore(folder)
         compacted = compact(ordered, staging)

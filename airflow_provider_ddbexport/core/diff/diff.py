@@ -16,6 +16,7 @@ from airflow_provider_ddbexport.core.diff.publish import DiffPlace
 from airflow_provider_ddbexport.core.diff.record import DiffRecord
 from airflow_provider_ddbexport.core.diff.writer import ChangesWriter
 from airflow_provider_ddbexport.core.merge.compact import Increment
+from airflow_provider_ddbexport.core.merge.filtered import IsFiltered
 from airflow_provider_ddbexport.core.snapshot.commit import Now, utc_now
 from airflow_provider_ddbexport.core.snapshot.items import find_snapshot
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
@@ -67,6 +68,7 @@ def diff_snapshots(
     output: ObjectStore | None = None,
     replace: bool = False,
     progress: OnProgress | None = None,
+    is_filtered: IsFiltered | None = None,
     now: Now = utc_now,
 ) -> DiffRecord:
     """Return what was added, changed and removed from one snapshot of *pair* to the other.
@@ -74,7 +76,8 @@ def diff_snapshots(
     *table_store* is the table's folder in the lake, *key* are the attributes of the table's key. With *output* the
     changes are written there, as :mod:`.layout` and :mod:`.columns` have it; without, they are only counted. Items are
     the same when they are equal as items, whatever their columns are. With *increments*, the incremental exports from
-    the one snapshot to the other, neither snapshot is read: the changes are those that the increments tell of.
+    the one snapshot to the other, neither snapshot is read: the changes are those that the increments tell of; one that
+    was exported with a filter, as far as *is_filtered* tells, is refused.
 
     Readers see all changes or none: the record is written last. Repeating it is safe and, once it is written, cheap.
     Memory does not grow with the snapshots. Raises BadCallError for a key that is none and for increments that do not
@@ -90,7 +93,7 @@ def diff_snapshots(
 
     def compare(take: Take | None) -> Counts:
         if increments:
-            return changes_of_increments(increments, pair.old, pair.new, key, take=take)
+            return changes_of_increments(increments, pair.old, pair.new, key, take=take, is_filtered=is_filtered)
         return join_by_key(table_store, pair.old, pair.new, key, take=take, on_rows=_counter(pair, progress))
 
     def record(counts: Counts, parts: tuple[Part, ...]) -> DiffRecord:

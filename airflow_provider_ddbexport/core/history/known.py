@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from airflow_provider_ddbexport.core.export.model import ExportType
 from airflow_provider_ddbexport.core.exporting.listed_exports import listed
 from airflow_provider_ddbexport.core.exporting.point_in_time import (
     ExportStatus,
-    description_of,
+    describe,
     export_source_uri,
 )
 from airflow_provider_ddbexport.core.exporting.restorable_window import (
@@ -21,6 +21,9 @@ from airflow_provider_ddbexport.core.exporting.restorable_window import (
 )
 from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+
+OnLook = Callable[[int, int], None]
+"""Told how many exports have been looked at, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,19 @@ class KnownHistory:
 
 
 def look_up_history(
-    dynamodb: Any, table: str, *, ledger: Ledger | None = None, exports_in: str | None = None
+    dynamodb: Any,
+    table: str,
+    *,
+    ledger: Ledger | None = None,
+    exports_in: str | None = None,
+    on_look: OnLook = lambda _looked, _total: None,
 ) -> KnownHistory:
     """Return what is known of *table*, a name or an ARN, now.
 
     *ledger* is that of the snapshots; without it nothing counts as published. *exports_in* is the ``s3://`` folder
     whose exports count; without it those in any bucket do. Nothing is asked for that is billed. It needs
     dynamodb:DescribeTable, dynamodb:DescribeContinuousBackups, dynamodb:ListExports and dynamodb:DescribeExport, and
-    makes a call of the last for each export of the last 90 days.
+    makes a call of the last for each export of the last 90 days, one after the other; *on_look* is called after each.
 
     Raises TableNotFoundError, PointInTimeRecoveryError, AccessError, ServiceError, SnapshotDamagedError and the
     store's errors.
@@ -91,7 +99,7 @@ def look_up_history(
     window = restorable_window(dynamodb, table)
     exports = tuple(
         export
-        for export in _exports(dynamodb, str(found["TableArn"]))
+        for export in _exports(dynamodb, str(found["TableArn"]), on_look)
         if exports_in is None or export.source.startswith(f"{exports_in.rstrip('/')}/")
     )
     return KnownHistory(
@@ -104,13 +112,15 @@ def look_up_history(
     )
 
 
-def _exports(dynamodb: Any, table_arn: str) -> Iterator[KnownExport]:
-    for summary in listed(dynamodb, table_arn):
-        if summary["ExportStatus"] == ExportStatus.FAILED:
-            continue
-        export_arn = str(summary["ExportArn"])
-        with service_errors(f"looking at export {export_arn}"):
-            description = description_of(dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"])
+def _exports(dynamodb: Any, table_arn: str, on_look: OnLook) -> Iterator[KnownExport]:
+    arns = [
+        str(summary["ExportArn"])
+        for summary in listed(dynamodb, table_arn)
+        if summary["ExportStatus"] != ExportStatus.FAILED
+    ]
+    for looked, export_arn in enumerate(arns, start=1):
+        description = describe(dynamodb, export_arn)
+        on_look(looked, len(arns))
         if description.export_time is not None and not description.is_filtered:
             yield KnownExport(
                 export_arn=export_arn,

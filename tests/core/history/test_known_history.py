@@ -65,7 +65,9 @@ def test_exports_of_the_whole_table_count(local_aws: Any, table: dict[str, Any])
     assert len(local_aws.exports_billed()) == 4
 
     dynamodb = local_aws.client("dynamodb")
-    everywhere = look_up_history(dynamodb, "Reviews")
+    looks: list[tuple[int, int]] = []
+    everywhere = look_up_history(dynamodb, "Reviews", on_look=lambda *look: looks.append(look))
+    assert looks == [(number, 4) for number in range(1, 5)], "of all that did not fail"
     assert {export.export_arn for export in everywhere.exports} == {full, increment, elsewhere}
     here = look_up_history(dynamodb, table["TableArn"], exports_in="s3://exports/history/")
     assert {export.export_arn: (export.from_time, export.export_time) for export in here.exports} == {
