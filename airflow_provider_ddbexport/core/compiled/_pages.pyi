@@ -51,4 +51,24 @@ class PlainPages:
     def __iter__(self) -> PlainPages: ...
     def __next__(self) -> tuple[Buffer, int]: ...
 
+class LeafPages:
+    dictionary: bytes | None
+    different: int
+    entries: int
+    nulls: int
+    bounds: tuple[bytes | None, bytes | None]
+    def __init__(
+        self,
+        rows: int,
+        nodes: list[tuple[Buffer | None, int, Buffer | None, bool, bool]],
+        values: int,
+        width: int,
+        array: _Array,
+        most: int,
+        with_dictionary: bool,
+        room: bytearray,
+    ) -> None: ...
+    def __iter__(self) -> LeafPages: ...
+    def __next__(self) -> tuple[Buffer, int]: ...
+
 def distinct(values: int, width: int, array: _Array, wanted: int) -> tuple[int, int]: ...

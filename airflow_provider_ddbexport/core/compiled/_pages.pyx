@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=False
-"""The Cython face of pages.c, sorted_keys.c and sparse.c."""
+"""The Cython face of pages.c, sorted_keys.c, sparse.c and leaves.c."""
 
 from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -349,7 +349,7 @@ cdef _lay_out(sparse_column *column, int values, int width, tuple array):
     cdef const signed char[::1] fixed = buffers[1]
     cdef const signed char[::1] data = buffers[2] if len(buffers) > 2 else None
     column.values = <sparse_values>values
-    column.validity = <const uint8_t *>&validity[0] if validity is not None else NULL
+    column.validity = <const uint8_t *>&validity[0] if validity is not None and validity.shape[0] else NULL
     column.offset = offset
     column.rows = rows
     column.fixed = <const uint8_t *>&fixed[0] if fixed is not None and fixed.shape[0] else NULL
@@ -444,3 +444,6 @@ def distinct(int values, int width, tuple array not None, int64_t wanted):
     if different < 0:
         raise MemoryError
     return different, found
+
+
+include "leaf_pages.pxi"

@@ -60,7 +60,7 @@ static const uint8_t *bytes_at(const sparse_column *column, int64_t row, uint32_
     return column->bytes + ends[0];
 }
 
-static int is_less(const sparse_column *column, int64_t row, int64_t other) {
+int sparse_is_less(const sparse_column *column, int64_t row, int64_t other) {
     switch (column->values) {
     case SPARSE_BITS: return bit_at(column, row) < bit_at(column, other);
     case SPARSE_INTEGERS: return integer_at(column, row) < integer_at(column, other);
@@ -75,7 +75,7 @@ static int is_less(const sparse_column *column, int64_t row, int64_t other) {
     return difference ? difference < 0 : size < other_size;
 }
 
-static uint8_t *write_value(const sparse_column *column, int64_t row, uint8_t *out) {
+uint8_t *sparse_write_value(const sparse_column *column, int64_t row, uint8_t *out) {
     switch (column->values) {
     case SPARSE_BITS:
         if (row % 8 == 0) *out++ = 0;
@@ -125,9 +125,9 @@ void sparse_write(const sparse_levels *levels, const sparse_column *values, uint
     out = write_levels(levels, out);
     page->lowest = page->highest = values->rows ? 0 : -1;
     for (int64_t row = 0; row < values->rows; row++) {
-        out = write_value(values, row, out);
-        if (is_less(values, row, page->lowest)) page->lowest = row;
-        else if (is_less(values, page->highest, row)) page->highest = row;
+        out = sparse_write_value(values, row, out);
+        if (sparse_is_less(values, row, page->lowest)) page->lowest = row;
+        else if (sparse_is_less(values, page->highest, row)) page->highest = row;
     }
     page->size = (size_t)(out - start);
 }
@@ -174,10 +174,10 @@ static void write_byte_arrays(const sparse_column *values, int64_t row, int64_t 
         if (size) memcpy(out + 4, bytes, size);
         out += 4 + size;
         uint64_t prefix = beginning_of(bytes, size);
-        if (prefix <= lowest && is_less(values, row, page->lowest)) {
+        if (prefix <= lowest && sparse_is_less(values, row, page->lowest)) {
             page->lowest = row;
             lowest = prefix;
-        } else if (prefix >= highest && is_less(values, page->highest, row)) {
+        } else if (prefix >= highest && sparse_is_less(values, page->highest, row)) {
             page->highest = row;
             highest = prefix;
         }
@@ -198,8 +198,8 @@ void plain_write(const sparse_column *values, int64_t row, int64_t end, uint8_t 
     }
     memcpy(out, values->fixed + 8 * (values->offset + row), value_bytes(values, row, end));
     for (; row < end; row++) {
-        if (is_less(values, row, page->lowest)) page->lowest = row;
-        else if (is_less(values, page->highest, row)) page->highest = row;
+        if (sparse_is_less(values, row, page->lowest)) page->lowest = row;
+        else if (sparse_is_less(values, page->highest, row)) page->highest = row;
     }
 }
 
@@ -210,7 +210,7 @@ const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_
         *size = bytes_size;
         return bytes;
     }
-    *size = column->values == SPARSE_BITS ? 1 : (size_t)(write_value(column, row, scratch) - scratch);
+    *size = column->values == SPARSE_BITS ? 1 : (size_t)(sparse_write_value(column, row, scratch) - scratch);
     if (column->values == SPARSE_BITS) scratch[0] = (uint8_t)bit_at(column, row);
     return scratch;
 }

@@ -49,6 +49,12 @@ void plain_write(const sparse_column *values, int64_t row, int64_t end, uint8_t 
  * `*found`; -1 when there is no memory. Values with equal hashes of 64 bits count as equal. */
 int64_t sparse_distinct(const sparse_column *column, int64_t wanted, int64_t *found);
 
+/* Whether the value of `row` orders before that of `other`, as statistics have it. */
+int sparse_is_less(const sparse_column *column, int64_t row, int64_t other);
+/* Writes the value of `row`, plain, to `out` and returns where it ends. Bits go into the byte before `out`, but for every
+ * eighth row, which begins one. */
+uint8_t *sparse_write_value(const sparse_column *column, int64_t row, uint8_t *out);
+
 /* The value of `row` as statistics have it: in place, or in `scratch`. */
 const uint8_t *sparse_statistic(const sparse_column *column, int64_t row, uint8_t scratch[16], size_t *size);
 

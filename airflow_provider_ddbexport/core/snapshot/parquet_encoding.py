@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseColumn, array_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, read_frame, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_leaves import leaf_chunks
 from airflow_provider_ddbexport.core.snapshot.parquet_plain import COMPRESSION_LEVEL, PlainChunk, plain_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import distinct_values, sparse_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import Struct
@@ -36,7 +37,8 @@ class Encoder:
     Leaves get a dictionary where the values in the first row group repeat: there it makes files smaller and filters
     faster, elsewhere it takes a quarter of the time and is given up in the end. Columns of one level that
     do not repeat are written by :func:`.plain_chunk` where they have no nulls, and by :func:`.sparse_chunk` where they
-    have little else. The bytes of a column depend on nothing but its own values.
+    have little else; all others by :func:`.leaf_chunks`, or by pyarrow where that cannot. The bytes of a column depend
+    on nothing but its own values.
     """
 
     def __init__(self) -> None:
@@ -49,8 +51,7 @@ class Encoder:
         columns = dict(zip(rows.schema.names, rows.columns, strict=True))
         found: dict[str, list[Movable]] = {}
         for field, column in zip(rows.schema, rows.columns, strict=True):
-            own = self._own_chunk(field, column)
-            found[field.name] = [] if own is None else [own]
+            found[field.name] = self._own_chunks(field, column)
         rest = {name: columns[name] for name, chunks in found.items() if not chunks}
         for names in _few_made_dense(rest):
             fields = pa.schema([rows.schema.field(name) for name in names])
@@ -58,14 +59,17 @@ class Encoder:
                 found[chunk.column].append(chunk)
         return [chunk for chunks in found.values() for chunk in chunks]
 
-    def _own_chunk(self, field: pa.Field, column: pa.Array | SparseColumn) -> PlainChunk | None:
-        repeats = (self._repeating or {}).get(field.name)
-        if repeats or not field.nullable:
-            return None
-        chunk = sparse_chunk(field.name, column)
-        if chunk is None and repeats is False and isinstance(column, pa.Array):
-            chunk = plain_chunk(field.name, column)
-        return chunk
+    def _own_chunks(self, field: pa.Field, column: pa.Array | SparseColumn) -> list[Movable]:
+        repeating = self._repeating or {}
+        chunk: PlainChunk | None = None
+        repeats = repeating.get(field.name)
+        if field.nullable and not repeats:
+            chunk = sparse_chunk(field.name, column)
+            if chunk is None and repeats is False and isinstance(column, pa.Array):
+                chunk = plain_chunk(field.name, column)
+        if chunk is not None:
+            return [chunk]
+        return [*(leaf_chunks(field, column, lambda path: repeating.get(path) is not False) or ())]
 
 
 def _few_made_dense(columns: Mapping[str, pa.Array | SparseColumn]) -> Iterator[list[str]]:

@@ -11,11 +11,14 @@ import pyarrow as pa
 
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.export.model import ScanDetails
 from airflow_provider_ddbexport.core.times import iso, parse_time
 
-WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}"
-"""What writes parts now."""
+WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}" + (
+    "" if load("_pages") else ", not compiled"
+)
+"""What writes parts now. Parts have other bytes where the compiled part is not there: see :func:`.leaf_chunks`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from airflow_provider_ddbexport.core.decode import AttributeValue, Item, decode_
 from airflow_provider_ddbexport.core.decoder import block_builder
 from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve, as_stored
 from airflow_provider_ddbexport.core.merge.split_part import split_part
+from airflow_provider_ddbexport.core.snapshot import parquet_leaves
 from airflow_provider_ddbexport.core.snapshot import parquet_thrift as thrift
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
@@ -65,11 +66,12 @@ def random_part(items: list[Item], choice: Random, folder: Path) -> tuple[Path, 
     at_once = choice.choice([1, 3, len(items)])
     if choice.random() < 0.5:
         part = open_part(path, part_schema(schema))
-        for start in range(0, len(items), at_once):
-            builder = block_builder(decode_line, schema)
-            lines = b"\n".join(msgspec.json.encode({"Item": item}) for item in items[start : start + at_once])
-            builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40)
-            part.write(builder.finish_sparse())
+        with mock.patch.object(parquet_leaves, "LARGEST_PAGE", choice.choice([1, 30, 200, 1 << 20])):
+            for start in range(0, len(items), at_once):
+                builder = block_builder(decode_line, schema)
+                lines = b"\n".join(msgspec.json.encode({"Item": item}) for item in items[start : start + at_once])
+                builder.add_lines(lines, 0, most_rows=1 << 40, most_bytes=1 << 40)
+                part.write(builder.finish_sparse())
         part.finish()
     else:
         pq.write_table(pa.table(batch), path, row_group_size=at_once, **choice.choice(WRITERS))
