@@ -5,9 +5,11 @@ A file is open only while something is written to it, so there may be more parts
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
@@ -16,6 +18,9 @@ from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, f
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 
 class PartFile(Protocol):
     """A part under way."""
@@ -23,6 +28,10 @@ class PartFile(Protocol):
     @property
     def bytes(self) -> int:
         """Size of what was written so far; of a sorted part an estimate."""
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written, once it is whole."""
 
     def write(self, rows: Batch) -> None:
         """Write *rows*, which are enough for a row group."""
@@ -50,23 +59,43 @@ class _Part:
         self._path = path
         self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
         self._encoder = Encoder()
-        with path.open("wb") as file:
+        self._sha256 = hashlib.sha256()
+        with self._opened("wb") as file:
             self._assembly = Assembly(file, frame_of(schema))
             self.bytes = file.tell()
 
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
     def write(self, rows: Batch) -> None:
-        with self._path.open("ab") as file:
+        with self._opened("ab") as file:
             self._assembly.target = file
             self._assembly.add(RowGroup.new(rows.num_rows), self._encoder.chunks(rows), self._sorted_by)
             self.bytes = file.tell()
 
     def finish(self) -> None:
-        with self._path.open("ab") as file:
+        with self._opened("ab") as file:
             self._assembly.target = file
             self._assembly.finish()
 
     def abandon(self) -> None:
         self._path.unlink(missing_ok=True)
+
+    def _opened(self, mode: str) -> _Hashed:
+        return _Hashed(io.FileIO(self._path, mode), self._sha256)
+
+
+class _Hashed(io.BufferedWriter):
+    """A file whose bytes are hashed as they are written, so that it need not be read again for that."""
+
+    def __init__(self, file: io.FileIO, sha256: hashlib._Hash) -> None:
+        super().__init__(file)
+        self._sha256 = sha256
+
+    def write(self, piece: Buffer, /) -> int:
+        self._sha256.update(piece)
+        return super().write(piece)
 
 
 class _SortedPart:
@@ -78,6 +107,7 @@ class _SortedPart:
         self._sort_by = sort_by
         self._waiting = SortedRows(path.with_suffix(".rows"), schema, sort_by)
         self._shrinks_to: float | None = None
+        self.sha256 = ""
 
     @property
     def bytes(self) -> int:
@@ -95,6 +125,7 @@ class _SortedPart:
         for rows in self._waiting.batches():
             part.write(rows)
         part.finish()
+        self.sha256 = part.sha256
         self._waiting.remove()
 
     def abandon(self) -> None:

@@ -6,7 +6,6 @@ Rows are built while the row group before them is encoded: see :class:`.Backgrou
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -310,10 +309,8 @@ class PartsWriter:
 
     def _store_file(self, number: int, key: str, partition: Partition, file: _File, schema: Schema) -> None:
         with self._stages.timed("store"):
-            with file.path.open("rb") as body:
-                sha256 = hashlib.file_digest(body, "sha256").hexdigest()
             rescued = dict(sorted(file.rescued.items()))
-            made = Part(key, file.rows, file.path.stat().st_size, sha256, partition, rescued)
+            made = Part(key, file.rows, file.path.stat().st_size, file.part.sha256, partition, rescued)
             put_part(self._store, self._plan, made, file.path)
         self._parts.append((number, made, schema))
 

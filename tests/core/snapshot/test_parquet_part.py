@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 import sys
@@ -37,12 +38,13 @@ def built(items: Sequence[Item], rows: int) -> tuple[pa.Schema, list[pa.RecordBa
 
 
 def write_part(path: Path, schema: pa.Schema, batches: Sequence[pa.RecordBatch], sort_by: Sequence[str] = ()) -> int:
-    """Write *batches* as a part and return what it was thought to take before it was finished."""
+    """Write *batches* as a part, which knows its digest, and return what it was thought to take before it was whole."""
     part = open_part(path, schema, sort_by)
     for batch in batches:
         part.write(batch)
     size = part.bytes
     part.finish()
+    assert part.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     return size
 
 
