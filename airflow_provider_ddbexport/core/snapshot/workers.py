@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -99,8 +100,8 @@ class Crew:
                 yield task, work(self.stores, task, tick)()
             return
         executor = self._executor or self._hire()
-        with workplace() as folder:
-            if self._in_processes:
+        with workplace() if self._in_processes else nullcontext() as folder:
+            if folder is not None:
                 # Large where there are many files, so it is sent once for each worker and not with each task.
                 path = folder / "work.pickle"
                 path.write_bytes(pickle.dumps(work))
