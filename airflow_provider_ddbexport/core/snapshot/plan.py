@@ -217,7 +217,7 @@ class ConversionPlan:
 
     def to_bytes(self) -> bytes:
         """Return the plan as JSON text. The same plan gives the same bytes."""
-        return json.dumps(self.to_json(), ensure_ascii=False, indent=1).encode() + b"\n"
+        return msgspec.json.format(msgspec.json.encode(self.to_json()), indent=1) + b"\n"
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
