@@ -21,6 +21,7 @@ from airflow_provider_ddbexport.core.columns import (
     schema_to_json,
 )
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.snapshot.ahead import asked_ahead
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
@@ -127,7 +128,7 @@ class Conversion:
         Lists what is there once, whatever the number of shards.
         """
         keys = {info.key for info in self._store.list(self._plan.publication.conversion)}
-        found = [self.recorded(shard) for shard in shards if self._key(shard) in keys]
+        found = asked_ahead(self.recorded, [shard for shard in shards if self._key(shard) in keys])
         records = [replace(record, observation=None) for record in found if record is not None]
         parts = [part for record in records for part in record.parts]
         missing = set(missing_parts(self._store, self._plan.as_of, parts))

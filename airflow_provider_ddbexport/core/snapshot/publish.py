@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_ddbexport.core.columns import Observation, resolve
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot.adapt import adapt_shard
+from airflow_provider_ddbexport.core.snapshot.ahead import asked_ahead
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardFigures, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
@@ -89,11 +90,11 @@ def _recorded(plan: ConversionPlan, store: ObjectStore) -> Gathered:
     conversion = Conversion(store, plan)
     gathered = Gathered()
     missing = []
-    for shard in plan.shards:
-        # That its parts are there is looked for once, before the commit.
-        record = conversion.recorded(shard.number)
+    numbers = [shard.number for shard in plan.shards]
+    # That their parts are there is looked for once, before the commit.
+    for number, record in zip(numbers, asked_ahead(conversion.recorded, numbers), strict=True):
         if record is None:
-            missing.append(shard.number)
+            missing.append(number)
         else:
             gathered.add(record)
     if missing:

@@ -8,6 +8,7 @@ from airflow_provider_ddbexport.core.export.lines import first_lines
 from airflow_provider_ddbexport.core.export.model import Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder
 from airflow_provider_ddbexport.core.line_blocks import RefusedLineError
+from airflow_provider_ddbexport.core.snapshot.ahead import asked_ahead
 from airflow_provider_ddbexport.core.snapshot.plan import by_contents
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 
@@ -25,8 +26,8 @@ def sample_export(root: ObjectStore, export: Export) -> Observation:
     files = by_contents(export.files)
     observer = line_observer(item_decoder(export.summary.output_format))
     step = max(1, len(files) / FILES)
-    for number in range(min(FILES, len(files))):
-        lines = first_lines(root, files[int(number * step)], FILE_BYTES)
+    chosen = [files[int(number * step)] for number in range(min(FILES, len(files)))]
+    for lines in asked_ahead(lambda file: first_lines(root, file, FILE_BYTES), chosen):
         try:
             observer.take(lines)
         except RefusedLineError:
