@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from change_fuzz import damaged_windows, outcome_of, random_windows  # type: ignore[import-not-found] # beside the tests
 from decoder_fuzz import (  # type: ignore[import-not-found]
+    Outcome,
     compiled_outcome,
     damaged,
     random_options,
@@ -35,8 +36,8 @@ from test_block_router import routed_items, routed_schema  # type: ignore[import
 
 from airflow_provider_ddbexport.core.columns import Schema
 from airflow_provider_ddbexport.core.compiled.loading import load
-from airflow_provider_ddbexport.core.decode import decode_line
-from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, block_router, line_observer
+from airflow_provider_ddbexport.core.decode import AttributeValue, Item, decode_line
+from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, block_router, line_observer, memory_kept
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.line_blocks import Partition, RefusedLineError
 from airflow_provider_ddbexport.core.scan.page import decoded_page, page_of
@@ -45,6 +46,9 @@ Fuzz = Callable[[Random, Path], tuple[str | None, int]]
 """Takes a folder for files. Returns a difference, None for none, and the number of refusals."""
 
 _DAMAGES = 8
+
+SMALLEST_BLOCK = 1 << 17
+"""Bytes, as in blocks.h."""
 
 
 def pages(choice: Random, _folder: Path) -> tuple[str | None, int]:
@@ -61,34 +65,46 @@ def pages(choice: Random, _folder: Path) -> tuple[str | None, int]:
 
 
 def lines(choice: Random, _folder: Path) -> tuple[str | None, int]:
-    """Build damaged lines."""
-    items = _items(choice)
+    """Build damaged lines; some of the batches are gone before others are built, which take their memory."""
+    items = _large_items(choice, _items(choice))
     whole = b"\n".join(spelled(item, choice) for item in items)
     schema = schema_for(items, random_options(choice))
     refused = 0
-    for _ in range(_DAMAGES if schema is not None else 0):
-        changed = damaged(whole, choice)
-        outcome = compiled_outcome(changed, schema)
-        refused += outcome.refused is not None
-        difference = outcome.differs_from(reference_outcome(changed, schema))
-        if difference is not None:
-            return f"{difference}\n{changed!r}", refused
+    held: list[tuple[bytes, Outcome, Outcome]] = []
+    with memory_kept():
+        for _ in range(_DAMAGES if schema is not None else 0):
+            changed = damaged(whole, choice)
+            outcome = compiled_outcome(changed, schema)
+            refused += outcome.refused is not None
+            held.append((changed, outcome, reference_outcome(changed, schema)))
+            for of, found, expected in held:
+                difference = found.differs_from(expected)
+                if difference is not None:
+                    return f"{difference}\n{of!r}", refused
+            if choice.random() < 0.5:
+                del held[choice.randrange(len(held))]
     return None, refused
 
 
 def routes(choice: Random, _folder: Path) -> tuple[str | None, int]:
-    """Build damaged lines in the partitions that they belong to."""
-    items = routed_items(choice, choice.choice([1, 4, 30]))
+    """Build damaged lines in the partitions that they belong to; here too memory is used again."""
+    items = _large_items(choice, routed_items(choice, choice.choice([1, 4, 30])))
     whole = b"\n".join(spelled(item, choice) for item in items)
     schema = routed_schema(items, choice)
     refused = 0
-    for _ in range(_DAMAGES if schema is not None else 0):
-        changed = damaged(whole, choice)
-        limits = choice.choice([1, 3, 1 << 40]), choice.choice([1, 300, 1 << 40]), choice.choice([1, 500, 1 << 40])
-        compiled, reference = (_routed(changed, schema, limits, decoder) for decoder in ("compiled", "reference"))
-        refused += isinstance(compiled[-1], str)
-        if compiled != reference:
-            return f"{compiled} and {reference}\n{changed!r}", refused
+    held: list[tuple[bytes, list[Any], list[Any]]] = []
+    with memory_kept():
+        for _ in range(_DAMAGES if schema is not None else 0):
+            changed = damaged(whole, choice)
+            limits = choice.choice([1, 3, 1 << 40]), choice.choice([1, 300, 1 << 40]), choice.choice([1, 500, 1 << 40])
+            compiled, reference = (_routed(changed, schema, limits, decoder) for decoder in ("compiled", "reference"))
+            refused += isinstance(compiled[-1], str)
+            held.append((changed, compiled, reference))
+            for of, found, expected in held:
+                if found != expected:
+                    return f"{found} and {expected}\n{of!r}", refused
+            if choice.random() < 0.5:
+                del held[choice.randrange(len(held))]
     return None, refused
 
 
@@ -170,6 +186,20 @@ def keys(choice: Random, _folder: Path) -> tuple[str | None, int]:
         except ValueError:
             refused += 1
     return None, refused
+
+
+def _large_items(choice: Random, items: list[Item]) -> list[Item]:
+    """Return *items*, mostly as they are; now and then they fill columns whose memory is large enough to be kept."""
+    if choice.random() < 0.9:
+        return items
+    size = SMALLEST_BLOCK // len(items) * choice.choice([1, 2, 3])
+    columns: list[AttributeValue] = [
+        {"S": choice.choice("xyz") * size},
+        {"B": "QUJD" * (size // 3)},
+        {"NS": [str(number) for number in range(size // 8)]},
+        {"L": [{"N": str(number)} for number in range(size // 8)]},
+    ]
+    return [{**item, "large": choice.choice(columns[:2]), "many": choice.choice(columns[2:])} for item in items]
 
 
 def _items(choice: Random) -> list[dict[str, dict[str, object]]]:
