@@ -41,9 +41,13 @@ def line(text: str) -> bytes:
 
 
 def batch_of(builder: BlockBuilder, letter: str, size: int) -> pa.RecordBatch:
-    """Return a batch with *size* bytes of that letter, in texts of about 64 KB."""
-    rows = line(letter * (1 << 16)) * (size >> 16)
-    builder.add_lines(rows, 0, most_rows=1 << 40, most_bytes=1 << 40)
+    """Return a batch with *size* bytes of that letter, in texts of about 64 KB.
+
+    They come one by one: a builder has room for the escapes of as much as it is handed at once.
+    """
+    row = line(letter * (1 << 16))
+    for _ in range(size >> 16):
+        builder.add_lines(row, 0, most_rows=1 << 40, most_bytes=1 << 40)
     return builder.finish()
 
 
