@@ -19,7 +19,7 @@ from airflow_provider_ddbexport.core.decoder import block_builder, block_router
 from airflow_provider_ddbexport.core.decoder import line_observer as new_observer
 from airflow_provider_ddbexport.core.line_blocks import DISAGREEMENT, Lines, RefusedLineError, UndecodedLineError
 from airflow_provider_ddbexport.core.merge import Increment, MergePlan, find_merge, merge, merge_crew, plan_merge
-from airflow_provider_ddbexport.core.merge.planned import plan_shards
+from airflow_provider_ddbexport.core.merge.merge_plan import plan_shards
 from airflow_provider_ddbexport.core.merge.shards import staging_again
 from airflow_provider_ddbexport.core.scan.reader import _refused_items
 from airflow_provider_ddbexport.core.snapshot import convert_export

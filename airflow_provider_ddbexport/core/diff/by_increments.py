@@ -18,7 +18,7 @@ from airflow_provider_ddbexport.core.export.model import DataFile, ExportType
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment, compact, read_increment
 from airflow_provider_ddbexport.core.merge.filtered import IsFiltered, refuse_filtered
-from airflow_provider_ddbexport.core.merge.plan import chain_base
+from airflow_provider_ddbexport.core.merge.merge_input import chain_base
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore

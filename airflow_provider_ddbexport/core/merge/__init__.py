@@ -2,7 +2,7 @@
 
 from airflow_provider_ddbexport.core.merge.compact import Increment, read_increment
 from airflow_provider_ddbexport.core.merge.merge import merge_increments, plan_merge
-from airflow_provider_ddbexport.core.merge.planned import MergePlan, find_merge
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan, find_merge
 from airflow_provider_ddbexport.core.merge.publish import publish_merge
 from airflow_provider_ddbexport.core.merge.report import merge_facts
 from airflow_provider_ddbexport.core.merge.shards import merge_crew, merge_shards

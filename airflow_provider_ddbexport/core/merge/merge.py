@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from airflow_provider_ddbexport.core.merge.compact import Increment
 from airflow_provider_ddbexport.core.merge.filtered import IsFiltered
-from airflow_provider_ddbexport.core.merge.plan import MergeInput, find_input
-from airflow_provider_ddbexport.core.merge.planned import MergePlan, plan_shards
+from airflow_provider_ddbexport.core.merge.merge_input import MergeInput, find_input
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan, plan_shards
 from airflow_provider_ddbexport.core.merge.publish import publish_merge
 from airflow_provider_ddbexport.core.merge.shards import check_base, merge_crew, merge_shards, sweeping_is_a_race
 from airflow_provider_ddbexport.core.snapshot.commit import (

@@ -14,7 +14,7 @@ from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Schem
 from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.merge.built_anew import build_anew
 from airflow_provider_ddbexport.core.merge.gather import gather
-from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
@@ -123,7 +123,14 @@ def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Pat
     if len(sources) <= 1:
         part, path = sources[0] if sources else (None, path)
         return _sum([merged for merged, _ in kept], part), path
-    gather([source for _, source in sources], path, plan.base.schema, plan.survivors.target)
+    gather(
+        [(source, layout.shown(part.key)) for part, source in sources],
+        path,
+        plan.base.schema,
+        plan.survivors.target,
+        way_out=made_again(plan.base),
+        as_of=iso(plan.base.as_of),
+    )
     rescued: Counter[str] = Counter()
     for part, _ in sources:
         rescued.update(part.rescued)

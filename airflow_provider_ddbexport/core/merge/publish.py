@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.merge.parts import adapt_lot
-from airflow_provider_ddbexport.core.merge.planned import MergePlan
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.report import merge_report
 from airflow_provider_ddbexport.core.merge.shards import require_all, staging_again, sweeping_is_a_race

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.snapshot.parts import put_part

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_provider_ddbexport.core.columns.arrow_types import leaves
-from airflow_provider_ddbexport.core.merge.planned import MergePlan
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.merge.records import MergedLot
 from airflow_provider_ddbexport.core.snapshot.conversion import ShardFigures
 from airflow_provider_ddbexport.core.snapshot.publish import Agreed

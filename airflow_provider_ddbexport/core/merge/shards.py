@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan, forget_plan
 from airflow_provider_ddbexport.core.merge.parts import check_lot, conflict, merge_lot
-from airflow_provider_ddbexport.core.merge.planned import MergePlan, forget_plan
 from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile

@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.export.model import ExportType
 from airflow_provider_ddbexport.core.exporting.request import SHORTEST_WINDOW
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
 from airflow_provider_ddbexport.core.merge.chain_notes import BreakState, find_base, find_broken, note_base
-from airflow_provider_ddbexport.core.merge.plan import chain_base, chain_start, merged_into
+from airflow_provider_ddbexport.core.merge.merge_input import chain_base, chain_start, merged_into
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import MERGE, CommitRecord

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 
 AT_ONCE = 4
-"""A client has 10 connections unless it is told otherwise."""
+"""For one worker."""
+
+AT_ONCE_IN_ALL = 6
+"""For all workers of this process. A client has 10 connections unless it is told otherwise, and workers read meanwhile.
+Whoever finds all in use is not kept waiting by it: it makes another one, which it drops after a single request."""
+
+_room = threading.Semaphore(AT_ONCE_IN_ALL)
 
 
 class Deliveries:
@@ -37,7 +44,7 @@ class Deliveries:
         while self._under_way and (self._bytes + size > self._most_bytes or len(self._under_way) >= 2 * AT_ONCE):
             self._wait_for_first()
         self._bytes += size
-        self._under_way.append((size, self._executor.submit(deliver)))
+        self._under_way.append((size, self._executor.submit(_in_turn, deliver)))
 
     def wait(self) -> None:
         """Wait for all of them. Raises what one of them raised."""
@@ -48,3 +55,8 @@ class Deliveries:
         size, first = self._under_way.popleft()
         self._bytes -= size
         first.result()
+
+
+def _in_turn(deliver: Callable[[], None]) -> None:
+    with _room:
+        deliver()

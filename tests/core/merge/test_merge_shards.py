@@ -27,7 +27,7 @@ from airflow_provider_ddbexport.core.merge import (
     publish_merge,
     split_part,
 )
-from airflow_provider_ddbexport.core.merge import planned as planning
+from airflow_provider_ddbexport.core.merge import merge_plan as planning
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
 from airflow_provider_ddbexport.core.store import LocalStore

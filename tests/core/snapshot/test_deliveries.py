@@ -12,6 +12,7 @@ from snapshot_exports import in_order, items_of, parts_below, write_export
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export
+from airflow_provider_ddbexport.core.snapshot import deliveries as delivering
 from airflow_provider_ddbexport.core.snapshot.deliveries import AT_ONCE, Deliveries
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import StorageError
@@ -26,6 +27,31 @@ def test_as_many_are_under_way_as_may_be() -> None:
         for _ in range(3 * AT_ONCE):
             deliveries.do(1, lambda: together.wait(PATIENCE_S) and None)
         deliveries.wait()
+
+
+def test_all_workers_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the client would make connections that it uses once."""
+    monkeypatch.setattr(delivering, "_room", threading.Semaphore(2))
+    pairs = threading.Barrier(2)
+    counting = threading.Lock()
+    under_way, most = 0, 0
+
+    def deliver() -> None:
+        nonlocal under_way, most
+        with counting:
+            under_way += 1
+            most = max(most, under_way)
+        pairs.wait(PATIENCE_S)
+        with counting:
+            under_way -= 1
+
+    with Deliveries(1000) as one, Deliveries(1000) as other, Deliveries(1000) as third:
+        for _ in range(20):
+            for worker in (one, other, third):
+                worker.do(1, deliver)
+        for worker in (one, other, third):
+            worker.wait()
+    assert most == 2
 
 
 def test_local_files_do_not_pile_up() -> None:

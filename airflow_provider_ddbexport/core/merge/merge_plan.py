@@ -17,7 +17,7 @@ from airflow_provider_ddbexport.core.export.manifest import digest_of as files_d
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
 from airflow_provider_ddbexport.core.merge.compact import Compacted, compact
 from airflow_provider_ddbexport.core.merge.lots import Lot, lots_of
-from airflow_provider_ddbexport.core.merge.plan import MergeInput
+from airflow_provider_ddbexport.core.merge.merge_input import MergeInput
 from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
 from airflow_provider_ddbexport.core.snapshot.convert import make_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
