@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+SETTINGS = CHECKOUT / "scripts" / "settings"
 AIRFLOW = (sys.executable, "-m", "airflow")
 PR_SET_CHILD_SUBREAPER = 36
 STOP_GRACE_S = 8.0
@@ -70,6 +71,8 @@ def airflow_environment(
         "LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        # A DAG file that has changed is read at once all the same.
+        "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
         "OPERATORS__DEFAULT_DEFERRABLE": "True",
     }
@@ -78,6 +81,7 @@ def airflow_environment(
         **kept,
         **aws,
         "AIRFLOW_HOME": str(home),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SETTINGS), kept.get("PYTHONPATH")])),
         "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
         **{f"AIRFLOW__{name}": value for name, value in options.items()},
     }
