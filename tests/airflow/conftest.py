@@ -15,17 +15,16 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _cheap_clients() -> Iterator[None]:
-    """Halve the cost of a hook's client, of which every test makes several; it talks as any other.
+    """Make a hook's client cheap, of which every test makes several; it talks as any other.
 
-    Each hook has a session of its own, which would read its service's model again (up to 50 ms), and looks through the
-    call stack for a word in its user agent (150 ms under pytest).
+    Each hook has a session of its own, which would list all services and read its own's model again (up to 300 ms),
+    and looks through the call stack for a word in its user agent (150 ms under pytest).
     """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-    from botocore.loaders import JSONFileLoader
+    from botocore.loaders import create_loader
 
-    load = functools.cache(JSONFileLoader().load_file)
     with pytest.MonkeyPatch.context() as patching:
-        patching.setattr(JSONFileLoader, "load_file", lambda _, path: load(path))
+        patching.setattr("botocore.session.create_loader", functools.cache(create_loader))
         patching.setattr(AwsGenericHook, "_get_caller", staticmethod(lambda *_: "Test"))
         yield
 
