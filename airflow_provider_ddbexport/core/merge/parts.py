@@ -15,7 +15,7 @@ from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.merge.built_anew import build_anew
 from airflow_provider_ddbexport.core.merge.gather import gather
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
-from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.records import UNKNOWN, LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
@@ -110,7 +110,7 @@ def _without_changed(
     fewer = {name: -count for name, count in values.items()}
     if not split.rows:
         return MergedLot(None, gone, there, fewer), folder / "kept"
-    part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base))
+    part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base), sha256=UNKNOWN)
     # Other parts of the lot follow.
     for path in (source, folder / "gone"):
         path.unlink()
@@ -135,7 +135,8 @@ def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Pat
     for part, _ in sources:
         rescued.update(part.rescued)
     first, _ = sources[0]
-    whole = replace(first, rows=sum(part.rows for part, _ in sources), rescued=dict(sorted(rescued.items())))
+    rows = sum(part.rows for part, _ in sources)
+    whole = replace(first, rows=rows, rescued=dict(sorted(rescued.items())), sha256=UNKNOWN)
     return _sum([merged for merged, _ in kept], whole), path
 
 
@@ -162,12 +163,12 @@ def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, p
                 # Decimals that turn out not to fit.
                 pass
             else:
-                return merged, wide
+                return replace(merged, part=replace(part, sha256=UNKNOWN)), wide
         rescued = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
     more = Counter(merged.values)
     more.update(_values(wide))
     more.subtract(_values(path))
-    return replace(merged, part=replace(part, rescued=rescued), values=dict(more)), wide
+    return replace(merged, part=replace(part, rescued=rescued, sha256=UNKNOWN), values=dict(more)), wide
 
 
 def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:

@@ -21,6 +21,9 @@ from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, pa
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError
 
+UNKNOWN = ""
+"""As the sha256 of a part that was written and not read yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class MergedLot:
@@ -76,6 +79,7 @@ class LotRecords:
     def keep(self, lot: int, merged: MergedLot, path: Path) -> MergedLot:
         """Write the part of *merged*, which is in *path*, record what became of *lot*, and return that.
 
+        A part whose sha256 is not UNKNOWN has that: it was read and verified, and is as it was.
         Repeating it is safe: a part of the same name has the same bytes, whoever merges it.
         """
         part = merged.part
@@ -93,8 +97,7 @@ class LotRecords:
         return merged
 
     def _described(self, lot: int, part: Part, path: Path) -> Part:
-        with path.open("rb") as body:
-            sha256 = hashlib.file_digest(body, "sha256").hexdigest()
+        sha256 = part.sha256 or _sha256(path)
         folder = layout.partition_folder(self._plan.base.schema.partition_by, part.partition)
         # Rows that were read and written again have other bytes than spliced pages, so the bytes are in the name.
         name = layout.part_name(lot, digest_of([self._names, sha256]))
@@ -103,3 +106,8 @@ class LotRecords:
 
     def _key(self, lot: int) -> str:
         return f"{self._plan.publication.conversion}/lot-{lot:05d}-{self._names[:8]}.json"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as body:
+        return hashlib.file_digest(body, "sha256").hexdigest()
