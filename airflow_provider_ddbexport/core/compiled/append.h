@@ -58,6 +58,18 @@ static inline int64_t put_boolean(builder *b, column *c, int64_t row, int is_tru
     return put_fixed(b, c, row, &value, 1);
 }
 
+enum { NEAR = 32 };
+
+/* The same with text behind which NEAR bytes can be read: most is shorter, and is copied without asking how long. */
+static inline int64_t put_near_text(builder *b, column *c, int64_t row, const uint8_t *text, size_t size) {
+    if (size > NEAR) return put_text(b, c, row, text, size);
+    if (size > INT32_MAX - c->contents.size) return fail(b, TOO_LARGE);
+    if (!mark(c, row) || !buffer_room(&c->contents, NEAR)) return fail(b, NO_MEMORY);
+    memcpy(c->contents.at + c->contents.size, text, NEAR);
+    c->contents.size += size;
+    return end_at(c, c->contents.size) ? 8 : fail(b, NO_MEMORY);
+}
+
 /* Clears `*fits` for a number that the column does not hold. */
 int64_t put_number(builder *b, column *c, int64_t row, const node *n, int *fits);
 

@@ -42,11 +42,14 @@ static inline uint32_t place_of(uint64_t low, uint64_t high, size_t size) {
     return (uint32_t)hash_mix(low ^ hash_seed, high ^ (size + 1) * 0x9E3779B97F4A7C15u);
 }
 
+#define TEXT_OPENING "\":{\"S\":\""
+#define NUMBER_OPENING "\":{\"N\":\""
+
 /* The first bytes of values of the column, behind the name; NULL for those that are left to the tape. */
 static const char *opening_of(const column *c, enum kind *kind) {
     switch (c->kind) {
-    case TEXT: *kind = S; return "\":{\"S\":\"";
-    case NUMBER_INT64: case NUMBER_DOUBLE: case NUMBER_DECIMAL: case NUMBER_TEXT: *kind = N; return "\":{\"N\":\"";
+    case TEXT: *kind = S; return TEXT_OPENING;
+    case NUMBER_INT64: case NUMBER_DOUBLE: case NUMBER_DECIMAL: case NUMBER_TEXT: *kind = N; return NUMBER_OPENING;
     case BOOLEAN: *kind = BOOL; return "\":{\"BOOL";
     case STRUCT: case FLAT: *kind = M; return "\":{\"M\":{";
     case LIST:
@@ -90,93 +93,115 @@ static inline const door *find_door(const column *c, const uint8_t *name, size_t
     }
 }
 
+/* Takes the text that begins at `at` into `n`, and returns what is behind its quote; NULL if that is for the tape to say.
+ *
+ * Where the parser is stays in registers: each value's place follows from the end of the one before, so that is what the
+ * processor waits for, and columns are looked up meanwhile. */
+static inline const uint8_t *take_near_text(parser *p, const uint8_t *at, node *n) {
+    const uint8_t *end = plain_until(at, p->limit);
+    n->text = at;
+    n->size = (uint32_t)(end - at);
+    n->flags = ASCII;
+    if (*end == '"') return end + 1;
+    node special;
+    p->at = end;
+    p->tape->arena.size = 0; /* the text before this is in its column */
+    if (!take_special_text(p, at, &special.text, &special.size, &special.flags)) return NULL;
+    n->text = special.text;
+    n->size = special.size;
+    n->flags = special.flags;
+    return p->at;
+}
+
+/* Whether so many bytes can be read from the text that was taken at `at`. */
+static inline int is_near(const parser *p, const uint8_t *at, const node *n, ptrdiff_t size) {
+    return n->text == at && p->limit - at >= size;
+}
+
 /* Each of those below returns the estimate of the bytes it kept, as put() does; -1 where this is for the tape to say,
- * or the builder has failed. */
+ * or the builder has failed. They move `*from` from the value to behind it. */
 
-static int64_t add_text(builder *b, parser *p, column *c, int64_t row) {
-    const uint8_t *text;
-    uint32_t size;
-    uint8_t flags;
-    if (!take_text(p, &text, &size, &flags)) return -1;
-    int64_t added = put_text(b, c, row, text, size);
-    p->tape->arena.size = 0;
-    return added < 0 ? -1 : added + (flags & ASCII ? size : (int64_t)characters(text, size));
+static inline int64_t add_text(builder *b, parser *p, const uint8_t **from, column *c, int64_t row) {
+    node n;
+    const uint8_t *at = *from;
+    *from = take_near_text(p, at, &n);
+    if (*from == NULL) return -1;
+    int64_t added = (is_near(p, at, &n, NEAR) ? put_near_text : put_text)(b, c, row, n.text, n.size);
+    return added < 0 ? -1 : added + (n.flags & ASCII ? n.size : (int64_t)characters(n.text, n.size));
 }
 
-static int64_t add_number(builder *b, parser *p, column *c, const span *seen, int64_t row) {
-    node n = {.kind = N};
+static inline int64_t add_number(builder *b, parser *p, const uint8_t **from, column *c, const span *seen, int64_t row) {
+    node n;
     int fits;
-    if (!take_text(p, &n.text, &n.size, &n.flags)) return -1;
-    int is_fine = number_node(&n) && (seen == NULL || span_holds(seen, &n));
-    int64_t added = is_fine ? put_number(b, c, row, &n, &fits) : -1;
-    p->tape->arena.size = 0;
-    return is_fine && fits ? added : -1;
+    const uint8_t *at = *from;
+    *from = take_near_text(p, at, &n);
+    if (*from == NULL) return -1;
+    if (!(is_near(p, at, &n, NEAREST_NUMBER) && near_number_node(&n)) && !number_node(&n)) return -1;
+    if (seen != NULL && !span_holds(seen, &n)) return -1;
+    int64_t added = put_number(b, c, row, &n, &fits);
+    return fits ? added : -1;
 }
 
-static int64_t add_boolean(builder *b, parser *p, column *c, int64_t row) {
-    if (memcmp(p->at, "\":true", 6) == 0) {
-        p->at += 6;
-        return put_boolean(b, c, row, 1);
-    }
-    if (memcmp(p->at, "\":false", 7) != 0) return -1;
-    p->at += 7;
-    return put_boolean(b, c, row, 0);
+static int64_t add_boolean(builder *b, const uint8_t **from, column *c, int64_t row) {
+    int is_true = memcmp(*from, "\":true", 6) == 0;
+    if (!is_true && memcmp(*from, "\":false", 7) != 0) return -1;
+    *from += is_true ? 6 : 7;
+    return put_boolean(b, c, row, is_true);
 }
 
 /* A set of texts or numbers. */
-static int64_t add_set(builder *b, parser *p, column *c, const shape *seen, int64_t row) {
+static int64_t add_set(builder *b, parser *p, const uint8_t **from, column *c, const shape *seen, int64_t row) {
     column *elements = c->children[0];
     const span *numbers = seen == NULL ? NULL : &seen->set_numbers;
+    const uint8_t *at = *from;
     int64_t size = 8;
-    if (*p->at++ != '[') return -1;
+    if (*at++ != '[') return -1;
     /* Elements are taken back from where the list begins, also where it has not ended. */
     if (!mark(c, row) || !have_ends(c)) return fail(b, NO_MEMORY);
     int64_t element = end_of(c);
     do {
-        if (*p->at++ != '"') return -1;
+        if (*at++ != '"') return -1;
         if (element == INT32_MAX) return fail(b, TOO_LARGE);
-        int64_t added = elements->kind == TEXT ? add_text(b, p, elements, element)
-                                               : add_number(b, p, elements, numbers, element);
+        int64_t added = elements->kind == TEXT ? add_text(b, p, &at, elements, element)
+                                               : add_number(b, p, &at, elements, numbers, element);
         if (added < 0) return -1;
         size += added;
         element++;
-    } while (*p->at++ == ',');
-    if (p->at[-1] != ']') return -1;
+    } while (*at++ == ',');
+    if (at[-1] != ']') return -1;
+    *from = at;
     return end_at(c, (size_t)element) ? size : fail(b, NO_MEMORY);
 }
 
-static int64_t add_members(builder *b, parser *p, column *parent, shape *s, int depth);
+static int64_t add_members(builder *b, parser *p, const uint8_t **from, column *parent, shape *s, int depth);
 
-/* The value behind its opening; leaves the parser at the brace that closes it. */
-static inline int64_t add_value(builder *b, parser *p, column *c, shape *seen, int depth) {
+/* A value that is no text and no number. */
+static int64_t add_other(builder *b, parser *p, const uint8_t **from, column *c, shape *seen, int depth) {
     int64_t row = b->rows;
-    switch (c->kind) {
-    case TEXT: return add_text(b, p, c, row);
-    case BOOLEAN: return add_boolean(b, p, c, row);
-    case LIST: return add_set(b, p, c, seen, row);
-    case STRUCT:
-        if (!mark(c, row)) return fail(b, NO_MEMORY);
-        return add_members(b, p, c, seen, depth + 1);
-    case FLAT: return add_members(b, p, c, seen, depth + 1);
-    default: return add_number(b, p, c, seen == NULL ? NULL : &seen->numbers, row);
-    }
+    if (c->kind == BOOLEAN) return add_boolean(b, from, c, row);
+    if (c->kind == LIST) return add_set(b, p, from, c, seen, row);
+    if (c->kind == STRUCT && !mark(c, row)) return fail(b, NO_MEMORY);
+    return add_members(b, p, from, c, seen, depth + 1);
 }
 
 /* The members of a map that has some, behind its brace, into the columns of a STRUCT or FLAT. `s` is its shape. */
-static int64_t add_members(builder *b, parser *p, column *parent, shape *s, int depth) {
+static int64_t add_members(builder *b, parser *p, const uint8_t **from, column *parent, shape *s, int depth) {
+    const uint8_t *at = *from;
+    const uint64_t texts = word_at((const uint8_t *)TEXT_OPENING), numbers = word_at((const uint8_t *)NUMBER_OPENING);
     int64_t size = 1;
     if (depth > MAX_NESTING) return -1;
     if (parent->doors == NULL && !make_doors(parent)) return fail(b, NO_MEMORY);
     do {
-        const uint8_t *name = p->at + 1;
-        if (p->limit - p->at < AHEAD || *p->at != '"') return -1;
+        const uint8_t *name = at + 1;
+        if (p->limit - at < AHEAD || *at != '"') return -1;
         const uint8_t *quote = plain_until(name, p->limit);
         /* What is the name of a column is UTF-8. */
         while (*quote >= 0x80) quote = plain_until(quote + 1, p->limit);
         if (p->limit - quote < AHEAD) return -1;
+        const uint64_t opening = word_at(quote);
         const door *found = find_door(parent, name, (size_t)(quote - name));
         /* Of two attributes of the same name both are wrong. */
-        if (found == NULL || word_at(quote) != found->opening || found->to->attempt == b->attempts) return -1;
+        if (found == NULL || opening != found->opening || found->to->attempt == b->attempts) return -1;
         column *c = found->to;
         shape *seen = NULL;
         if (s != NULL) {
@@ -186,13 +211,17 @@ static int64_t add_members(builder *b, parser *p, column *parent, shape *s, int 
         if (!buffer_add(&b->touched, &found, sizeof found)) return fail(b, NO_MEMORY);
         if (s != NULL) seen->counts[found->kind]++;
         c->attempt = b->attempts;
-        p->at = quote + 8;
-        int64_t added = add_value(b, p, c, seen, depth);
+        at = quote + sizeof opening;
+        /* By what was read, not by what was found: that is known later. */
+        int64_t added = opening == texts     ? add_text(b, p, &at, c, b->rows)
+                        : opening == numbers ? add_number(b, p, &at, c, seen == NULL ? NULL : &seen->numbers, b->rows)
+                                             : add_other(b, p, &at, c, seen, depth);
         if (added < 0) return -1;
         size += added;
-        if (*p->at++ != '}') return -1;
-    } while (*p->at++ == ',');
-    return p->at[-1] == '}' ? size : -1;
+        if (*at++ != '}') return -1;
+    } while (*at++ == ',');
+    *from = at;
+    return at[-1] == '}' ? size : -1;
 }
 
 static void take_back(builder *b) {
@@ -213,14 +242,15 @@ enum status build_directly(builder *b, tape *t, const uint8_t *line, const uint8
         return IRREGULAR;
     }
     if (b->rows == INT32_MAX || limit - line < AHEAD || memcmp(line, beginning, first) != 0) return IRREGULAR;
-    parser p = {line + first, limit, t, 0, OK};
+    parser p = {line, limit, t, 0, OK};
+    const uint8_t *at = line + first;
     if (!tape_begin(t, (size_t)(limit - line))) return NO_MEMORY;
     b->attempts++;
     b->touched.size = 0;
     shape *seen = b->observer != NULL ? &b->observer->all : NULL;
-    int64_t size = add_members(b, &p, b->root, seen, 0);
+    int64_t size = add_members(b, &p, &at, b->root, seen, 0);
     if (b->failed) return b->failed;
-    if (size < 0 || *p.at != '}' || (p.at + 1 != limit && p.at[1] != '\n')) {
+    if (size < 0 || *at != '}' || (at + 1 != limit && at[1] != '\n')) {
         take_back(b);
         if (++b->doubt > MOST_DOUBT) {
             b->doubt = MOST_DOUBT - 1;
@@ -233,6 +263,6 @@ enum status build_directly(builder *b, tape *t, const uint8_t *line, const uint8
     b->bytes += 7 + size; /* as build_item() */
     b->rows++;
     if (seen != NULL) b->observer->items++;
-    *end = p.at + 1;
+    *end = at + 1;
     return OK;
 }

@@ -136,6 +136,9 @@ typedef struct {
 int number_parse(const uint8_t *text, size_t size, number *n);
 /* Fills in what a node tells of its number; 0 if it is none. */
 int number_node(node *n);
+enum { NEAREST_NUMBER = 16 };
+/* Does so with most numbers, behind whose first byte NEAREST_NUMBER can be read; 0 for all others. */
+int near_number_node(node *n);
 enum { CANONICAL_ROOM = 96 };
 /* Writes the one spelling, at most CANONICAL_ROOM bytes, and returns its size. */
 size_t number_canonical(const uint8_t *text, size_t size, uint8_t *to);

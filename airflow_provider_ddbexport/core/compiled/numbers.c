@@ -79,6 +79,50 @@ static int small(node *n) {
     return 1;
 }
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+/* The value of eight digits, the first of which is the lowest byte; clears `*are_digits` if they are none. */
+static inline uint64_t value_of(uint64_t digits, int *are_digits) {
+    *are_digits &= ((digits | (digits + 0x0606060606060606u)) & 0xF0F0F0F0F0F0F0F0u) == 0;
+    digits = digits * 10 + (digits >> 8); /* pairs, in every other byte */
+    return ((digits & 0x000000FF000000FFu) * (100 + (1000000ull << 32)) +
+            (digits >> 16 & 0x000000FF000000FFu) * (1 + (10000ull << 32))) >> 32;
+}
+
+int near_number_node(node *n) {
+    const uint64_t zeros = 0x3030303030303030u, points = (uint64_t)('.' ^ '0') * 0x0101010101010101u;
+    uint32_t size = n->size;
+    uint8_t whole = (uint8_t)size;
+    uint64_t value = 0, digits;
+    int are_digits = 1;
+    if (size == 0 || size > 16) return 0;
+    if (size > 8) {
+        value = value_of((word_at(n->text) ^ zeros) << 8 * (16 - size), &are_digits) * 100000000;
+        digits = word_at(n->text + size - 8) ^ zeros;
+    } else {
+        digits = (word_at(n->text) ^ zeros) << 8 * (8 - size);
+        /* The lowest byte of them that is a point becomes 128. */
+        uint64_t other = digits ^ points, point = (other - 0x0101010101010101u) & ~other & 0x8080808080808080u;
+        if (point) {
+            uint64_t before = (point & (0 - point)) / 128 - 1;
+            whole = (uint8_t)(__builtin_ctzll(point) / 8 - (8 - size));
+            digits = (digits & before) << 8 | (digits & ~(before << 8 | 255));
+        }
+    }
+    value += value_of(digits, &are_digits);
+    uint32_t scale = whole == size ? 0 : size - whole - 1;
+    const uint8_t *text = n->text;
+    if (!are_digits || whole == 0 || (text[0] == '0' && whole > 1)) return 0;
+    if (whole != size && (scale == 0 || text[size - 1] == '0')) return 0;
+    n->value = (int64_t)value;
+    n->whole_digits = text[0] == '0' ? 0 : whole;
+    n->scale = (uint8_t)scale;
+    n->flags |= SCALED | CANONICAL | (scale ? 0 : WHOLE);
+    return 1;
+}
+#else
+int near_number_node(node *n) { return (void)n, 0; }
+#endif
+
 int number_node(node *n) {
     number parsed;
     if (small(n)) return 1;

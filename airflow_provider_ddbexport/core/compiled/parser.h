@@ -20,19 +20,29 @@ static inline int stop(parser *p, enum status status) {
     return 0;
 }
 
+#if defined(__SSE2__)
+/* Which of sixteen bytes are. */
+static inline __m128i special_among(const uint8_t *at) {
+    __m128i chunk = _mm_loadu_si128((const __m128i *)at);
+    __m128i quotes = _mm_cmpeq_epi8(chunk, _mm_set1_epi8('"')), slashes = _mm_cmpeq_epi8(chunk, _mm_set1_epi8('\\'));
+    /* As signed bytes, control characters and all beyond ASCII are below the space. */
+    return _mm_or_si128(_mm_or_si128(quotes, slashes), _mm_cmplt_epi8(chunk, _mm_set1_epi8(0x20)));
+}
+#endif
+
 /* Advances to the next byte that is not plain ASCII inside of a string: a quote, a backslash, a control character, or
  * one of the bytes of other characters. */
 static inline const uint8_t *plain_until(const uint8_t *at, const uint8_t *limit) {
 #if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(0x20);
     while (limit - at >= 16) {
-        __m128i chunk = _mm_loadu_si128((const __m128i *)at);
-        /* As signed bytes, control characters and all beyond ASCII are below the space. */
-        __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(chunk, quote), _mm_cmpeq_epi8(chunk, slash)),
-                                       _mm_cmplt_epi8(chunk, space));
-        int mask = _mm_movemask_epi8(special);
+        int mask = _mm_movemask_epi8(special_among(at));
         if (mask) return at + __builtin_ctz((unsigned)mask);
         at += 16;
+        /* What is not short may be long. */
+        while (limit - at >= 64 &&
+               !_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(special_among(at), special_among(at + 16)),
+                                               _mm_or_si128(special_among(at + 32), special_among(at + 48)))))
+            at += 64;
     }
 #endif
     while (at < limit && *at >= 0x20 && *at < 0x80 && *at != '"' && *at != '\\') at++;
