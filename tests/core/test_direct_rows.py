@@ -73,6 +73,19 @@ def test_lines_that_hold_what_is_known_are_built_directly(nested: str) -> None:
     assert direct_rows(b"".join(map(line, items)), columns_of(items, nested=nested)) > 100
 
 
+@pytest.mark.parametrize("numbers", ["auto", "double", "string"])
+def test_numbers_of_every_length_are_what_they_are(numbers: str) -> None:
+    """With the point at every place, whole ones, and those that begin or end with a zero."""
+    digits = "9081726354453627180"
+    whole = [digits[:size] for size in range(1, 19)]
+    points = [f"{text[:at]}.{text[at:]}" for text in whole for at in range(1, len(text))]
+    texts = [*whole, *points, *(f"-{text}" for text in points), "0", "00", "01", "0.5", "0.50", "-0.5", "5.", "1E3"]
+    lines = b"".join(line({"n": {"N": text}}) for text in texts)
+    schema = schema_for([{"n": {"N": text}} for text in texts], ColumnOptions(numbers=numbers))
+    assert schema is not None
+    assert direct_rows(3 * lines, schema) > 100
+
+
 UNEXPECTED = {
     "an attribute without a column": '"other":{"S":"x"}',
     "another type": '"k":{"N":"1"}',
