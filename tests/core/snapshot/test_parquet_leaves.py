@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -209,13 +210,14 @@ def reviews(rows: int) -> pa.RecordBatch:
     )
 
 
-def test_duckdb_reads_what_repeats_and_it_is_no_larger_than_pyarrows(tmp_path: Path) -> None:
-    """A second reader; and 2 % at most are the price of making it quickly."""
+def test_duckdb_and_polars_read_what_repeats_and_it_is_no_larger_than_pyarrows(tmp_path: Path) -> None:
+    """More readers; and 2 % at most are the price of making it quickly."""
     batch = reviews(8_000)
     write(tmp_path / "part", batch)
     with duckdb.connect() as db:
         found = db.execute(f"SELECT * FROM read_parquet('{tmp_path}/part')").fetchall()
     assert found == [tuple(row.values()) for row in batch.to_pylist()]
+    assert polars.read_parquet(tmp_path / "part").to_dicts() == batch.to_pylist()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parquet_leaves, "_kernel", lambda: None)
         others = {chunk.path: chunk.size for chunk in Encoder().chunks(batch)}  # type: ignore[attr-defined]
