@@ -17,6 +17,9 @@ from pathlib import Path
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
 
 PINS = Path(__file__).parents[1] / "requirements/dev.txt"
+NOT_FOR_THEM = ("CC", "CXX", "PYTHONPATH", DECODER_VARIABLE)
+"""Variables that would name a compiler, another installation, or a decoder."""
+
 NO_DECODER = "The compiled module _kernel is not there"
 """What the log says, once."""
 
@@ -49,7 +52,7 @@ def try_out(uv: str, distribution: Path, *, ending: str, told: int) -> int:
         home = Path(folder)
         # Programs are looked for in this folder only, so that no compiler is found.
         (home / "programs").mkdir()
-        where = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX", DECODER_VARIABLE)}
+        where = {name: value for name, value in os.environ.items() if name not in NOT_FOR_THEM}
         where["PATH"] = str(home / "programs")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", home / "venv"], check=True)
         python = home / "venv/bin/python"
