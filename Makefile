@@ -8,6 +8,8 @@ BENCH := $(VENV)/.benchmarks
 # It asks for an older pyarrow than ours.
 AWSWRANGLER := .local/awswrangler
 SOURCES := airflow_provider_ddbexport dags scripts tests
+# One more than there are cores: the tests of a running Airflow mostly wait.
+TESTERS := 3
 export UV_PYTHON_DOWNLOADS := never
 # The machine's certificates, where it has any: behind a proxy only they know it.
 ifneq ($(wildcard /etc/ssl/certs/*),)
@@ -47,7 +49,7 @@ demo: $(STAMP) ## a table exported, verified, converted, published, crawled and 
 	@$(BIN)/python scripts/demo.py
 
 test: lint ## lint, types and every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
