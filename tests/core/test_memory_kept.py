@@ -140,11 +140,15 @@ def test_large_blocks_are_not_of_malloc() -> None:
 def test_what_waits_is_bounded() -> None:
     """However many batches go at once."""
     builder = a_builder()
+    before = kernel.block_bytes()
     with memory_kept():
         batches = [batch_of(builder, "a", 8 << 20) for _ in range(12)]
         assert kernel.spare_bytes() == 0
+        assert kernel.block_bytes() - before >= 12 * 8 << 20
         del batches
         assert MOST_SPARE_BYTES / 2 < kernel.spare_bytes() <= MOST_SPARE_BYTES
+        assert kernel.block_bytes() - before == kernel.spare_bytes()
+    assert kernel.block_bytes() == before
 
 
 def test_threads_never_get_the_same_memory() -> None:

@@ -19,6 +19,7 @@ cdef extern from "blocks.h" nogil:
     void blocks_keep()
     void blocks_forget()
     size_t blocks_spare()
+    size_t blocks_mapped()
 
 
 cdef extern from "kernel.h" nogil:
@@ -139,6 +140,11 @@ def forget_blocks():
 def spare_bytes():
     """Return how much waits."""
     return blocks_spare()
+
+
+def block_bytes():
+    """Return how much large blocks take, those that wait among them."""
+    return blocks_mapped()
 
 
 cdef class Lines:

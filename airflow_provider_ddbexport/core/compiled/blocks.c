@@ -25,11 +25,13 @@ static struct {
     void *block;
 } places[MOST_SPARE_BLOCKS];
 
-static atomic_size_t keepers, spare;
+static atomic_size_t keepers, spare, mapped;
 
 void blocks_keep(void) { atomic_fetch_add(&keepers, 1); }
 
 size_t blocks_spare(void) { return atomic_load(&spare); }
+
+size_t blocks_mapped(void) { return atomic_load(&mapped); }
 
 /* Takes the smallest block of at least `least` bytes and at most `most`. */
 static void *take(size_t least, size_t most, size_t *room) {
@@ -62,6 +64,7 @@ void *block_take(size_t least, size_t *room) {
 static void give_back(void *block, size_t room) {
     if (IS_MAPPED(room)) {
         munmap(block, room);
+        atomic_fetch_sub(&mapped, room);
     } else {
         free(block);
     }
@@ -73,14 +76,17 @@ void *block_resize(void *block, size_t used, size_t room, size_t *wanted) {
 #ifdef MREMAP_MAYMOVE
     if (IS_MAPPED(room)) {
         void *moved = mremap(block, room, *wanted, MREMAP_MAYMOVE);
-        return moved == MAP_FAILED ? NULL : moved;
+        if (moved == MAP_FAILED) return NULL;
+        atomic_fetch_add(&mapped, *wanted - room);
+        return moved;
     }
 #endif
-    void *mapped = mmap(NULL, *wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) return NULL;
-    if (used) memcpy(mapped, block, used);
+    void *at = mmap(NULL, *wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return NULL;
+    atomic_fetch_add(&mapped, *wanted);
+    if (used) memcpy(at, block, used);
     block_free(block, room);
-    return mapped;
+    return at;
 }
 
 static void free_all(void) {

@@ -22,6 +22,8 @@ void blocks_keep(void);
 void blocks_forget(void);
 /* Bytes that wait. */
 size_t blocks_spare(void);
+/* Bytes of large blocks, those that wait among them. */
+size_t blocks_mapped(void);
 
 /* Returns the smallest block of at least `least` bytes that waits, and its size in `*room`; NULL if there is none, or
  * only such as are more than twice as large as needed: a small column would keep what large ones are to use again. */

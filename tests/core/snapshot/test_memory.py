@@ -11,9 +11,11 @@ import pyarrow as pa
 import pytest
 from snapshot_exports import write_export
 
-from airflow_provider_ddbexport.core.columns import ColumnOptions, RowBuilder
-from airflow_provider_ddbexport.core.compiled.line_builder import LineBuilder
+from airflow_provider_ddbexport.core.columns import ColumnOptions
+from airflow_provider_ddbexport.core.compiled.line_router import LineRouter
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
+from airflow_provider_ddbexport.core.reference_lines import ReferenceRouter
 from airflow_provider_ddbexport.core.snapshot import convert_export, snapshot_items
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -31,26 +33,26 @@ def items(count: int) -> list[dict[str, Any]]:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """Return the most memory that Python objects and Arrow buffers took together while *work* ran, at least about."""
-    arrow: list[int] = []
-    pool = pa.default_memory_pool()
+    """Return the most memory that Python objects, Arrow's buffers and the compiled decoder's blocks took together while
+    *work* ran, at least about: buffers and blocks are looked at whenever a row group is handed over."""
+    buffers = [0]
+    pool, kernel = pa.default_memory_pool(), load("_kernel")
 
-    def watched(finish: Callable[[Any], pa.RecordBatch]) -> Callable[[Any], pa.RecordBatch]:
-        def watch(self: Any) -> pa.RecordBatch:
-            batch = finish(self)
-            # The compiled builder's buffers are its own, and not of Arrow's pool.
-            arrow.append(pool.bytes_allocated() + (batch.nbytes if isinstance(self, LineBuilder) else 0))
+    def watched(finish: Callable[..., Any]) -> Callable[..., Any]:
+        def watch(*arguments: Any) -> Any:
+            batch = finish(*arguments)
+            buffers.append(pool.bytes_allocated() + (kernel.block_bytes() if kernel else 0))
             return batch
 
         return watch
 
     with pytest.MonkeyPatch.context() as patch:
-        for builder in (RowBuilder, LineBuilder):
-            patch.setattr(builder, "finish", watched(builder.finish))
+        for router in (LineRouter, ReferenceRouter):
+            patch.setattr(router, "finish_sparse", watched(router.finish_sparse))
         tracemalloc.start()
         try:
             work()
-            return tracemalloc.get_traced_memory()[1] + max(arrow, default=0)
+            return tracemalloc.get_traced_memory()[1] + max(buffers)
         finally:
             tracemalloc.stop()
 
@@ -64,7 +66,8 @@ def test_four_times_the_items_take_no_more_memory(
     monkeypatch.setenv(DECODER_VARIABLE, decoder)
     monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 200_000)
     peaks = {}
-    for count in (SMALL, LARGE):
+    # The first one imports what it needs.
+    for count in (1, SMALL, LARGE):
         root, export = write_export(tmp_path / str(count), items(count), files=2)
         lake = LocalStore(tmp_path / str(count) / "lake")
         converting = peak_bytes(lambda: convert_export(root, export, lake, options=options))  # noqa: B023
