@@ -6,7 +6,7 @@ cdef extern from "leaves.h" nogil:
         const uint8_t *validity
         const int32_t *offsets
         int64_t offset
-        int is_nullable, is_sparse
+        int is_nullable, is_list, is_sparse
 
     ctypedef struct leaf_entries:
         size_t count
@@ -36,8 +36,8 @@ cdef extern from "leaves.h" nogil:
 cdef class LeafPages:
     """Yields the pages of the leaf of a column of so many *rows*, each with its number of entries.
 
-    *nodes* are the arrays from the column to the leaf: the buffer of the validity, the offset, the buffer of offsets if
-    they are lists, whether they may be null, and whether there is but what is not. *array* has the offset, the length and
+    *nodes* are the arrays from the column to the leaf: the buffer of the validity, the offset, the buffer of offsets of
+    lists, whether they are those, whether they may be null, and whether there is but what is not. *array* has the offset, the length and
     the buffers of the leaf. A page has rows of *most* bytes, or one row. It is written to *room*, which is made large
     enough for all of them, and lasts until the next.
 
@@ -93,7 +93,7 @@ cdef class LeafPages:
     cdef _enter(self, tuple like):
         cdef leaf_node node
         cdef int done
-        validity, node.offset, offsets, node.is_nullable, node.is_sparse = like
+        validity, node.offset, offsets, node.is_list, node.is_nullable, node.is_sparse = like
         cdef const signed char[::1] bits = validity
         cdef const signed char[::1] ends = offsets
         node.validity = <const uint8_t *>&bits[0] if bits is not None and bits.shape[0] else NULL

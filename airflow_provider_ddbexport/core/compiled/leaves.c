@@ -101,7 +101,7 @@ static int enter_lists(leaf_entries *entries, const leaf_node *node) {
 }
 
 int leaf_enter(leaf_entries *entries, const leaf_node *node) {
-    if (node->offsets != NULL) return enter_lists(entries, node);
+    if (node->is_list) return enter_lists(entries, node);
     enter_value(entries, node);
     return 1;
 }

@@ -10,9 +10,10 @@
 /* An Arrow array on the way from a column to its leaf, or the leaf. */
 typedef struct {
     const uint8_t *validity; /* a bit for each row, of which the first is number `offset`; NULL where none is null */
-    const int32_t *offsets;  /* of lists: where each begins in the next array; else NULL */
+    const int32_t *offsets;  /* of lists: where each begins in the next array; there may be none where that is empty */
     int64_t offset;
     int is_nullable; /* whether there is a level for it */
+    int is_list;
     int is_sparse;   /* whether the array has only the rows with a value */
 } leaf_node;
 

@@ -35,9 +35,10 @@ from airflow_provider_ddbexport.core.snapshot.parquet_plain import (
 )
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import BINARY, I32, I64, LIST, STRUCT, Struct, write_struct
 
-Node = tuple[pa.Buffer | None, int, pa.Buffer | None, bool, bool]
+Node = tuple[pa.Buffer | None, int, pa.Buffer | None, bool, bool, bool]
 """An array on the way from a column to its leaf, or the leaf, as the compiled part is handed it: the buffer of its
-validity, its offset, the buffer of its offsets if it is of lists, whether it may be null, and whether it is sparse."""
+validity, its offset, the buffer of its offsets and whether it is of lists, whether it may be null, and whether it is
+sparse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class LeafChunk:
 def _leaves(field: pa.Field, column: pa.Array | SparseColumn) -> Iterator[_Leaf]:
     if isinstance(column, SparseColumn):
         valid = column.valid
-        yield _Leaf((field.name,), [(valid.buffers()[1], valid.offset, None, field.nullable, True)], column.values)
+        node = valid.buffers()[1], valid.offset, None, False, field.nullable, True
+        yield _Leaf((field.name,), [node], column.values)
     else:
         yield from _leaves_below((field.name,), [], field.nullable, column)
 
@@ -148,7 +150,7 @@ def _leaves_below(path: tuple[str, ...], above: list[Node], nullable: bool, arra
     buffers = array.buffers()
     is_list = pa.types.is_list(kind) or pa.types.is_map(kind)
     validity, offsets = buffers[0] if array.null_count else None, buffers[1] if is_list else None
-    nodes = [*above, (validity, array.offset, offsets, nullable, False)]
+    nodes = [*above, (validity, array.offset, offsets, is_list, nullable, False)]
     if pa.types.is_struct(kind):
         for number, field in enumerate(kind):
             yield from _leaves_below((*path, field.name), nodes, field.nullable, array.field(number))

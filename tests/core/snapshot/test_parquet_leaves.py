@@ -143,6 +143,16 @@ def test_a_list_without_elements_may_have_an_empty_validity(tmp_path: Path) -> N
     assert pq.read_table(tmp_path / "part").column("c").to_pylist() == [[], []]
 
 
+def test_lists_that_are_not_there_may_have_no_offsets(tmp_path: Path) -> None:
+    """As Arrow leaves open for arrays of no rows."""
+    strings = pa.list_(pa.string())
+    nothing = pa.Array.from_buffers(strings, 0, [None, pa.py_buffer(b"")], children=[pa.array([], pa.string())])
+    array = pa.ListArray.from_arrays(pa.array([0, None, 0], pa.int32()), nothing)
+    array.validate(full=True)
+    write(tmp_path / "part", pa.record_batch({"c": array}))
+    assert pq.read_table(tmp_path / "part").column("c").to_pylist() == [[], None]
+
+
 @pytest.mark.parametrize("repeats", [True, False], ids=["dictionary", "plain"])
 def test_doubles_that_are_no_numbers_are_kept_and_zeroes_are_within_the_bounds(repeats: bool, tmp_path: Path) -> None:
     """A reader may compare a zero of one sign with a bound of the other; nothing is compared with what is no number."""
