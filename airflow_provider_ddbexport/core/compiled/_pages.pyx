@@ -446,4 +446,5 @@ def distinct(int values, int width, tuple array not None, int64_t wanted):
     return different, found
 
 
+include "seed.pxi"
 include "leaf_pages.pxi"

@@ -40,6 +40,9 @@ static inline uint64_t beginning_of(const uint8_t *text, size_t size) {
     return beginning;
 }
 
+/* Drawn once by a module that has it, so that nobody can choose texts that collide. Nothing that is written depends on it. */
+extern uint64_t hash_seed;
+
 static inline uint64_t hash_bytes(uint64_t seed, const uint8_t *text, size_t size) {
     uint64_t hash = seed ^ size;
     if (size < 8) return hash_mix(hash ^ short_word_at(text, size), 0xD6E8FEB86659FD93u);

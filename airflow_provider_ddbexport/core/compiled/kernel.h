@@ -1,8 +1,8 @@
 /* What the parts of the compiled decoder share.
  *
  * A line is parsed into a tape: its values in the order of the line, each checked. Observing and building read the
- * tape, so nothing is kept of a line of which any part is wrong. Text is UTF-8; whatever points into the line or into
- * the tape's arena lives until the next line is parsed.
+ * tape, so nothing is kept of a line of which any part is wrong; what direct.c builds without one it takes back. Text is
+ * UTF-8; whatever points into the line or into the tape's arena lives until the next line is parsed.
  *
  * Bounds: every read of a line is below `limit`, at which a byte must be readable that is no part of any JSON text
  * (CPython ends every bytes object with a zero). Every growing buffer grows through buffer_room().
@@ -79,9 +79,6 @@ enum status parse_line(tape *t, const uint8_t *line, const uint8_t *limit, int c
 void tape_free(tape *t);
 
 /* Names. */
-extern uint64_t hash_seed;
-
-/* Seeded, so that nobody can choose names that collide. Nothing that is written depends on it. */
 static inline uint32_t hash_of(const uint8_t *text, size_t size) {
     uint64_t hash = hash_bytes(hash_seed, text, size);
     return (uint32_t)(hash ^ hash >> 32);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "varint.h"
 
 static int is_there(const leaf_node *node, int64_t row) {
     int64_t bit = node->offset + row;
@@ -175,7 +176,7 @@ static inline int number_values(leaf_values *values, enum sparse_values type, nu
     for (size_t i = 0; i < values->count; i++) {
         size_t size, other_size;
         const uint8_t *value = value_at(column, type, values->rows[i], &size);
-        uint64_t hash = hash_bytes(0, value, size) >> 32;
+        uint64_t hash = hash_bytes(hash_seed, value, size) >> 32;
         size_t slot = hash & table->last;
         for (; table->slots[slot]; slot = (slot + 1) & table->last) {
             if (table->slots[slot] >> 32 != hash) continue;
@@ -294,12 +295,6 @@ size_t leaf_page_room(const leaf_values *values, const leaf_page *page) {
     return room;
 }
 
-static uint8_t *write_header(uint8_t *out, uint64_t header) {
-    for (; header >= 0x80; header >>= 7) *out++ = (uint8_t)(header | 0x80);
-    *out++ = (uint8_t)header;
-    return out;
-}
-
 static inline uint32_t number_at(const void *numbers, int size, size_t i) {
     return size == 1 ? ((const uint8_t *)numbers)[i] : ((const uint32_t *)numbers)[i];
 }
@@ -308,13 +303,13 @@ static inline uint32_t number_at(const void *numbers, int size, size_t i) {
 static inline uint8_t *write_numbers(uint8_t *out, int width, const void *numbers, int size, size_t count) {
     if (!count) return out;
     if (count == 1 || memcmp(numbers, (const uint8_t *)numbers + size, (count - 1) * (size_t)size) == 0) {
-        out = write_header(out, (uint64_t)count << 1);
+        out = write_varint(out, (uint64_t)count << 1);
         uint32_t number = number_at(numbers, size, 0);
         for (int i = 0; i < (width + 7) / 8; i++, number >>= 8) *out++ = (uint8_t)number;
         return out;
     }
     size_t groups = (count + 7) / 8;
-    out = write_header(out, (uint64_t)groups << 1 | 1);
+    out = write_varint(out, (uint64_t)groups << 1 | 1);
     uint8_t *end = out + groups * (size_t)width;
     uint64_t bits = 0;
     int have = 0;

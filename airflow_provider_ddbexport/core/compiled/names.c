@@ -4,8 +4,6 @@
 #include "blocks.h"
 #include "kernel.h"
 
-uint64_t hash_seed = 0x2545F4914F6CDD1Du;
-
 int buffer_grow(buffer *b, size_t more) {
     if (more > SIZE_MAX / 4 || b->size > SIZE_MAX / 4) return 0;
     size_t room = b->room < 64 ? 64 : b->room * 2;

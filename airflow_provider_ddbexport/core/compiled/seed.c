@@ -1,0 +1,3 @@
+#include "hash.h"
+
+uint64_t hash_seed = 0x2545F4914F6CDD1Du;
