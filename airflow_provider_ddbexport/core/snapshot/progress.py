@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -31,7 +32,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class ProgressCounter:
-    """Adds up what workers tell, and tells the caller.
+    """Adds up what workers tell, and tells the caller, one call after the other.
 
     Workers in this process tick as they go; those in other processes are heard of when a task is done.
     """
@@ -40,20 +41,23 @@ class ProgressCounter:
         self._stage = stage
         self._total = total
         self._progress = progress
+        self._counting = threading.Lock()
         self._ticked_items = self._ticked_bytes = 0
         self._finished_items = self._finished_bytes = 0
 
     def tick(self, items: int, size: int) -> None:
         """Count what was read since the last tick."""
-        self._ticked_items += items
-        self._ticked_bytes += size
-        self._tell()
+        with self._counting:
+            self._ticked_items += items
+            self._ticked_bytes += size
+            self._tell()
 
     def finish(self, items: int, size: int) -> None:
         """Count all of a task that is done."""
-        self._finished_items += items
-        self._finished_bytes += size
-        self._tell()
+        with self._counting:
+            self._finished_items += items
+            self._finished_bytes += size
+            self._tell()
 
     def _tell(self) -> None:
         if self._progress is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import pickle
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -87,7 +86,8 @@ class Crew:
     ) -> Iterator[tuple[Task, Result]]:
         """Yield each task with its result, in any order. The first error ends it; tasks not begun are dropped.
 
-        *tick* is called while working, except by processes: then nothing but the results tells how far it is.
+        *tick* is called while working, by several threads at once, except by processes: then nothing but the results
+        tells how far it is.
         """
         return self.run_with_rests(_Whole(work), tasks, tick)
 
@@ -107,10 +107,11 @@ class Crew:
                 path.write_bytes(pickle.dumps(work))
                 futures = {executor.submit(_work_in_process, path, task): task for task in tasks}
             else:
-                futures = {executor.submit(work, self.stores, task, _locked(tick)): task for task in tasks}
+                futures = {executor.submit(work, self.stores, task, tick): task for task in tasks}
             try:
                 for future in as_completed(futures):
-                    yield futures[future], future.result()
+                    # A result belongs to the caller alone, so that memory does not grow with the tasks.
+                    yield futures.pop(future), future.result()
             except BrokenProcessPool:
                 raise DdbExportError(
                     "a worker process died without a word, most often killed for lack of memory; nothing was "
@@ -173,15 +174,3 @@ def _can_cross(opener: Reopen) -> bool:
     except (pickle.PicklingError, TypeError, AttributeError):
         return False
     return True
-
-
-def _locked(tick: Tick | None) -> Tick | None:
-    if tick is None:
-        return None
-    lock = threading.Lock()
-
-    def locked(items: int, size: int) -> None:
-        with lock:
-            tick(items, size)
-
-    return locked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -13,6 +14,7 @@ from snapshot_exports import in_order, items_of, reviews, write_export
 
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.snapshot import workers as workers_module
+from airflow_provider_ddbexport.core.snapshot.progress import Progress, ProgressCounter
 from airflow_provider_ddbexport.core.snapshot.rests import Rest
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -46,6 +48,45 @@ def test_as_many_tasks_are_worked_on_at_once_as_there_are_workers(crew: Crew) ->
 
     assert sorted(crew.run(work, range(20))) == [(task, task) for task in range(20)]
     assert most == 2
+
+
+def test_results_are_not_kept(crew: Crew) -> None:
+    """A result is the caller's alone once it has it: memory does not grow with the tasks."""
+
+    class Large:
+        pass
+
+    results: list[weakref.ref[Large]] = []
+    most = 0
+    for _, result in crew.run(lambda *_: Large(), range(20)):
+        results.append(weakref.ref(result))
+        del result
+        most = max(most, sum(one() is not None for one in results))
+    assert len(results) == 20
+    assert most <= 2
+
+
+def test_progress_is_told_one_call_after_the_other(crew: Crew) -> None:
+    """Also where several workers tick; and nothing that they count is lost."""
+    telling, inside = threading.Lock(), threading.Event()
+    told: list[int] = []
+
+    def progress(one: Progress) -> None:
+        assert telling.acquire(blocking=False), "two calls at once"
+        # Long enough for another to come in, were it let.
+        inside.wait(0.05)
+        told.append(one.items)
+        telling.release()
+
+    counter = ProgressCounter("convert", 4, progress)
+
+    def work(_stores: Stores, task: int, tick: Tick | None) -> int:
+        assert tick is not None
+        tick(1, 1)
+        return task
+
+    assert len(list(crew.run(work, range(4), counter.tick))) == 4
+    assert told == [1, 2, 3, 4]
 
 
 def test_what_tasks_leave_is_done_beside_the_work_on_others(crew: Crew) -> None:
