@@ -39,7 +39,7 @@ _Page = tuple[bytes, bytes | None, bytes | None]
 def sparse_chunk(name: str, column: pa.Array | SparseColumn) -> PlainChunk | None:
     """Return the chunk of the top-level column *name* that is *column* in its row group.
 
-    None where it is for pyarrow: where most rows have a value, where values are nested, and where they are long. The
+    None where it is for others: where most rows have a value, where values are nested, and where they are long. The
     same values give the same bytes with the compiled part and without.
     """
     if not isinstance(column, SparseColumn):
