@@ -98,12 +98,21 @@ class Bench:
         self._workers = workers
 
     def engines(self, corpora: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Each engine on each corpus, the others once on those of which nothing is claimed against them."""
+        """Each engine on each corpus, the others once on those of which nothing is claimed against them.
+
+        In each turn ours has all corpora one after the other, for they are compared with each other.
+        """
+        ours: list[Case] = []
+        others: list[Case] = []
+        once: set[Case] = set()
         for name in corpora:
             corpus = self._corpus(name)
-            cases = {engine: Case("engines", engine, corpus, self._workers) for engine in self._engines}
-            once = () if name in OFTEN else (engine for engine in cases if engine != OURS)
-            yield from self._in_turn(list(cases.values()), once={cases[engine] for engine in once})
+            for engine in self._engines:
+                case = Case("engines", engine, corpus, self._workers)
+                (ours if engine == OURS else others).append(case)
+                if engine != OURS and name not in OFTEN:
+                    once.add(case)
+        yield from self._in_turn([*ours, *others], once)
 
     def growth(self) -> Iterator[dict[str, Any]]:
         """Ours on exports that hold the reviews again and again."""
@@ -130,11 +139,13 @@ class Bench:
 
     def _in_turn(self, cases: list[Case], once: Collection[Case] = ()) -> Iterator[dict[str, Any]]:
         """Run all the cases, and all again, so that each has its share of the machine's slow moments."""
-        for turn in range(self._repeat):
-            for case in cases:
-                if not case.is_over and not (turn and case in once):
-                    case.run()
-        yield from (case.figures() for case in cases)
+        left = list(cases)
+        for turn in range(1, self._repeat + 1):
+            for case in tuple(left):
+                case.run()
+                if case.is_over or case in once or turn == self._repeat:
+                    left.remove(case)
+                    yield case.figures()
 
     def _corpus(self, name: str, part: float = 1) -> Corpus:
         # In a process of its own: a child's peak begins with what its parent had in memory.

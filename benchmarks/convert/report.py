@@ -9,7 +9,7 @@ from typing import Any
 
 from page import PAGE, write_section
 
-from convert.engines import OURS, PLAIN_PYTHON, REFERENCE
+from convert.engines import ENGINES, OURS, PLAIN_PYTHON, REFERENCE
 from convert.items import CORPORA
 from convert.results import PEERS, Results
 
@@ -67,8 +67,9 @@ def _claim(results: Results) -> str:
 
 
 def _of(results: Results, corpus: str) -> list[dict[str, Any]]:
-    """Return every case of *corpus*, failed ones too."""
-    return [case for case in results.cases if case["part"] == "engines" and case["corpus"] == corpus]
+    """Return every case of *corpus*, failed ones too, by engine."""
+    found = [case for case in results.cases if case["part"] == "engines" and case["corpus"] == corpus]
+    return sorted(found, key=lambda case: list(ENGINES).index(case["engine"]))
 
 
 def _engines(results: Results, corpus: str) -> str:

@@ -158,12 +158,12 @@ def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, p
     with damage_named(path, layout.shown(part.key), made_again(plan.base), as_of=iso(plan.base.as_of)):
         if can_widen(narrow, schema, part.rescued):
             try:
-                widen_part(path, wide, part_schema(schema))
+                sha256 = widen_part(path, wide, part_schema(schema))
             except (BadCallError, pa.ArrowInvalid):
                 # Decimals that turn out not to fit.
                 pass
             else:
-                return replace(merged, part=replace(part, sha256=UNKNOWN)), wide
+                return replace(merged, part=replace(part, sha256=sha256)), wide
         rescued = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
     more = Counter(merged.values)
     more.update(_values(wide))

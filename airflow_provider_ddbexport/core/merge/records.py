@@ -79,7 +79,7 @@ class LotRecords:
     def keep(self, lot: int, merged: MergedLot, path: Path) -> MergedLot:
         """Write the part of *merged*, which is in *path*, record what became of *lot*, and return that.
 
-        A part whose sha256 is not UNKNOWN has that: it was read and verified, and is as it was.
+        A part whose sha256 is not UNKNOWN has that: its bytes were read and verified, or hashed as they were written.
         Repeating it is safe: a part of the same name has the same bytes, whoever merges it.
         """
         part = merged.part

@@ -4,11 +4,9 @@ by converting the shard again where not.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -22,7 +20,6 @@ from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.parts import put_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
-from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -93,23 +90,16 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
                 return None
             try:
                 with damage_named(narrow, layout.shown(part.key), "convert the export again"):
-                    widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
+                    sha256 = widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
             except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
                 return None
-            parts.append(_put(plan, part, schema, store, wide))
+            key = layout.renamed_part(part.key, plan.parts_digest(schema))
+            made = replace(part, key=key, size=wide.stat().st_size, sha256=sha256)
+            put_part(store, plan, made, wide)
+            parts.append(made)
     return replace(
         record,
         parts=tuple(parts),
         schemas=(schema,) * len(parts),
         figures=ShardFigures(seconds={"widen": round(time.perf_counter() - started, 3)}, values=record.figures.values),
     )
-
-
-def _put(plan: ConversionPlan, narrow: Part, schema: Schema, store: ObjectStore, path: Path) -> Part:
-    """Put *path*, which is *narrow* under *schema*, into the store."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    key = layout.renamed_part(narrow.key, plan.parts_digest(schema))
-    made = replace(narrow, key=key, size=path.stat().st_size, sha256=sha256)
-    put_part(store, plan, made, path)
-    return made

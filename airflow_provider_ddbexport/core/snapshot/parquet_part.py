@@ -6,20 +6,17 @@ A file is open only while something is written to it, so there may be more parts
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseBatch
+from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 
 class PartFile(Protocol):
@@ -82,20 +79,8 @@ class _Part:
     def abandon(self) -> None:
         self._path.unlink(missing_ok=True)
 
-    def _opened(self, mode: str) -> _Hashed:
-        return _Hashed(io.FileIO(self._path, mode), self._sha256)
-
-
-class _Hashed(io.BufferedWriter):
-    """A file whose bytes are hashed as they are written, so that it need not be read again for that."""
-
-    def __init__(self, file: io.FileIO, sha256: hashlib._Hash) -> None:
-        super().__init__(file)
-        self._sha256 = sha256
-
-    def write(self, piece: Buffer, /) -> int:
-        self._sha256.update(piece)
-        return super().write(piece)
+    def _opened(self, mode: str) -> HashedFile:
+        return HashedFile(self._path, mode, self._sha256)
 
 
 class _SortedPart:

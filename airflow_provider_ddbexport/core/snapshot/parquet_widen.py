@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns.widen import widened
+from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Movable, RowGroup, SortedBy, row_groups
 
 
-def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> None:
-    """Make *target* the part that *source* would be, byte for byte, had its rows been written under *schema*.
+def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> str:
+    """Make *target* the part that *source* would be, byte for byte, had its rows been written under *schema*;
+    return its sha256, in hex.
 
     Columns that *source* lacks are null; numbers and fields of structs get wider types and more fields, as
     :func:`.widened` does; the other columns are copied as they lie there. At most one row group's changed columns are
@@ -26,9 +29,10 @@ def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[
     SnapshotDamagedError or pyarrow.ArrowInvalid where *source* is no whole Parquet file, BadCallError or
     pyarrow.ArrowInvalid where *schema* has no room for a value.
     """
+    sha256 = hashlib.sha256()
     with (
         source.open("rb") as old,
-        target.open("wb") as new,
+        HashedFile(target, "wb", sha256) as new,
         pq.ParquetFile(source, pre_buffer=False) as parquet,
     ):
         narrow = parquet.schema_arrow
@@ -44,6 +48,7 @@ def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[
                 chunks += encoder.chunks(_under(fields, columns, group.rows))
             assembly.add(group, _in_order(chunks, schema), _sorted_by(group, narrow, schema, sort_by))
         assembly.finish()
+    return sha256.hexdigest()
 
 
 def _changed(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> set[str]:

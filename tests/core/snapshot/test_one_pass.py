@@ -68,9 +68,9 @@ def widened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     parts: list[Path] = []
 
-    def watched(source: Path, target: Path, schema: Any, sort_by: Any) -> None:
+    def watched(source: Path, target: Path, schema: Any, sort_by: Any) -> str:
         parts.append(source)
-        widen_part(source, target, schema, sort_by)
+        return widen_part(source, target, schema, sort_by)
 
     monkeypatch.setattr(adapt, "widen_part", watched)
     return parts

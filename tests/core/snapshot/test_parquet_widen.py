@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sys
 from collections import Counter
@@ -70,8 +71,9 @@ def widens(folder: Path, items: list[Item], narrow: Schema, wide: Schema) -> boo
     rescued = write_part(folder / "narrow", items, narrow)
     if not can_widen(narrow, wide, rescued):
         return False
-    widen_part(folder / "narrow", folder / "widened", part_schema(wide))
+    sha256 = widen_part(folder / "narrow", folder / "widened", part_schema(wide))
     write_part(folder / "wide", items, wide)
+    assert sha256 == hashlib.sha256((folder / "widened").read_bytes()).hexdigest()
     assert pq.read_table(folder / "widened").equals(pq.read_table(folder / "wide"), check_metadata=True)
     assert (folder / "widened").read_bytes() == (folder / "wide").read_bytes()
     return True
