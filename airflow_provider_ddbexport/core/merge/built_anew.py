@@ -15,10 +15,11 @@ from airflow_provider_ddbexport.core.snapshot.plan import Target
 
 def build_anew(
     source: Path, narrow: Schema, path: Path, schema: Schema, *, partition: Sequence[str | None], target: Target
-) -> dict[str, int]:
-    """Make *path* a part of *schema* with the items in *source*, a part of *narrow*; return what was rescued, by path.
+) -> tuple[dict[str, int], str]:
+    """Make *path* a part of *schema* with the items in *source*, a part of *narrow*.
 
-    *partition* are the values of their ``partition_by`` columns.
+    Returns what was rescued, by path, and the sha256 of the part, in hex. *partition* are the values of the
+    items' ``partition_by`` columns.
     """
     builder = RowBuilder(schema)
     arrow = part_schema(schema)
@@ -36,4 +37,4 @@ def build_anew(
     except BaseException:
         part.abandon()
         raise
-    return dict(sorted(builder.rescued.items()))
+    return dict(sorted(builder.rescued.items())), part.sha256

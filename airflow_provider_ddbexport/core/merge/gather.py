@@ -18,8 +18,9 @@ from airflow_provider_ddbexport.core.snapshot.plan import Target
 
 def gather(
     sources: Iterable[tuple[Path, str]], path: Path, schema: Schema, target: Target, *, way_out: str, **context: str
-) -> None:
-    """Make *path* a part with the rows of *sources*, parts of *schema*, in their order or sorted as *target* says.
+) -> str:
+    """Make *path* a part with the rows of *sources*, parts of *schema*, in their order or sorted as *target* says;
+    return its sha256, in hex.
 
     Each comes with its name for messages. One row group is in memory. Its values are copied and not looked at. Raises
     SnapshotDamagedError with *context* for a source that is no whole part; the message ends with *way_out*.
@@ -45,6 +46,7 @@ def gather(
     except BaseException:
         part.abandon()
         raise
+    return part.sha256
 
 
 def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

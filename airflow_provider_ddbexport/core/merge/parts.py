@@ -15,7 +15,7 @@ from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.merge.built_anew import build_anew
 from airflow_provider_ddbexport.core.merge.gather import gather
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
-from airflow_provider_ddbexport.core.merge.records import UNKNOWN, LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
@@ -110,7 +110,7 @@ def _without_changed(
     fewer = {name: -count for name, count in values.items()}
     if not split.rows:
         return MergedLot(None, gone, there, fewer), folder / "kept"
-    part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base), sha256=UNKNOWN)
+    part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base), sha256=split.sha256)
     # Other parts of the lot follow.
     for path in (source, folder / "gone"):
         path.unlink()
@@ -123,7 +123,7 @@ def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Pat
     if len(sources) <= 1:
         part, path = sources[0] if sources else (None, path)
         return _sum([merged for merged, _ in kept], part), path
-    gather(
+    sha256 = gather(
         [(source, layout.shown(part.key)) for part, source in sources],
         path,
         plan.base.schema,
@@ -136,7 +136,7 @@ def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Pat
         rescued.update(part.rescued)
     first, _ = sources[0]
     rows = sum(part.rows for part, _ in sources)
-    whole = replace(first, rows=rows, rescued=dict(sorted(rescued.items())), sha256=UNKNOWN)
+    whole = replace(first, rows=rows, rescued=dict(sorted(rescued.items())), sha256=sha256)
     return _sum([merged for merged, _ in kept], whole), path
 
 
@@ -164,11 +164,11 @@ def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, p
                 pass
             else:
                 return replace(merged, part=replace(part, sha256=sha256)), wide
-        rescued = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
+        rescued, sha256 = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
     more = Counter(merged.values)
     more.update(_values(wide))
     more.subtract(_values(path))
-    return replace(merged, part=replace(part, rescued=rescued, sha256=UNKNOWN), values=dict(more)), wide
+    return replace(merged, part=replace(part, rescued=rescued, sha256=sha256), values=dict(more)), wide
 
 
 def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -20,9 +19,6 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError
-
-UNKNOWN = ""
-"""As the sha256 of a part that was written and not read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +75,8 @@ class LotRecords:
     def keep(self, lot: int, merged: MergedLot, path: Path) -> MergedLot:
         """Write the part of *merged*, which is in *path*, record what became of *lot*, and return that.
 
-        A part whose sha256 is not UNKNOWN has that: its bytes were read and verified, or hashed as they were written.
-        Repeating it is safe: a part of the same name has the same bytes, whoever merges it.
+        The part's sha256 is that of *path*; its key and size are not looked at. Repeating it is safe:
+        a part of the same name has the same bytes, whoever merges it.
         """
         part = merged.part
         if part is not None:
@@ -97,17 +93,11 @@ class LotRecords:
         return merged
 
     def _described(self, lot: int, part: Part, path: Path) -> Part:
-        sha256 = part.sha256 or _sha256(path)
         folder = layout.partition_folder(self._plan.base.schema.partition_by, part.partition)
         # Rows that were read and written again have other bytes than spliced pages, so the bytes are in the name.
-        name = layout.part_name(lot, digest_of([self._names, sha256]))
+        name = layout.part_name(lot, digest_of([self._names, part.sha256]))
         key = f"{layout.snapshot_folder(self._plan.publication.as_of)}/{folder}{name}"
-        return replace(part, key=key, size=path.stat().st_size, sha256=sha256)
+        return replace(part, key=key, size=path.stat().st_size)
 
     def _key(self, lot: int) -> str:
         return f"{self._plan.publication.conversion}/lot-{lot:05d}-{self._names[:8]}.json"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as body:
-        return hashlib.file_digest(body, "sha256").hexdigest()

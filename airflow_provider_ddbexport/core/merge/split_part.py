@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve, mask_of
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled, leaf_of
+from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import frame_of, part_writer
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import I64
@@ -44,10 +46,12 @@ class Split:
 
     Attributes:
         rows: that stay.
+        sha256: of the part they are in, in hex.
         keys: of those that are gone, in their order.
     """
 
     rows: int
+    sha256: str
     keys: pa.BinaryArray
 
 
@@ -61,6 +65,7 @@ def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | 
     with ExitStack() as files:
         parquet = files.enter_context(pq.ParquetFile(source, pre_buffer=False))
         splitter = _GroupSplitter(parquet, wanted)
+        sha256 = hashlib.sha256()
         halves: tuple[Assembly, ...] = ()
         untouched: list[tuple[int, RowGroup]] = []
         keys: list[pa.BinaryArray] = []
@@ -70,7 +75,8 @@ def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | 
                 untouched.append((number, group))
             elif not halves:
                 frame = frame_of(parquet.schema_arrow)
-                halves = tuple(Assembly(files.enter_context(path.open("wb")), frame) for path in (kept, gone))
+                targets = HashedFile(kept, "wb", sha256), gone.open("wb")
+                halves = tuple(Assembly(files.enter_context(target), frame) for target in targets)
             if not halves:
                 continue
             for place, same in untouched:
@@ -86,7 +92,7 @@ def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | 
         for half in halves:
             half.finish()
         all_keys = pa.concat_arrays(keys)
-        return Split(parquet.metadata.num_rows - len(all_keys), all_keys)
+        return Split(parquet.metadata.num_rows - len(all_keys), sha256.hexdigest(), all_keys)
 
 
 @dataclass(frozen=True, slots=True)

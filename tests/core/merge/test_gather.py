@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,7 +30,9 @@ def test_parts_that_are_larger_than_a_row_group_may_be(tmp_path: Path, monkeypat
     pq.write_table(pa.Table.from_batches([batch]), tmp_path / "small")
     monkeypatch.setattr(gathering, "row_group_rows", lambda _: 10)
     target = Target("reviews", ColumnOptions(), 1_000, 1 << 20)
-    gathering.gather([(tmp_path / "small", "small")] * 2, tmp_path / "gathered", schema, target, way_out="again")
+    sources = [(tmp_path / "small", "small")] * 2
+    sha256 = gathering.gather(sources, tmp_path / "gathered", schema, target, way_out="again")
+    assert sha256 == hashlib.sha256((tmp_path / "gathered").read_bytes()).hexdigest()
     metadata = pq.read_metadata(tmp_path / "gathered")
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [10, 10, 5] * 2
     assert pq.read_table(tmp_path / "gathered")["id"].to_pylist() == [str(number) for number in range(25)] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import sys
 from collections.abc import Iterable
@@ -96,6 +97,7 @@ def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, wr
     assert split is not None
     assert split.keys.to_pylist() == [b"%d" % number for number in sorted(gone)]
     assert split.rows == table.num_rows - len(gone)
+    assert split.sha256 == hashlib.sha256(kept.read_bytes()).hexdigest()
     mask = pa.array([number in gone for number in range(table.num_rows)])
     whole = pq.read_table(source)
     for path, expected in ((kept, whole.filter(pc.invert(mask))), (dropped, whole.filter(mask))):
