@@ -7,7 +7,6 @@ STAMP := $(VENV)/.installed
 BENCH := $(VENV)/.benchmarks
 # It asks for an older pyarrow than ours.
 AWSWRANGLER := .local/awswrangler
-SOURCES := airflow_provider_ddbexport dags scripts tests
 # One more than there are cores: the tests of a running Airflow mostly wait.
 TESTERS := 3
 export UV_PYTHON_DOWNLOADS := never

@@ -40,7 +40,8 @@ static inline uint64_t beginning_of(const uint8_t *text, size_t size) {
     return beginning;
 }
 
-/* Drawn once by a module that has it, so that nobody can choose texts that collide. Nothing that is written depends on it. */
+/* Drawn once by a module that has it, so that nobody can choose texts that collide. Nothing that is written depends on
+ * it. */
 extern uint64_t hash_seed;
 
 static inline uint64_t hash_bytes(uint64_t seed, const uint8_t *text, size_t size) {

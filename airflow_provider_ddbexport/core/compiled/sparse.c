@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "varint.h"
-
 #include "hash.h"
+#include "varint.h"
 
 static size_t level_bytes(int64_t rows) { return (size_t)(rows + 7) / 8; }
 

@@ -80,8 +80,7 @@ def changes_of_increments(
     :func:`.compact`; every byte of the increments is verified before the first change is given.
 
     Raises BadCallError for increments that cannot tell the difference, one with a filter among them, as far as
-    *is_filtered* tells, ExportChainError for a gap or an overlap among
-    them, and what :func:`.compact` raises.
+    *is_filtered* tells, ExportChainError for a gap or an overlap among them, and what :func:`.compact` raises.
     """
     ordered = _covering(increments, old, new)
     if is_filtered is not None:
