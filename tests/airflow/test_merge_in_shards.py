@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import DATABASE, LAKE, EmulatedLake, task_context
 from watched_store import Killed
 
-from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge import lots
+from airflow_provider_ddbexport.core.merge.records import MergedShard, ShardRecords
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import S3Store, open_store
 from airflow_provider_ddbexport.errors import PublishRaceError
@@ -23,8 +24,9 @@ ROWS_PER_PART = 10
 
 
 @pytest.fixture
-def lake(aws: Any) -> EmulatedLake:
-    """A table of forty items, published in parts of ten rows."""
+def lake(aws: Any, monkeypatch: pytest.MonkeyPatch) -> EmulatedLake:
+    """A table of forty items, published in parts of ten rows, of which shards have one each."""
+    monkeypatch.setattr(lots, "_SHARD_PARTS", 1)
     aws.configure(export_files=9)
     lake = EmulatedLake(aws).create()
     lake.put(*({"Id": {"S": f"sesame-{n}"}, "Rating": {"N": str(n)}} for n in range(40)))
@@ -109,14 +111,14 @@ def test_a_task_that_is_killed_goes_on_at_its_next_try(
     """Killed right after its first part is recorded: the other try goes through the rest only."""
     (task,) = plan(increment, shards=1)
     read = streamed(monkeypatch)
-    keep = LotRecords.keep
+    keep = ShardRecords.keep
 
-    def last_words(records: LotRecords, *arguments: Any) -> MergedLot:
+    def last_words(records: ShardRecords, *arguments: Any) -> MergedShard:
         keep(records, *arguments)
         raise Killed
 
     with monkeypatch.context() as dying:
-        dying.setattr(LotRecords, "keep", last_words)
+        dying.setattr(ShardRecords, "keep", last_words)
         with pytest.raises(Killed):
             merge_shards(increment, task)
     assert len(read) == 1

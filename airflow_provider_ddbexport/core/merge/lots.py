@@ -1,9 +1,13 @@
-"""Which parts of the base become one: each merge takes rows out of them and adds small ones, so they are gathered.
+"""Which parts of the base become one, and which of them are merged together.
+
+Each merge takes rows out of the base's parts and adds small ones, so they are gathered.
 
 A part is small below half of what a conversion would make of so many rows. Small parts of one partition are gathered,
 in their order, where they come to more than that, or are several; not those that a conversion leaves, one of each of
 its shards, which would be all of the table. One that has most of the rows waits until the others have half as many: so
 each row is written again few times, and there are never many more parts than a conversion makes.
+
+A table that is partitioned by day has hundreds of parts of less than a megabyte, so lots are merged in shards.
 """
 
 from __future__ import annotations
@@ -20,8 +24,15 @@ _SMALL = 0.5
 _SEVERAL = 4
 """Small parts that are gathered, whatever they come to."""
 
+_SHARD_BYTES = 16 << 20
+_SHARD_PARTS = 64
+"""What a shard has at most, unless it is one lot: enough to be worth a task and a record, and soon done again."""
+
 Lot = tuple[int, ...]
 """Numbers of parts that become one, or of one that stays one."""
+
+LotShard = tuple[int, ...]
+"""Numbers of lots that are merged together, in their order."""
 
 
 _OUTWEIGHS = 2
@@ -78,3 +89,19 @@ def lots_of(parts: Sequence[Part], target: Target) -> tuple[Lot, ...]:
     for lot in open_lots.values():
         close(lot)
     return tuple(sorted(lots))
+
+
+def lot_shards(parts: Sequence[Part], lots: Sequence[Lot]) -> tuple[LotShard, ...]:
+    """Return the shards of *lots*, in their order. Depends on nothing but the sizes of *parts*, which they are of."""
+    shards: list[LotShard] = []
+    members: list[int] = []
+    size = count = 0
+    for number, lot in enumerate(lots):
+        lot_bytes = sum(parts[part].size for part in lot)
+        if members and (size + lot_bytes > _SHARD_BYTES or count + len(lot) > _SHARD_PARTS):
+            shards.append(tuple(members))
+            members, size, count = [], 0, 0
+        members.append(number)
+        size += lot_bytes
+        count += len(lot)
+    return (*shards, tuple(members)) if members else ()

@@ -1,7 +1,7 @@
 """What a merge will do, decided and recorded once, so that its shards can be merged anywhere and give the same parts.
 
-A shard is a lot of parts of the base, from which the rows that the increments changed are taken, or one of the
-conversion of the items that they left.
+A shard is some parts of the base, from which the rows that the increments changed are taken, or one of the conversion
+of the items that they left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.manifest import digest_of as files_digest
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
 from airflow_provider_ddbexport.core.merge.compact import Compacted, compact
-from airflow_provider_ddbexport.core.merge.lots import Lot, lots_of
+from airflow_provider_ddbexport.core.merge.lots import Lot, LotShard, lot_shards, lots_of
 from airflow_provider_ddbexport.core.merge.merge_input import MergeInput
 from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
 from airflow_provider_ddbexport.core.snapshot.convert import make_plan
@@ -40,6 +40,7 @@ class MergePlan:
         tells_before: whether what they say was there before is the base's items.
         survivors: how the items that they left are converted.
         lots: which parts of the base become one.
+        lot_shards: which lots are merged together.
     """
 
     base: CommitRecord
@@ -48,11 +49,12 @@ class MergePlan:
     tells_before: bool
     survivors: ConversionPlan
     lots: tuple[Lot, ...]
+    lot_shards: tuple[LotShard, ...]
 
     @property
     def shards(self) -> range:
-        """The numbers of the shards: the lots first, then those of the survivors."""
-        return range(len(self.lots) + len(self.survivors.shards))
+        """The numbers of the shards: those of the lots first, then those of the survivors."""
+        return range(len(self.lot_shards) + len(self.survivors.shards))
 
     @property
     def schema(self) -> Schema:
@@ -68,6 +70,7 @@ class MergePlan:
                 "first": schema_to_json(self.schema),
                 "schema": schema_to_json(schema),
                 "lots": self.lots,
+                "lot_shards": self.lot_shards,
                 "writer": WRITER,
             }
         )
@@ -83,6 +86,7 @@ class _Planned:
     compacted: Compacted
     tells_before: bool
     lots: tuple[Lot, ...]
+    lot_shards: tuple[LotShard, ...]
 
 
 def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
@@ -93,13 +97,15 @@ def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
     planned = _find(staging)
     if planned is None or not _is_staged(planned.compacted, staging):
         compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros)
+        lots = lots_of(merging.base.parts, merging.target)
         made = _Planned(
             merging.base.as_of,
             merging.base.identity,
             publication,
             compacted,
             tells_before=merging.tells_before,
-            lots=lots_of(merging.base.parts, merging.target),
+            lots=lots,
+            lot_shards=lot_shards(merging.base.parts, lots),
         )
         planned = _recorded(made, staging)
     export = _survivors(merging, planned.compacted, staging)
@@ -138,6 +144,7 @@ def _plan(base: CommitRecord, planned: _Planned, survivors: ConversionPlan) -> M
         tells_before=planned.tells_before,
         survivors=survivors,
         lots=planned.lots,
+        lot_shards=planned.lot_shards,
     )
 
 

@@ -1,9 +1,11 @@
-"""A lot of the base's parts becoming one part of the merged snapshot: without the rows whose keys were changed."""
+"""Lots of the base's parts becoming one part each of the merged snapshot: without the rows whose keys were changed."""
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.merge.built_anew import build_anew
 from airflow_provider_ddbexport.core.merge.gather import gather
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
-from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.records import MergedLot, MergedShard, ShardRecords
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
@@ -30,48 +32,82 @@ from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, MergeConflictError, PublishRaceError, SnapshotDamagedError
 
 
-def merge_lot(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedLot:
-    """Write what stays of lot *number* of the base's parts, under the plan's schema, record it, and return the record.
+def merge_shard(plan: MergePlan, number: int, changes: StagedChanges, records: ShardRecords) -> MergedShard:
+    """Write what stays of the lots of shard *number*, under the plan's schema, record it, and return the record.
 
     Repeating it is safe, at the same time as well. A part of its own that loses nothing and has all columns is copied.
     Raises MergeConflictError where rows are not what the increments say they were, SnapshotDamagedError, and
     PublishRaceError rather than write into the folder of a snapshot that is published.
     """
+    lots = []
     with workplace() as home:
-        kept = []
-        for place, part in enumerate(plan.lots[number]):
-            folder = home / str(place)
-            folder.mkdir()
-            kept.append(_without_changed(plan, part, changes, folder, table_store))
-        merged, path = _together(plan, kept, home / "gathered")
-        merged, path = _under(plan, merged, plan.base.schema, plan.schema, path)
-        return LotRecords(table_store, plan, plan.schema).keep(number, merged, path)
+        for lot in plan.lot_shards[number]:
+            with _emptied(home / "lot") as folder:
+                merged, path = _merged(plan, lot, changes, folder, records.store)
+                lots.append(records.put(lot, merged, path))
+    return records.keep(number, lots)
 
 
-def adapt_lot(plan: MergePlan, number: int, merged: MergedLot, schema: Schema, table_store: ObjectStore) -> MergedLot:
-    """Bring *merged*, what became of lot *number*, under *schema*, the one that all items ask for, and record that.
+def adapt_shard(plan: MergePlan, number: int, merged: MergedShard, records: ShardRecords) -> MergedShard:
+    """Bring *merged*, what became of shard *number*, under the schema of *records*, and record that.
 
-    Raises PublishRaceError where its part is gone: merge that shard again.
+    Raises PublishRaceError where one of its parts is gone: merge that shard again.
     """
-    if merged.part is None:
-        return merged
-    with workplace() as folder:
-        path = folder / "narrow"
-        if not fetched(table_store, merged.part, path):
-            raise PublishRaceError(
-                f"{table_store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
-                "it was; nothing was published, merge again",
-                key=merged.part.key,
-            )
-        wide, path = _under(plan, merged, plan.schema, schema, path)
-        return LotRecords(table_store, plan, schema).keep(number, wide, path)
+    lots = []
+    with workplace() as home:
+        for lot, narrow in zip(plan.lot_shards[number], merged, strict=True):
+            with _emptied(home / "lot") as folder:
+                wide, path = _adapted(plan, narrow, records, folder)
+                lots.append(records.put(lot, wide, path))
+    return records.keep(number, lots)
 
 
-def check_lot(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedLot:
-    """Return what would become of lot *number*, and write nothing. Raises what :func:`merge_lot` does."""
-    with workplace() as folder:
-        kept = [_without_changed(plan, part, changes, folder, table_store) for part in plan.lots[number]]
-        return _sum([merged for merged, _ in kept], None)
+def check_shard(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedShard:
+    """Return what would become of shard *number*, and write nothing. Raises what :func:`merge_shard` does."""
+    lots = []
+    with workplace() as home:
+        for lot in plan.lot_shards[number]:
+            kept = []
+            for part in plan.lots[lot]:
+                with _emptied(home / "part") as folder:
+                    kept.append(_without_changed(plan, part, changes, folder, table_store)[0])
+            lots.append(_sum(kept, None))
+    return tuple(lots)
+
+
+@contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
+    """Make *folder*, and have it gone with all that is in it afterwards."""
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _merged(
+    plan: MergePlan, number: int, changes: StagedChanges, folder: Path, table_store: ObjectStore
+) -> tuple[MergedLot, Path]:
+    """Return what stays of lot *number*, under the plan's schema, and the file that it is in."""
+    kept = []
+    for part in plan.lots[number]:
+        home = folder / str(part)
+        home.mkdir()
+        kept.append(_without_changed(plan, part, changes, home, table_store))
+    merged, path = _together(plan, kept, folder / "gathered")
+    return _under(plan, merged, plan.base.schema, plan.schema, path)
+
+
+def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: Path) -> tuple[MergedLot, Path]:
+    """Return *merged* under the schema of *records*, and the file that its part is in."""
+    path = folder / "narrow"
+    if merged.part is not None and not fetched(records.store, merged.part, path):
+        raise PublishRaceError(
+            f"{records.store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
+            "it was; nothing was published, merge again",
+            key=merged.part.key,
+        )
+    return _under(plan, merged, plan.schema, records.schema, path)
 
 
 def _without_changed(

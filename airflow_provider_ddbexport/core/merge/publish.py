@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
-from airflow_provider_ddbexport.core.merge.parts import adapt_lot
-from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.parts import adapt_shard
+from airflow_provider_ddbexport.core.merge.records import MergedShard, ShardRecords, parts_of
 from airflow_provider_ddbexport.core.merge.report import merge_report
 from airflow_provider_ddbexport.core.merge.shards import require_all, staging_again, sweeping_is_a_race
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
@@ -40,21 +40,21 @@ def publish_merge(plan: MergePlan, crew: Crew, *, now: Now = utc_now) -> CommitR
         return adopt(store, publication, existing)
     with staging_again(crew), sweeping_is_a_race(lake, plan.base.table, publication.as_of):
         agreed = agree(plan.survivors, lake, crew)
-        merged = _adapted(plan, _recorded(plan, store), agreed.schema, crew)
+        shards = _adapted(plan, _recorded(plan, store), agreed.schema, crew)
+    merged = [one for shard in shards for one in shard]
     require_all(plan, merged)
     rows = plan.base.rows - sum(one.gone for one in merged) + plan.survivors.export.summary.item_count
-    kept = [one.part for one in merged if one.part is not None]
-    parts = [part for part in (*kept, *agreed.parts) if part.rows] or agreed.parts
+    parts = [part for part in (*parts_of(merged), *agreed.parts) if part.rows] or agreed.parts
     source = dataclasses.replace(publication.source, item_count=rows)
     publication = dataclasses.replace(publication, rows=rows, source=source)
     report = merge_report(plan, agreed, merged, parts, ledger.previous(publication.as_of))
     return commit(publication, agreed.schema, agreed.schema_number, parts, lake, report=report, now=now)
 
 
-def _recorded(plan: MergePlan, store: ObjectStore) -> list[MergedLot]:
-    records = LotRecords(store, plan, plan.schema)
+def _recorded(plan: MergePlan, store: ObjectStore) -> list[MergedShard]:
+    records = ShardRecords(store, plan, plan.schema)
     # That the parts are there is looked for once, before the commit.
-    found = [records.recorded(number) for number in range(len(plan.lots))]
+    found = [records.recorded(number) for number in range(len(plan.lot_shards))]
     merged = [one for one in found if one is not None]
     if len(merged) < len(found):
         raise PublishRaceError(
@@ -66,23 +66,24 @@ def _recorded(plan: MergePlan, store: ObjectStore) -> list[MergedLot]:
     return merged
 
 
-def _adapted(plan: MergePlan, merged: list[MergedLot], schema: Schema, crew: Crew) -> list[MergedLot]:
-    """Return the records of all lots, in order, under *schema*."""
+def _adapted(plan: MergePlan, merged: list[MergedShard], schema: Schema, crew: Crew) -> list[MergedShard]:
+    """Return the records of all lots' shards, in order, under *schema*."""
     if schema == plan.schema:
         return merged
-    adapted = LotRecords(crew.stores.lake.child(plan.base.table), plan, schema).done(range(len(merged)))
+    records = ShardRecords(crew.stores.lake.child(plan.base.table), plan, schema)
+    adapted = records.done(range(len(merged)))
     left = [(number, one) for number, one in enumerate(merged) if number not in adapted]
-    adapted.update({number: one for (number, _), one in crew.run(_AdaptLot(plan, schema), left)})
+    adapted.update({number: one for (number, _), one in crew.run(_AdaptShard(plan, records), left)})
     return [adapted[number] for number in range(len(merged))]
 
 
 @dataclass(frozen=True, slots=True)
-class _AdaptLot:
-    """Work on one lot that was merged."""
+class _AdaptShard:
+    """Work on one shard of lots that was merged."""
 
     plan: MergePlan
-    schema: Schema
+    records: ShardRecords
 
-    def __call__(self, stores: Stores, lot: tuple[int, MergedLot], _tick: Tick | None) -> MergedLot:
-        number, merged = lot
-        return adapt_lot(self.plan, number, merged, self.schema, stores.lake.child(self.plan.base.table))
+    def __call__(self, _stores: Stores, shard: tuple[int, MergedShard], _tick: Tick | None) -> MergedShard:
+        number, merged = shard
+        return adapt_shard(self.plan, number, merged, self.records)

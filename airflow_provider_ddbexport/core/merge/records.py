@@ -1,11 +1,12 @@
-"""The records of a merge under way: which lots of the base's parts are done."""
+"""The records of a merge under way: which shards of the base's parts are done, and what became of their lots."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,66 +39,95 @@ class MergedLot:
     values: dict[str, int] = field(default_factory=dict, hash=False)
 
 
-class LotRecords:
-    """What is recorded of the lots of *plan* under *schema* in *table_store*, the folder of its table."""
+MergedShard = tuple[MergedLot, ...]
+"""What became of the lots of a shard, in their order."""
 
-    def __init__(self, table_store: ObjectStore, plan: MergePlan, schema: Schema) -> None:
-        self._store = table_store
+
+class ShardRecords:
+    """What is recorded of the shards of the lots of *plan* under *schema*. Threads may share it.
+
+    Attributes:
+        store: the folder of the plan's table.
+        schema: of the parts.
+    """
+
+    def __init__(self, store: ObjectStore, plan: MergePlan, schema: Schema) -> None:
+        self.store = store
+        self.schema = schema
         self._plan = plan
         self._names = plan.parts_digest(schema)
+        self._folder = layout.snapshot_folder(plan.publication.as_of)
 
-    def done(self, lots: Iterable[int]) -> dict[int, MergedLot]:
-        """Return what is recorded of those of *lots* whose parts are there. Lists what is there once."""
-        keys = {info.key for info in self._store.list(self._plan.publication.conversion)}
-        found = {lot: self.recorded(lot) for lot in lots if self._key(lot) in keys}
-        parts = [merged.part for merged in found.values() if merged is not None and merged.part is not None]
-        missing = set(missing_parts(self._store, self._plan.publication.as_of, parts))
-        return {lot: merged for lot, merged in found.items() if merged is not None and merged.part not in missing}
+    def done(self, shards: Iterable[int]) -> dict[int, MergedShard]:
+        """Return what is recorded of those of *shards* whose parts are all there. Lists what is there once."""
+        keys = {info.key for info in self.store.list(self._plan.publication.conversion)}
+        found = {shard: self.recorded(shard) for shard in shards if self._key(shard) in keys}
+        parts = [part for merged in found.values() for part in parts_of(merged or ())]
+        missing = set(missing_parts(self.store, self._plan.publication.as_of, parts))
+        return {
+            shard: merged
+            for shard, merged in found.items()
+            if merged is not None and missing.isdisjoint(parts_of(merged))
+        }
 
-    def recorded(self, lot: int) -> MergedLot | None:
-        """Return what is recorded of *lot*, whether or not its part is still there; None where nothing is."""
-        key = self._key(lot)
+    def recorded(self, shard: int) -> MergedShard | None:
+        """Return what is recorded of *shard*, whether or not its parts are still there; None where nothing is."""
+        key = self._key(shard)
         try:
-            body = self._store.read(key)
+            body = self.store.read(key)
         except ObjectNotFoundError:
             return None
         try:
-            fields = json.loads(body)
-            part = None if fields["part"] is None else part_from_fields(fields["part"])
-            return MergedLot(part, fields["gone"], fields["there"], dict(fields["values"]))
+            return tuple(_lot_from_fields(fields) for fields in json.loads(body)["lots"])
         except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
             raise SnapshotDamagedError(
-                f"{self._store.uri_of(key)}: expected a record of a merge under way, found something else "
+                f"{self.store.uri_of(key)}: expected a record of a merge under way, found something else "
                 f"({type(error).__name__}); delete it and merge again",
                 key=key,
             ) from None
 
-    def keep(self, lot: int, merged: MergedLot, path: Path) -> MergedLot:
-        """Write the part of *merged*, which is in *path*, record what became of *lot*, and return that.
+    def put(self, lot: int, merged: MergedLot, path: Path) -> MergedLot:
+        """Write the part of *merged*, what became of *lot*, which is in *path*, and return what to record.
 
         The part's sha256 is that of *path*; its key and size are not looked at. Repeating it is safe:
         a part of the same name has the same bytes, whoever merges it.
         """
-        part = merged.part
-        if part is not None:
-            part = self._described(lot, part, path)
-            put_part(self._store, self._plan.survivors, part, path)
-            merged = replace(merged, part=part)
-        fields = {
-            "part": None if part is None else part_fields(part),
-            "gone": merged.gone,
-            "there": merged.there,
-            "values": merged.values,
-        }
-        self._store.write(self._key(lot), json.dumps(fields, ensure_ascii=False).encode())
-        return merged
+        if merged.part is None:
+            return merged
+        part = self._described(lot, merged.part, path)
+        put_part(self.store, self._plan.survivors, part, path)
+        return replace(merged, part=part)
+
+    def keep(self, shard: int, lots: Sequence[MergedLot]) -> MergedShard:
+        """Record what became of the *lots* of *shard*, whose parts are written, and return that."""
+        fields = {"lots": [_lot_fields(merged) for merged in lots]}
+        self.store.write(self._key(shard), json.dumps(fields, ensure_ascii=False).encode())
+        return tuple(lots)
 
     def _described(self, lot: int, part: Part, path: Path) -> Part:
         folder = layout.partition_folder(self._plan.base.schema.partition_by, part.partition)
         # Rows that were read and written again have other bytes than spliced pages, so the bytes are in the name.
         name = layout.part_name(lot, digest_of([self._names, part.sha256]))
-        key = f"{layout.snapshot_folder(self._plan.publication.as_of)}/{folder}{name}"
-        return replace(part, key=key, size=path.stat().st_size)
+        return replace(part, key=f"{self._folder}/{folder}{name}", size=path.stat().st_size)
 
-    def _key(self, lot: int) -> str:
-        return f"{self._plan.publication.conversion}/lot-{lot:05d}-{self._names[:8]}.json"
+    def _key(self, shard: int) -> str:
+        return f"{self._plan.publication.conversion}/lots-{shard:05d}-{self._names[:8]}.json"
+
+
+def parts_of(lots: Iterable[MergedLot]) -> tuple[Part, ...]:
+    """Return the parts that became of *lots*."""
+    return tuple(merged.part for merged in lots if merged.part is not None)
+
+
+def _lot_fields(merged: MergedLot) -> dict[str, Any]:
+    return {
+        "part": None if merged.part is None else part_fields(merged.part),
+        "gone": merged.gone,
+        "there": merged.there,
+        "values": merged.values,
+    }
+
+
+def _lot_from_fields(fields: dict[str, Any]) -> MergedLot:
+    part = None if fields["part"] is None else part_from_fields(fields["part"])
+    return MergedLot(part, fields["gone"], fields["there"], dict(fields["values"]))

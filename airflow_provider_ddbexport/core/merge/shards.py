@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan, forget_plan
-from airflow_provider_ddbexport.core.merge.parts import check_lot, conflict, merge_lot
-from airflow_provider_ddbexport.core.merge.records import LotRecords, MergedLot
+from airflow_provider_ddbexport.core.merge.parts import check_shard, conflict, merge_shard
+from airflow_provider_ddbexport.core.merge.records import MergedLot, MergedShard, ShardRecords, parts_of
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
 from airflow_provider_ddbexport.core.snapshot.convert import convert_shards
@@ -47,23 +47,28 @@ def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = Non
         raise BadCallError(
             f"shards: expected numbers below {len(plan.shards)}, found {outside[0]}; give those that the plan has"
         )
-    first = len(plan.lots)
-    lots = [number for number in chosen if number < first]
+    first = len(plan.lot_shards)
+    of_lots = [number for number in chosen if number < first]
     lake = crew.stores.lake
     with staging_again(crew), sweeping_is_a_race(lake, plan.base.table, plan.publication.as_of):
         survivors = [plan.survivors.shards[number - first] for number in chosen if number >= first]
         converted = convert_shards(plan.survivors, crew, survivors) if survivors else ()
-        merged = LotRecords(lake.child(plan.base.table), plan, plan.schema).done(lots)
-        merged.update(_for_lots(_MergeLot, plan, crew, [number for number in lots if number not in merged]))
-    kept = [merged[number].part for number in lots]
-    return (*(part for part in kept if part is not None), *(part for record in converted for part in record.parts))
+        records = ShardRecords(lake.child(plan.base.table), plan, plan.schema)
+        merged = records.done(of_lots)
+        if left := [number for number in of_lots if number not in merged]:
+            with _changes(plan, crew) as changes:
+                merged.update(crew.run(_MergeShard(plan, changes, records), left))
+    kept = [part for number in of_lots for part in parts_of(merged[number])]
+    return (*kept, *(part for record in converted for part in record.parts))
 
 
 def check_base(plan: MergePlan, crew: Crew) -> None:
     """Go through the whole base as merging does, and write nothing. Raises what that does."""
-    with staging_again(crew):
-        checked = _for_lots(_CheckLot, plan, crew, range(len(plan.lots)))
-    require_all(plan, checked.values())
+    checked: list[MergedLot] = []
+    with staging_again(crew), _changes(plan, crew) as changes:
+        for _, merged in crew.run(_CheckShard(plan, changes), range(len(plan.lot_shards))):
+            checked += merged
+    require_all(plan, checked)
 
 
 def require_all(plan: MergePlan, merged: Iterable[MergedLot]) -> None:
@@ -113,34 +118,30 @@ def sweeping_is_a_race(
         raise published_meanwhile(published) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _CheckLot:
-    """Work on one lot of the base's parts, whose result is not kept."""
-
-    plan: MergePlan
-    changes: StagedChanges
-
-    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedLot:
-        return check_lot(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
-
-
-@dataclass(frozen=True, slots=True)
-class _MergeLot:
-    """Work on one lot of the base's parts."""
-
-    plan: MergePlan
-    changes: StagedChanges
-
-    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedLot:
-        return merge_lot(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
-
-
-def _for_lots(
-    work: type[_CheckLot | _MergeLot], plan: MergePlan, crew: Crew, lots: Sequence[int]
-) -> dict[int, MergedLot]:
-    """Return what *work* makes of each of *lots*."""
-    if not lots:
-        return {}
+@contextmanager
+def _changes(plan: MergePlan, crew: Crew) -> Iterator[StagedChanges]:
     with workplace() as folder:
-        changes = StagedChanges(crew.stores.root, plan.compacted, folder)
-        return dict(crew.run(work(plan, changes), lots))
+        yield StagedChanges(crew.stores.root, plan.compacted, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckShard:
+    """Work on one shard of the base's parts, whose result is not kept."""
+
+    plan: MergePlan
+    changes: StagedChanges
+
+    def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedShard:
+        return check_shard(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
+
+
+@dataclass(frozen=True, slots=True)
+class _MergeShard:
+    """Work on one shard of the base's parts."""
+
+    plan: MergePlan
+    changes: StagedChanges
+    records: ShardRecords
+
+    def __call__(self, _stores: Stores, number: int, _tick: Tick | None) -> MergedShard:
+        return merge_shard(self.plan, number, self.changes, self.records)

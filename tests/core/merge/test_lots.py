@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.merge.lots import lots_of
+from airflow_provider_ddbexport.core.merge.lots import lot_shards, lots_of
 from airflow_provider_ddbexport.core.snapshot.plan import Target
 from airflow_provider_ddbexport.core.snapshot.record import Part
 
@@ -96,3 +96,15 @@ def test_a_small_table_is_not_written_again_every_few_days() -> None:
         parts = [*kept, table - sum(kept)]
         assert len(parts) <= 12
     assert again < 365 * table * 0.05
+
+
+def test_small_lots_are_merged_together_and_large_ones_alone() -> None:
+    """As many as are worth a task and a record; in order, each once; by sizes, so also where rows are few."""
+    parts = [Part("key", 1, size << 20, "") for size in (1, 1, 14, 1, 200, 3, 200, 16, 1)]
+    together = tuple((number,) for number in range(len(parts)))
+    assert lot_shards(parts, together) == ((0, 1, 2), (3,), (4,), (5,), (6,), (7,), (8,))
+    assert lot_shards(parts, ((0, 8), (1, 5), (2,), (3, 4))) == ((0, 1), (2,), (3,))
+    assert lot_shards([], ()) == ()
+    days = lot_shards([Part("key", 1, 1000, "")] * 230, tuple((number,) for number in range(230)))
+    assert [len(shard) for shard in days] == [64, 64, 64, 38]
+    assert [lot for shard in days for lot in shard] == [*range(230)]

@@ -20,6 +20,7 @@ from airflow_provider_ddbexport.core.merge import (
     Increment,
     MergePlan,
     find_merge,
+    lots,
     merge_crew,
     merge_increments,
     merge_shards,
@@ -88,23 +89,24 @@ def test_shards_merged_anywhere_give_the_parts_of_one_run(
     assert parts_below(shared) == {part.key for at in Ledger(shared.child("reviews")).records() for part in at.parts}
 
 
-def test_a_shard_that_is_tried_again_redoes_nothing_else(tmp_path: Path) -> None:
+def test_a_shard_that_is_tried_again_redoes_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And publishing names what is missing, and publishes nothing until that is there."""
+    monkeypatch.setattr(lots, "_SHARD_PARTS", 2)
     story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
     base = story.convert(lake, rows_per_part=15)
     story.go_on()
     plan = planned(story, lake, 0)
     folder = plan.publication.conversion
-    assert len(plan.lots) == 3
+    assert plan.lot_shards == ((0, 1), (2,))
     merged_elsewhere(lake, folder, *plan.shards[1:])
     with pytest.raises(PublishRaceError, match=r"1 of \d+ shards .* are not recorded as merged, the first is 0"):
         published(lake, folder)
     steps = Steps()
     merged_elsewhere(WatchedStore(lake, steps), folder, *plan.shards)
     written = [line for line in steps.log if line.startswith(("before write", "before move_file"))]
-    assert [line.split("/")[-1][:10] for line in written] == ["part-00000", "lot-00000-"]
+    assert [line.split("/")[-1][:10] for line in written] == ["part-00000", "part-00001", "lots-00000"]
     read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before stream ddb_export")}
-    assert read == {base.parts[0].key}
+    assert read == {part.key for part in base.parts[:2]}
     assert published(lake, folder).rows == len(story.table)
 
 
@@ -257,13 +259,13 @@ def test_workers_that_write_other_bytes_do_not_write_over_each_other(
     story.go_on()
     plan = planned(story, lake, 0)
     with merge_crew(plan, lake) as crew:
-        (spliced,) = merge_shards(plan, crew, [0])
+        (spliced, *_) = merge_shards(plan, crew, [0])
         table = lake.root / "reviews"
         before = (table / spliced.key).read_bytes()
-        (record,) = (table / plan.publication.conversion).glob("lot-00000-*.json")
+        (record,) = (table / plan.publication.conversion).glob("lots-00000-*.json")
         record.unlink()
         monkeypatch.setattr(split_part, "compiled", lambda: None)
-        (rewritten,) = merge_shards(plan, crew, [0])
+        (rewritten, *_) = merge_shards(plan, crew, [0])
     assert rewritten.sha256 != spliced.sha256
     assert rewritten.key != spliced.key
     assert (table / spliced.key).read_bytes() == before
@@ -279,8 +281,9 @@ def test_what_is_small_is_decided_when_a_merge_is_planned(tmp_path: Path, monkey
     story.convert(lake, rows_per_part=15)
     story.go_on()
     plan = planned(story, lake, 0)
-    assert len(plan.lots) == 3
+    assert (len(plan.lots), len(plan.lot_shards)) == (3, 1)
     monkeypatch.setattr(planning, "lots_of", lambda parts, _: (tuple(range(len(parts))),))
+    monkeypatch.setattr(planning, "lot_shards", lambda _, lots: tuple((number,) for number in range(len(lots))))
     assert planned(story, lake, 0) == find_merge(lake.child("reviews"), plan.publication.conversion) == plan
     for number in (-1, len(plan.shards)):
         with pytest.raises(BadCallError, match=f"expected numbers below {len(plan.shards)}, found {number}"):
