@@ -24,6 +24,7 @@ from airflow_provider_ddbexport.errors import (
     AccessError,
     BadCallError,
     ExportLedgerError,
+    RestorableWindowError,
     ServiceError,
     ThrottledError,
 )
@@ -111,6 +112,16 @@ def _billed(worker: Worker) -> list[str]:
 def _claim(worker: Worker, wanted: ExportRequest) -> None:
     """What a worker leaves that is killed before its call."""
     worker.ledger(wanted).claim(wanted, 1, worker.aws.clock.now())
+
+
+def _ledger_keys(worker: Worker) -> list[str]:
+    listed = worker.s3.list_objects_v2(Bucket=BUCKET, Prefix="daily/_ddbexport/")
+    return [entry["Key"] for entry in listed.get("Contents", ())]
+
+
+def _lose_ledger(worker: Worker) -> None:
+    for key in _ledger_keys(worker):
+        worker.s3.delete_object(Bucket=BUCKET, Key=key)
 
 
 def _by_hand(worker: Worker, wanted: ExportRequest, **changes: Any) -> str:
@@ -289,12 +300,50 @@ def test_a_generation_whose_ledger_was_lost_is_found_by_its_token(worker: Worker
     """It looks like the first one; only DynamoDB still knows which is which."""
     first = worker.start(wanted)
     second = worker.start(replace(wanted, generation="2"))
-    for entry in worker.s3.list_objects_v2(Bucket=BUCKET, Prefix="daily/_ddbexport/")["Contents"]:
-        worker.s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
+    _lose_ledger(worker)
     worker.aws.clock.advance(timedelta(days=3))
     assert worker.start(replace(wanted, generation="2")) == second
     assert worker.start(wanted) == first
     assert _billed(worker) == [first, second]
+
+
+@pytest.mark.parametrize("name", ["claim-0001", "claim-0002", "export-0001", "export-0002"])
+def test_a_record_that_was_lost_costs_nothing(worker: Worker, wanted: ExportRequest, name: str) -> None:
+    """Neither of an attempt that failed nor of the one that took its place, long after both tokens were forgotten."""
+    worker.aws.configure(fail_next_export=("S3AccessDenied", "no"), export_seconds=0)
+    describe(worker.dynamodb, worker.start(wanted))
+    worker.aws.configure(export_seconds=10 * 86400)
+    second = worker.start(wanted)
+    worker.s3.delete_object(Bucket=BUCKET, Key=f"daily/_ddbexport/exports/{folder_of(wanted)}/{name}.json")
+    assert len(_ledger_keys(worker)) == 3
+    worker.aws.clock.advance(timedelta(days=3))
+    assert worker.start(wanted) == second
+    assert _billed(worker) == [second]
+
+
+def test_a_lost_ledger_is_not_paid_for_whenever_it_is_lost(worker: Worker, wanted: ExportRequest) -> None:
+    """DynamoDB lists exports for 90 days; the window has moved on beyond what they show after 35."""
+    first = worker.start(wanted)
+    worker.aws.clock.advance(timedelta(days=89))
+    _lose_ledger(worker)
+    assert worker.start(wanted) == first
+    worker.aws.clock.advance(timedelta(days=2))
+    _lose_ledger(worker)
+    with pytest.raises(RestorableWindowError, match="its history is gone"):
+        worker.start(wanted)
+    assert worker.calls.count("ExportTableToPointInTime") == 1
+    assert _billed(worker) == [first]
+
+
+def test_without_the_list_a_lost_ledger_costs_nothing_for_eight_hours(worker: Worker, wanted: ExportRequest) -> None:
+    """As long as the token is remembered; later, who may not list exports starts and pays for another."""
+    first = worker.start(wanted)
+    for passed, billed in ((timedelta(hours=7, minutes=59), 1), (timedelta(minutes=2), 2)):
+        worker.aws.clock.advance(passed)
+        _lose_ledger(worker)
+        worker.aws.fail_next("ListExports", "AccessDeniedException")
+        assert (worker.start(wanted) == first) == (billed == 1)
+        assert len(_billed(worker)) == billed
 
 
 def test_a_table_made_again_is_another_table(worker: Worker, wanted: ExportRequest) -> None:

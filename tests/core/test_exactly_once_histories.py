@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_ddbexport.core.exporting.exactly_once import MAX_FAILED, start_once
-from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger, ledger_uri
+from airflow_provider_ddbexport.core.exporting.ledger import FOLDER, ExportLedger, ledger_uri
 from airflow_provider_ddbexport.core.exporting.point_in_time import table_identity
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest
 from airflow_provider_ddbexport.core.store import open_store
@@ -31,6 +31,10 @@ EVENTS = [
     "answer lost, killed",
     "throttled, killed",
     "the export fails",
+    "the ledger is deleted",
+    "its first claim is deleted",
+    "its last claim is deleted",
+    "its last export is deleted",
     *STEPS,
 ]
 
@@ -67,6 +71,8 @@ class Story:
             self.aws.clock.advance(STEPS[what])
         elif what == "the export fails":
             self._fail()
+        elif "deleted" in what:
+            self._delete(what)
         elif what == "try":
             self._start()
         else:
@@ -85,6 +91,17 @@ class Story:
             self.aws.configure(export_seconds=100 * 86400)
             status = self.dynamodb.describe_export(ExportArn=started)["ExportDescription"]["ExportStatus"]
             assert status == "FAILED"
+
+    def _delete(self, what: str) -> None:
+        """Remove the ledger, or one record of it."""
+        keys = [found["Key"] for found in self.s3.list_objects_v2(Bucket="exports", Prefix=FOLDER).get("Contents", [])]
+        if what != "the ledger is deleted":
+            _, which, kind, *_ = what.split()
+            of_kind = sorted(key for key in keys if f"/{kind}-" in key)
+            keys = of_kind[:1] if which == "first" else of_kind[-1:]
+        for key in keys:
+            self.s3.delete_object(Bucket="exports", Key=key)
+        event(f"{what}: {len(keys)}")
 
     def _start(self, kill: str = "") -> str:
         def die(*_: Any, **__: Any) -> Any:
@@ -118,8 +135,12 @@ def clients(local_aws_server: Any) -> Any:
     return aws, aws.client("dynamodb", config=Config(retries={"total_max_attempts": 1})), aws.client("s3")
 
 
-@settings(max_examples=20)
+@settings(max_examples=16)
 @given(st.lists(st.sampled_from(EVENTS), min_size=2, max_size=10))
+@example(["the export fails", "8 h 01 pass", "its first claim is deleted"])
+@example(["the export fails", "try", "8 h 01 pass", "its last claim is deleted"])
+@example(["the export fails", "killed after the call", "8 h 01 pass", "its last claim is deleted"])
+@example(["the export fails", "try", "a day passes", "the ledger is deleted"])
 def test_no_history_pays_for_two_exports(clients: Any, happenings: list[str]) -> None:
     """At no time are there two; and once all is over, a try finds the one there is."""
     story = Story(*clients)

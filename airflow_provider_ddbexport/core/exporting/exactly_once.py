@@ -133,17 +133,17 @@ class _Asking:
         """Return the ARN, or None when the ledger was written and is to be looked at again."""
         looked_at = self.monotonic(), self.now()
         attempts = self.ledger.attempts(self.request)
-        newest = attempts[-1] if attempts else None
+        newest, number = (attempts[-1], attempts[-1].number) if attempts else (None, 1)
         if newest is not None and newest.export_arn:
             if not self._has_failed(newest.export_arn):
                 return newest.export_arn
             self._check_failures(attempts)
-            newest = self.ledger.claim(self.request, newest.number + 1, self.now())
+            newest, number = None, number + 1
         found = self._remembered()
         if newest is None:
             # A claim says that its token is new: what there is already is looked for before it is made.
-            found = found or self._unrecorded()
-            newest = self.ledger.claim(self.request, 1, self.now())
+            found = found or self._unrecorded(number)
+            newest = self.ledger.claim(self.request, number, self.now())
         if found is None and (self.is_unsure or not self._is_token_young(newest)):
             since = newest.claimed_at
             found = export_with_token(self.dynamodb, self.request, newest.client_token, since=since)
@@ -173,17 +173,18 @@ class _Asking:
         _log.info("export %s was noted by an earlier try, and DynamoDB says that it is of this request", export_arn)
         return export_arn
 
-    def _unrecorded(self) -> str | None:
-        """Return an export of the same whose ledger was lost or that never had one."""
+    def _unrecorded(self, number: int) -> str | None:
+        """Return the export of attempt *number* whose record was lost, or one of the same that never had one."""
         request = self.request
         try:
-            if request.generation:
-                # Another generation looks like the one before it, but for its token.
-                return export_with_token(self.dynamodb, request, client_token(request), since=request.export_time)
+            if request.generation or number > 1:
+                # Another generation, and another attempt, looks like the one before it, but for its token.
+                token = client_token(request, attempt=number)
+                return export_with_token(self.dynamodb, request, token, since=request.export_time)
             return exports_alike(self.dynamodb, request)
         except AccessError as error:
             # The ledger says that nobody asked: looking further is a courtesy, and needs a permission of its own.
-            _log.warning("exports started without a ledger are not looked for: %s", error)
+            _log.warning("exports that are not in the ledger are not looked for: %s", error)
             return None
 
     def _has_failed(self, export_arn: str) -> bool:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from airflow_provider_ddbexport.core.exporting.listed_exports import started_at
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
 from airflow_provider_ddbexport.core.exporting.restorable_window import table_name_of
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -27,7 +29,7 @@ from airflow_provider_ddbexport.errors import ExportLedgerError, InvalidTimeErro
 FOLDER = "_ddbexport/exports"
 FORMAT = 1
 
-_CLAIM = re.compile(r"claim-(\d{4,})\.json")
+_ENTRY = re.compile(r"(?:claim|export)-(\d{4,})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Attempt:
     Attributes:
         number: from 1; a higher one means that those before it FAILED.
         client_token: what every try asks with.
-        claimed_at: before any call with the token.
+        claimed_at: before any call with the token; where the claim was lost, when the export was started.
         export_arn: None until somebody has recorded what the call answered.
     """
 
@@ -59,11 +61,9 @@ class ExportLedger:
     def attempts(self, request: ExportRequest) -> tuple[Attempt, ...]:
         """Return the attempts at *request* in order. Raises ExportLedgerError for one that cannot be read."""
         folder = folder_of(request)
-        names = {info.key.rpartition("/")[2] for info in self._store.list(folder)}
-        numbers = sorted(int(match[1]) for name in names if (match := _CLAIM.fullmatch(name)))
-        return tuple(
-            self._read_attempt(folder, number, has_export=f"export-{number:04d}.json" in names) for number in numbers
-        )
+        names = {_name(info.key) for info in self._store.list(folder)}
+        numbers = sorted({int(match[1]) for name in names if (match := _ENTRY.fullmatch(name))})
+        return tuple(self._read_attempt(request, number, names) for number in numbers)
 
     def claim(self, request: ExportRequest, number: int, at: datetime) -> Attempt:
         """Return attempt *number*, claimed now *at* or, where somebody was faster, as it was claimed then."""
@@ -74,7 +74,7 @@ class ExportLedger:
         try:
             self._store.create(key, _body(fields))
         except ObjectExistsError:
-            return self._read_attempt(folder, number, has_export=False)
+            return self._read_claim(key, number)
         return Attempt(number, token, parse_time(iso(at)))
 
     def record(self, request: ExportRequest, attempt: Attempt, export_arn: str) -> str:
@@ -90,18 +90,23 @@ class ExportLedger:
         """Return the address of the request's folder."""
         return self._store.uri_of(folder_of(request))
 
-    def _read_attempt(self, folder: str, number: int, *, has_export: bool) -> Attempt:
-        key = _claim_key(folder, number)
+    def _read_attempt(self, request: ExportRequest, number: int, names: Set[str]) -> Attempt:
+        claim_key, export_key = _claim_key(folder_of(request), number), _export_key(folder_of(request), number)
+        export_arn = None
+        if _name(export_key) in names:
+            export_arn = self._text(export_key, self._fields(export_key), "export_arn")
+            if _name(claim_key) not in names:
+                started = started_at(export_arn) or request.export_time
+                return Attempt(number, client_token(request, attempt=number), started, export_arn)
+        return replace(self._read_claim(claim_key, number), export_arn=export_arn)
+
+    def _read_claim(self, key: str, number: int) -> Attempt:
         fields = self._fields(key)
         try:
             claimed_at = parse_time(self._text(key, fields, "claimed_at"))
         except InvalidTimeError:
             raise self._damaged(key) from None
-        export_arn = None
-        if has_export:
-            export_key = _export_key(folder, number)
-            export_arn = self._text(export_key, self._fields(export_key), "export_arn")
-        return Attempt(number, self._text(key, fields, "client_token"), claimed_at, export_arn)
+        return Attempt(number, self._text(key, fields, "client_token"), claimed_at)
 
     def _fields(self, key: str) -> dict[str, Any]:
         try:
@@ -152,6 +157,10 @@ def _claim_key(folder: str, number: int) -> str:
 
 def _export_key(folder: str, number: int) -> str:
     return f"{folder}/export-{number:04d}.json"
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
 
 
 def _body(fields: dict[str, Any]) -> bytes:
