@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from airflow_provider_ddbexport.core.store import LocalStore, ObjectInfo
 
@@ -72,6 +73,10 @@ class WatchedStore:
     def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         self.steps("before", "stream", key)
         yield from self.inner.stream(key, chunk_bytes=chunk_bytes)
+
+    def open(self, key: str) -> BinaryIO:
+        self.steps("before", "open", key)
+        return self.inner.open(key)
 
     def write(self, key: str, body: bytes) -> None:
         self.steps("before", "write", key)

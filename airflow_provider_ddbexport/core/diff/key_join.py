@@ -23,7 +23,7 @@ from airflow_provider_ddbexport.core.diff.changes import Change, ChangeKind, Cou
 from airflow_provider_ddbexport.core.diff.rows import rows_that_differ, whole_rows, without_partitions
 from airflow_provider_ddbexport.core.equality import is_same_item
 from airflow_provider_ddbexport.core.keys import batch_keys
-from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part
+from airflow_provider_ddbexport.core.snapshot.fetch import fetched_part
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
@@ -89,8 +89,8 @@ def join_by_key(
     with workplace() as folder:
         join = _Join(sides[0], sides[1], key, counts, take)
         join.run(
-            _rows(table_store, sides[0], key, folder / "old.parquet", on_rows),
-            _rows(table_store, sides[1], key, folder / "new.parquet", on_rows),
+            _rows(table_store, sides[0], key, on_rows),
+            _rows(table_store, sides[1], key, on_rows),
             folder / "rows",
         )
     return counts
@@ -103,12 +103,15 @@ def _shared(old: CommitRecord, new: CommitRecord) -> Counter[tuple[str, tuple[st
 
 
 def _rows(
-    table_store: ObjectStore, side: _Side, key: Sequence[str], path: Path, on_rows: OnRows | None
+    table_store: ObjectStore, side: _Side, key: Sequence[str], on_rows: OnRows | None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of *side* with their keys, part by part through the local file *path*."""
+    """Yield the rows of *side* with their keys, part by part."""
     for number in side.parts:
-        part = fetch_part(table_store, side.record, number, path)
-        with pq.ParquetFile(path, pre_buffer=False) as parquet:
+        part = side.record.parts[number]
+        with (
+            fetched_part(table_store, side.record, number) as file,
+            pq.ParquetFile(file, pre_buffer=False) as parquet,
+        ):
             for group in range(parquet.num_row_groups):
                 for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group], use_threads=False):
                     rows = whole_rows(batch, side.record.schema, part.partition)
@@ -123,7 +126,6 @@ def _rows(
                     yield rows.append_column(KEY_COLUMN, keys)
                     if on_rows is not None:
                         on_rows(batch.num_rows)
-        path.unlink()
 
 
 class _Join:

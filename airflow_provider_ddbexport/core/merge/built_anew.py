@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from airflow_provider_ddbexport.core.columns import RowBuilder, part_schema, restore
 from airflow_provider_ddbexport.core.columns.schema import Schema
@@ -14,7 +15,7 @@ from airflow_provider_ddbexport.core.snapshot.plan import Target
 
 
 def build_anew(
-    source: Path, narrow: Schema, path: Path, schema: Schema, *, partition: Sequence[str | None], target: Target
+    source: BinaryIO, narrow: Schema, path: Path, schema: Schema, *, partition: Sequence[str | None], target: Target
 ) -> tuple[dict[str, int], str]:
     """Make *path* a part of *schema* with the items in *source*, a part of *narrow*.
 

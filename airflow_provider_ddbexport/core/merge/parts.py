@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
 from airflow_provider_ddbexport.core.snapshot import layout
-from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part, fetched, made_again, part_named
+from airflow_provider_ddbexport.core.snapshot.fetch import fetched, fetched_part, made_again, part_named
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
@@ -30,6 +31,8 @@ from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, MergeConflictError, PublishRaceError, SnapshotDamagedError
+
+_PIECE_BYTES = 1 << 20
 
 
 def merge_shard(plan: MergePlan, number: int, changes: StagedChanges, records: ShardRecords) -> MergedShard:
@@ -100,29 +103,38 @@ def _merged(
 
 def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: Path) -> tuple[MergedLot, Path]:
     """Return *merged* under the schema of *records*, and the file that its part is in."""
-    path = folder / "narrow"
-    if merged.part is not None and not fetched(records.store, merged.part, path):
-        raise PublishRaceError(
-            f"{records.store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
-            "it was; nothing was published, merge again",
-            key=merged.part.key,
-        )
-    return _under(plan, merged, plan.schema, records.schema, path)
+    path = folder / "wide"
+    if merged.part is None:
+        return merged, path
+    with fetched(records.store, merged.part) as source:
+        if source is None:
+            raise PublishRaceError(
+                f"{records.store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
+                "it was; nothing was published, merge again",
+                key=merged.part.key,
+            )
+        wide = _widened(plan, merged, merged.part, source, path, narrow=plan.schema, schema=records.schema)
+        return wide, path
 
 
 def _without_changed(
     plan: MergePlan, number: int, changes: StagedChanges, folder: Path, table_store: ObjectStore
 ) -> tuple[MergedLot, Path]:
     """Return what stays of part *number* of the base, still under its own name, and the file it is in."""
-    schema, source = plan.base.schema, folder / "base"
-    base = fetch_part(table_store, plan.base, number, source)
+    base, schema = plan.base.parts[number], plan.base.schema
     # A quiet window changes nothing.
     keys = changes.keys.search(schema, base.partition) if plan.compacted.changed else None
     name = part_named(table_store, plan.base, number)
-    with damage_named(source, name, made_again(plan.base), as_of=iso(plan.base.as_of)):
-        split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
+    with fetched_part(table_store, plan.base, number) as source:
+        with damage_named(source, name, made_again(plan.base), as_of=iso(plan.base.as_of)):
+            split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
+        if split is None:
+            # What is moved into the store must not be the file that is there.
+            source.seek(0)
+            with (folder / "kept").open("wb") as kept:
+                shutil.copyfileobj(source, kept, _PIECE_BYTES)
     if split is None:
-        return MergedLot(base, 0, 0), source
+        return MergedLot(base, 0, 0), folder / "kept"
     gone = len(split.keys)
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
@@ -148,8 +160,7 @@ def _without_changed(
         return MergedLot(None, gone, there, fewer), folder / "kept"
     part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base), sha256=split.sha256)
     # Other parts of the lot follow.
-    for path in (source, folder / "gone"):
-        path.unlink()
+    (folder / "gone").unlink()
     return MergedLot(part, gone, there, fewer), folder / "kept"
 
 
@@ -188,23 +199,33 @@ def _under(plan: MergePlan, merged: MergedLot, narrow: Schema, schema: Schema, p
 
     They are built anew where *schema* has places for what was rescued.
     """
-    part, wide = merged.part, path.with_name("wide")
-    if part is None or schema == narrow:
+    if merged.part is None or schema == narrow:
         return merged, path
-    with damage_named(path, layout.shown(part.key), made_again(plan.base), as_of=iso(plan.base.as_of)):
+    wide = path.with_name("wide")
+    with path.open("rb") as source:
+        return _widened(plan, merged, merged.part, source, wide, narrow=narrow, schema=schema), wide
+
+
+def _widened(
+    plan: MergePlan, merged: MergedLot, part: Part, source: BinaryIO, wide: Path, *, narrow: Schema, schema: Schema
+) -> MergedLot:
+    """Make *wide* a part of *schema* of the rows in *source*, *part* of *merged*, and return what becomes of that."""
+    with damage_named(source, layout.shown(part.key), made_again(plan.base), as_of=iso(plan.base.as_of)):
         if can_widen(narrow, schema, part.rescued):
             try:
-                sha256 = widen_part(path, wide, part_schema(schema))
+                sha256 = widen_part(source, wide, part_schema(schema))
             except (BadCallError, pa.ArrowInvalid):
                 # Decimals that turn out not to fit.
                 pass
             else:
-                return replace(merged, part=replace(part, sha256=sha256)), wide
-        rescued, sha256 = build_anew(path, narrow, wide, schema, partition=part.partition, target=plan.survivors.target)
+                return replace(merged, part=replace(part, sha256=sha256))
+        rescued, sha256 = build_anew(
+            source, narrow, wide, schema, partition=part.partition, target=plan.survivors.target
+        )
     more = Counter(merged.values)
     more.update(_values(wide))
-    more.subtract(_values(path))
-    return replace(merged, part=replace(part, rescued=rescued, sha256=sha256), values=dict(more)), wide
+    more.subtract(_values(source))
+    return replace(merged, part=replace(part, rescued=rescued, sha256=sha256), values=dict(more))
 
 
 def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:
@@ -242,10 +263,10 @@ def _rescued(path: Path, schema: Schema, base: Part) -> Counter[str]:
     return builder.rescued
 
 
-def _values(path: Path) -> Mapping[str, int]:
-    """Return how many values that are not null the rows in *path* have, by column."""
+def _values(source: Path | BinaryIO) -> Mapping[str, int]:
+    """Return how many values that are not null the rows in *source* have, by column."""
     values: Counter[str] = Counter()
-    for batch in row_batches(path):
+    for batch in row_batches(source):
         _count_values(batch, values)
     return values
 

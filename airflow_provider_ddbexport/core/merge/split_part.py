@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,7 +55,7 @@ class Split:
     keys: pa.BinaryArray
 
 
-def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | None:
+def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Split | None:
     """Make *kept* a part of the rows of *source* that stay and *gone* one of those that are *wanted*; order is kept.
 
     None where there are none; then nothing is written. Row groups that lose nothing are copied as bytes, unless
@@ -69,7 +69,7 @@ def split_part(source: Path, wanted: Wanted, kept: Path, gone: Path) -> Split | 
         halves: tuple[Assembly, ...] = ()
         untouched: list[tuple[int, RowGroup]] = []
         keys: list[pa.BinaryArray] = []
-        for number, group in enumerate(row_groups(files.enter_context(source.open("rb")))):
+        for number, group in enumerate(row_groups(source)):
             found = splitter.split(number, group)
             if found is None:
                 untouched.append((number, group))

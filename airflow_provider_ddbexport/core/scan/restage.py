@@ -37,18 +37,19 @@ def restaged(
     gone.
     """
     with workplace() as folder:
-        path, fetched_part = folder / "items.json.gz", folder / "part.parquet"
+        path = folder / "items.json.gz"
         encoder = msgspec.json.Encoder()
         items = 0
         with igzip.open(path, "wb", compresslevel=1) as lines:  # type: ignore[no-untyped-call]
             for part, schema in zip(record.parts, record.schemas, strict=True):
-                if not fetched(store, part, fetched_part):
-                    raise PublishRaceError(f"{store.uri}: a part of a scan is gone; {ANEW}")
-                with pq.ParquetFile(fetched_part, pre_buffer=False) as parquet:
-                    for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                        for item in restore(batch, schema, part.partition):
-                            lines.write(encoder.encode({"Item": item}) + b"\n")
-                            items += 1
+                with fetched(store, part) as held:
+                    if held is None:
+                        raise PublishRaceError(f"{store.uri}: a part of a scan is gone; {ANEW}")
+                    with pq.ParquetFile(held, pre_buffer=False) as parquet:
+                        for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+                            for item in restore(batch, schema, part.partition):
+                                lines.write(encoder.encode({"Item": item}) + b"\n")
+                                items += 1
         with path.open("rb") as body:
             md5 = base64.b64encode(hashlib.file_digest(body, "md5").digest()).decode()
         file = DataFile(key=path.name, item_count=items, md5=md5)

@@ -81,18 +81,19 @@ def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: O
     started = time.perf_counter()
     parts = []
     with workplace() as folder:
-        narrow, wide = folder / "narrow.parquet", folder / "wide.parquet"
+        wide = folder / "wide.parquet"
         for part, own in zip(record.parts, record.schemas, strict=True):
             if own == schema:
                 parts.append(part)
                 continue
-            if not fetched(store, part, narrow):
-                return None
-            try:
-                with damage_named(narrow, layout.shown(part.key), "convert the export again"):
-                    sha256 = widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
-            except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
-                return None
+            with fetched(store, part) as narrow:
+                if narrow is None:
+                    return None
+                try:
+                    with damage_named(narrow, layout.shown(part.key), "convert the export again"):
+                        sha256 = widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
+                except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
+                    return None
             key = layout.renamed_part(part.key, plan.parts_digest(schema))
             made = replace(part, key=key, size=wide.stat().st_size, sha256=sha256)
             put_part(store, plan, made, wide)

@@ -1,63 +1,73 @@
-"""Published parts as local files."""
+"""Parts as local files, verified."""
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.record import MERGE, CommitRecord, Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError
+from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError, StorageError
 
 
-def fetch_part(table_store: ObjectStore, record: CommitRecord, number: int, path: Path) -> Part:
-    """Make *path* hold part *number* (from 0) of *record*, exactly what the record says, and return what it says.
+@contextmanager
+def fetched_part(table_store: ObjectStore, record: CommitRecord, number: int) -> Iterator[BinaryIO]:
+    """Give part *number* (from 0) of *record*, exactly what the record says, as a local file that is open to be read.
 
     Raises SnapshotDamagedError when the part is missing or differs.
     """
     part = record.parts[number]
-    found = _download(table_store, part.key, path)
-    if found is None:
-        raise _damaged(table_store, record, number, "it is missing;")
-    if found.size != part.size:
-        raise _damaged(table_store, record, number, f"expected {part.size} bytes, found {found.size};")
-    if found.sha256 != part.sha256:
-        # By its size alone the part would be taken for whole and not be written again.
-        problem = f"sha256 expected {part.sha256}, found {found.sha256}; delete that object, then"
-        raise _damaged(table_store, record, number, problem)
-    return part
+    with _opened(table_store, part.key) as found:
+        if found is None:
+            raise _damaged(table_store, record, number, "it is missing;")
+        if found.size != part.size:
+            raise _damaged(table_store, record, number, f"expected {part.size} bytes, found {found.size};")
+        if found.sha256 != part.sha256:
+            # By its size alone the part would be taken for whole and not be written again.
+            problem = f"sha256 expected {part.sha256}, found {found.sha256}; delete that object, then"
+            raise _damaged(table_store, record, number, problem)
+        yield found.file
 
 
-def fetched(store: ObjectStore, part: Part, path: Path) -> bool:
-    """Make *path* hold *part*, which is of no record yet, and return whether it does: it may be gone or damaged."""
-    found = _download(store, part.key, path)
-    return found is not None and found.sha256 == part.sha256
+@contextmanager
+def fetched(store: ObjectStore, part: Part) -> Iterator[BinaryIO | None]:
+    """Give *part*, which is of no record yet, as a local file to be read; None where it is gone or damaged."""
+    with _opened(store, part.key) as found:
+        yield None if found is None or found.sha256 != part.sha256 else found.file
 
 
 @dataclass(frozen=True, slots=True)
-class _Downloaded:
-    """What came."""
+class _Opened:
+    """An object as a local file, and what it is."""
 
+    file: BinaryIO
     size: int
     sha256: str
 
 
-def _download(store: ObjectStore, key: str, path: Path) -> _Downloaded | None:
-    """Make *path* hold the object *key* and return what it is; None where it is missing."""
-    sha256 = hashlib.sha256()
-    size = 0
+@contextmanager
+def _opened(store: ObjectStore, key: str) -> Iterator[_Opened | None]:
+    """Give the object *key*, read once; None where it is missing."""
     try:
-        with path.open("wb") as file:
-            for chunk in store.stream(key):
-                sha256.update(chunk)
-                size += len(chunk)
-                file.write(chunk)
+        file = store.open(key)
     except ObjectNotFoundError:
-        return None
-    return _Downloaded(size, sha256.hexdigest())
+        file = None
+    if file is None:
+        yield None
+        return
+    with file:
+        try:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # a BinaryIO's readinto has no name
+        except OSError as error:
+            uri = f"{store.uri}/{layout.shown(key)}"
+            raise StorageError(f"{uri}: reading failed: {error.strerror}", uri=uri) from error
+        yield _Opened(file, file.seek(0, os.SEEK_END), sha256)
 
 
 def part_named(store: ObjectStore, record: CommitRecord, number: int) -> str:

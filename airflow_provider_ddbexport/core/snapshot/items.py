@@ -9,13 +9,12 @@ import msgspec
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import restore
-from airflow_provider_ddbexport.core.snapshot.fetch import fetch_part
+from airflow_provider_ddbexport.core.snapshot.fetch import fetched_part
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import SnapshotNotFoundError
 
 _BATCH_ROWS = 128
@@ -27,7 +26,7 @@ def snapshot_items(lake: ObjectStore, table: str, at: datetime | None = None) ->
 
     Lines come without a line break. Each is what the export had, value for value: numbers equal as decimals, sets as
     sets; only the order of attributes and of elements of sets may differ. Every part is checked against the commit
-    record before its first item is returned; one is in a temporary file at a time.
+    record before its first item is returned; one at a time is in a temporary file, unless the lake is a local folder.
 
     Raises SnapshotNotFoundError at once; SnapshotDamagedError while iterating.
     """
@@ -61,11 +60,8 @@ def find_snapshot(table_store: ObjectStore, table: str, at: datetime | None = No
 def record_items(table_store: ObjectStore, record: CommitRecord) -> Iterator[bytes]:
     """Yield the items of *record* as :func:`snapshot_items` does."""
     encoder = msgspec.json.Encoder()
-    with workplace() as folder:
-        path = folder / "part.parquet"
-        for number in range(len(record.parts)):
-            part = fetch_part(table_store, record, number, path)
-            with pq.ParquetFile(path, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                    for item in restore(batch, record.schema, part.partition):
-                        yield encoder.encode({"Item": item})
+    for number, part in enumerate(record.parts):
+        with fetched_part(table_store, record, number) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
+            for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+                for item in restore(batch, record.schema, part.partition):
+                    yield encoder.encode({"Item": item})

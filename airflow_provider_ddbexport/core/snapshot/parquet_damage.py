@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +17,8 @@ _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 
 @contextmanager
-def damage_named(path: Path, file: str, way_out: str, **context: str) -> Iterator[None]:
-    """Let whatever damage in the Parquet file at *path* raises be a SnapshotDamagedError with *context*.
+def damage_named(source: Path | BinaryIO, file: str, way_out: str, **context: str) -> Iterator[None]:
+    """Let whatever damage in the Parquet file *source* raises be a SnapshotDamagedError with *context*.
 
     *file* is its name for messages, which end with *way_out*. A full disk and memory that is short are no damage, and
     stay what they are. So does what we stumble with over a file that pyarrow reads: the mistake is ours.
@@ -30,7 +31,7 @@ def damage_named(path: Path, file: str, way_out: str, **context: str) -> Iterato
             raise
         raise SnapshotDamagedError(f"{file}: its footer {problem}; {way_out}", **context) from error
     except _DAMAGE as error:
-        if _is_shortage(error) or _is_readable(path):
+        if _is_shortage(error) or _is_readable(source):
             raise
         raise SnapshotDamagedError(
             f"{file}: it is no whole Parquet file ({type(error).__name__}); {way_out}", **context
@@ -42,10 +43,10 @@ def _is_shortage(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
-def _is_readable(path: Path) -> bool:
-    """Return whether pyarrow reads all rows of *path*, one row group at a time."""
+def _is_readable(source: Path | BinaryIO) -> bool:
+    """Return whether pyarrow reads all rows of *source*, one row group at a time."""
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as parquet:
+        with pq.ParquetFile(source, pre_buffer=False) as parquet:
             for number in range(parquet.num_row_groups):
                 parquet.read_row_group(number, use_threads=False).validate(full=True)
     except _DAMAGE as error:

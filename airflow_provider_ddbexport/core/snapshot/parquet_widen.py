@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, f
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Movable, RowGroup, SortedBy, row_groups
 
 
-def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> str:
+def widen_part(source: BinaryIO, target: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> str:
     """Make *target* the part that *source* would be, byte for byte, had its rows been written under *schema*;
     return its sha256, in hex.
 
@@ -31,14 +32,13 @@ def widen_part(source: Path, target: Path, schema: pa.Schema, sort_by: Sequence[
     """
     sha256 = hashlib.sha256()
     with (
-        source.open("rb") as old,
         HashedFile(target, "wb", sha256) as new,
         pq.ParquetFile(source, pre_buffer=False) as parquet,
     ):
         narrow = parquet.schema_arrow
         assembly = Assembly(new, frame_of(schema))
         encoder = Encoder()
-        for number, group in enumerate(row_groups(old)):
+        for number, group in enumerate(row_groups(source)):
             changed = _changed(group, narrow, schema)
             chunks: list[Movable] = [chunk for chunk in group.chunks if chunk.column not in changed]
             if changed:

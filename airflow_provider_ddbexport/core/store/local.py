@@ -78,6 +78,12 @@ class LocalStore:
                     key=key,
                 )
 
+    def open(self, key: str) -> BinaryIO:
+        """Open the file itself: writers put another in its place."""
+        path = self._path(key)
+        with self._reading(path):
+            return path.open("rb")
+
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body*."""
         with self._unfinished(key) as (file, unfinished, path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,14 @@ class ObjectStore(Protocol):
 
         A body cut in mid-stream, or of another length than announced, is read on from where it broke until the
         deadline; the object changing underneath (another ETag) is a StorageError, never a mixture.
+        """
+
+    def open(self, key: str) -> BinaryIO:
+        """Return all of *key* as a local file, open to be read from its start to its end and anywhere between.
+
+        Where objects are files it is the object itself, of which nothing is copied; else a copy without a name, in the
+        folder for temporary files, that is gone when it is closed or its process ends. It stays readable, and what it
+        is, while the object is replaced or deleted by whoever writes through a store. Raises what :meth:`read` does.
         """
 
     def write(self, key: str, body: bytes) -> None:

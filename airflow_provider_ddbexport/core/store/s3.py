@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from botocore.exceptions import FlexibleChecksumError
 
@@ -127,6 +128,18 @@ class S3Store:
                     tries.failed(f"the body ended after {offset} of {size} bytes")
                 elif offset > size:
                     raise StorageError(f"{uri}: expected {size} bytes, found {offset}; read it again", uri=uri)
+
+    def open(self, key: str) -> BinaryIO:
+        """Download *key* into a file without a name."""
+        file = tempfile.TemporaryFile(prefix="ddbexport-")  # noqa: SIM115 - the caller closes it
+        try:
+            for chunk in self.stream(key):
+                file.write(chunk)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* (at most 5 GB)."""

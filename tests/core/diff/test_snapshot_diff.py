@@ -152,13 +152,13 @@ def test_parts_that_both_snapshots_have_are_not_read(tmp_path: Path, monkeypatch
     same = {part.sha256 for part in pair.old.parts} & {part.sha256 for part in pair.new.parts}
     assert 3 <= len(same) < len(pair.old.parts)
     read: list[str] = []
-    fetch = key_join.fetch_part
+    fetch = key_join.fetched_part
 
-    def noted(store: Any, record: Any, number: int, path: Path) -> Any:
+    def noted(store: Any, record: Any, number: int) -> Any:
         read.append(record.parts[number].sha256)
-        return fetch(store, record, number, path)
+        return fetch(store, record, number)
 
-    monkeypatch.setattr(key_join, "fetch_part", noted)
+    monkeypatch.setattr(key_join, "fetched_part", noted)
     told: list[tuple[int, int]] = []
     counts = diff_snapshots(
         lake.child("reviews"), pair, key=KEY, progress=lambda rows, total: told.append((rows, total))

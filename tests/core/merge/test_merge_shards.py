@@ -105,7 +105,7 @@ def test_a_shard_that_is_tried_again_redoes_nothing_else(tmp_path: Path, monkeyp
     merged_elsewhere(WatchedStore(lake, steps), folder, *plan.shards)
     written = [line for line in steps.log if line.startswith(("before write", "before move_file"))]
     assert [line.split("/")[-1][:10] for line in written] == ["part-00000", "part-00001", "lots-00000"]
-    read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before stream ddb_export")}
+    read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before open ddb_export")}
     assert read == {part.key for part in base.parts[:2]}
     assert published(lake, folder).rows == len(story.table)
 
@@ -235,7 +235,7 @@ def test_a_merge_that_gathers_and_is_killed_goes_on_to_the_same_parts(tmp_path: 
     merged_elsewhere(lake, plan.publication.conversion, 0)
     steps = Steps()
     record = merge_increments([Increment(story.root, story.increments[3])], WatchedStore(lake, steps), table="reviews")
-    read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before stream ddb_export")}
+    read = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before open ddb_export")}
     assert not read & {part.key for part in plan.base.parts}
     assert record.report["gathered"] == 4
     assert in_order(items_of(lake)) == story.expected(4)

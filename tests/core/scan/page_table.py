@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from airflow_provider_ddbexport.core.store import ObjectInfo
 from airflow_provider_ddbexport.errors import ObjectExistsError, ObjectNotFoundError
@@ -95,6 +96,9 @@ class MortalStore:
 
     def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
         yield self.read(key)
+
+    def open(self, key: str) -> BinaryIO:
+        return io.BytesIO(self.read(key))
 
     def remove_unfinished(self, folder: str) -> None:
         """Nothing of a write that died is left here."""

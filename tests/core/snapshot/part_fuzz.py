@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -226,7 +227,7 @@ class PartChecks:
         wanted = Rows(gone, is_sifted=choice.random() < 0.7)
         split = None
         with self._counting_refusals(source, damage):
-            split = split_part(source, wanted, kept, dropped)
+            split = split_part(io.BytesIO(source.read_bytes()), wanted, kept, dropped)
         if split is None or rows is None:
             return None
         self.compared += 1
@@ -237,7 +238,7 @@ class PartChecks:
         wide = source.with_name("wide")
         is_written = False
         with self._counting_refusals(source, damage):
-            widen_part(source, wide, pa.schema([("_first", pa.string()), *arrow]))
+            widen_part(io.BytesIO(source.read_bytes()), wide, pa.schema([("_first", pa.string()), *arrow]))
             is_written = True
         if not is_written or rows is None:
             return None

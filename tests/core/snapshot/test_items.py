@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from snapshot_exports import AS_OF, in_order, items_of, reviews, write_export
@@ -12,7 +15,10 @@ from snapshot_exports import AS_OF, in_order, items_of, reviews, write_export
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, convert_export, snapshot_items
 from airflow_provider_ddbexport.core.store import LocalStore
-from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError, SnapshotNotFoundError
+from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError, SnapshotNotFoundError, StorageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 @pytest.fixture
@@ -65,6 +71,23 @@ def test_a_part_of_another_length_or_none_is_damage(lake: LocalStore) -> None:
         list(snapshot_items(lake, "reviews"))
     path.unlink()
     with pytest.raises(SnapshotDamagedError, match="it is missing"):
+        list(snapshot_items(lake, "reviews"))
+
+
+class _Failing(io.RawIOBase):
+    """A file on a disk that fails."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_disk_that_fails_is_no_damage(lake: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part may be whole: reading it is to be tried again, nothing is to be converted again."""
+    monkeypatch.setattr(LocalStore, "open", lambda *_: io.BufferedReader(_Failing()))
+    with pytest.raises(StorageError, match=r"part-.*: reading failed: Input/output error"):
         list(snapshot_items(lake, "reviews"))
 
 

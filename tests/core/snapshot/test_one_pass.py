@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 import pytest
@@ -68,8 +68,8 @@ def widened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     parts: list[Path] = []
 
-    def watched(source: Path, target: Path, schema: Any, sort_by: Any) -> str:
-        parts.append(source)
+    def watched(source: BinaryIO, target: Path, schema: Any, sort_by: Any) -> str:
+        parts.append(target)
         return widen_part(source, target, schema, sort_by)
 
     monkeypatch.setattr(adapt, "widen_part", watched)

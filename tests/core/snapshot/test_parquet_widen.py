@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 import sys
 from collections import Counter
@@ -71,7 +72,7 @@ def widens(folder: Path, items: list[Item], narrow: Schema, wide: Schema) -> boo
     rescued = write_part(folder / "narrow", items, narrow)
     if not can_widen(narrow, wide, rescued):
         return False
-    sha256 = widen_part(folder / "narrow", folder / "widened", part_schema(wide))
+    sha256 = widen_part(io.BytesIO((folder / "narrow").read_bytes()), folder / "widened", part_schema(wide))
     write_part(folder / "wide", items, wide)
     assert sha256 == hashlib.sha256((folder / "widened").read_bytes()).hexdigest()
     assert pq.read_table(folder / "widened").equals(pq.read_table(folder / "wide"), check_metadata=True)
@@ -181,7 +182,7 @@ def test_columns_that_stay_are_not_written_anew(tmp_path: Path) -> None:
     with pq.ParquetWriter(tmp_path / "old", schema, compression="gzip", use_dictionary=False) as writer:
         writer.write_table(pa.table({"b": [1, 2], "n": [3, 4]}, schema=schema), row_group_size=1)
     widen_part(
-        tmp_path / "old",
+        io.BytesIO((tmp_path / "old").read_bytes()),
         tmp_path / "new",
         pa.schema([("a", pa.string()), ("b", pa.int64()), ("n", pa.decimal128(38, 9))]),
     )
@@ -199,7 +200,9 @@ def test_what_points_elsewhere_in_the_file_is_not_copied(tmp_path: Path) -> None
     """A file with page indexes and Bloom filters is written anew as a whole, without them: none points astray."""
     table = pa.table({"b": ["x", "y"], "n": [3, 4]})
     pq.write_table(table, tmp_path / "old", write_page_index=True, bloom_filter_options={"b": {"ndv": 10}})
-    widen_part(tmp_path / "old", tmp_path / "new", pa.schema([("a", pa.string()), *table.schema]))
+    widen_part(
+        io.BytesIO((tmp_path / "old").read_bytes()), tmp_path / "new", pa.schema([("a", pa.string()), *table.schema])
+    )
     with (tmp_path / "old").open("rb") as old, (tmp_path / "new").open("rb") as new:
         assert not any(chunk.is_movable for group in row_groups(old) for chunk in group.chunks)
         assert all(chunk.is_movable for group in row_groups(new) for chunk in group.chunks)
@@ -214,7 +217,11 @@ def test_rows_stay_sorted_unless_numbers_become_text(tmp_path: Path, wide: pa.Da
     table = pa.table({"b": ["x", "y"], "n": [3, 20]})
     sorting = [pq.SortingColumn(1), pq.SortingColumn(0, descending=True)]
     pq.write_table(table, tmp_path / "old", sorting_columns=sorting)
-    widen_part(tmp_path / "old", tmp_path / "new", pa.schema([("a", pa.int64()), ("b", pa.string()), ("n", wide)]))
+    widen_part(
+        io.BytesIO((tmp_path / "old").read_bytes()),
+        tmp_path / "new",
+        pa.schema([("a", pa.int64()), ("b", pa.string()), ("n", wide)]),
+    )
     with (tmp_path / "new").open("rb") as new:
         assert [by.column for group in row_groups(new) for by in group.sorted_by] == still
     assert pq.read_metadata(tmp_path / "new").row_group(0).sorting_columns == tuple(
@@ -235,7 +242,9 @@ def test_a_file_that_is_cut_is_refused(tmp_path: Path) -> None:
     for length in (0, 4, len(whole) // 2, len(whole) - 1):
         (tmp_path / "old").write_bytes(whole[:length])
         with pytest.raises((SnapshotDamagedError, pa.ArrowInvalid)):
-            widen_part(tmp_path / "old", tmp_path / "new", part_schema(columns_for(EARLY + LATE)))
+            widen_part(
+                io.BytesIO((tmp_path / "old").read_bytes()), tmp_path / "new", part_schema(columns_for(EARLY + LATE))
+            )
 
 
 @pytest.mark.parametrize("numbers", [pa.array([10**18, None]), pa.array([Decimal("-1E18")], pa.decimal128(38, 9))])
@@ -244,6 +253,6 @@ def test_a_value_without_room_is_refused(tmp_path: Path, numbers: pa.Array) -> N
     pq.write_table(pa.table({"n": numbers}), tmp_path / "old")
     for wide in (pa.decimal128(38, 30), pa.decimal128(38, 20)):
         with pytest.raises((BadCallError, pa.ArrowInvalid)):
-            widen_part(tmp_path / "old", tmp_path / "new", pa.schema([("n", wide)]))
-    widen_part(tmp_path / "old", tmp_path / "new", pa.schema([("n", pa.decimal128(38, 19))]))
+            widen_part(io.BytesIO((tmp_path / "old").read_bytes()), tmp_path / "new", pa.schema([("n", wide)]))
+    widen_part(io.BytesIO((tmp_path / "old").read_bytes()), tmp_path / "new", pa.schema([("n", pa.decimal128(38, 19))]))
     assert pq.read_table(tmp_path / "new").column("n").to_pylist() == numbers.to_pylist()

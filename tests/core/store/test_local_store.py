@@ -155,6 +155,15 @@ def test_a_store_pickles(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(LocalStore(tmp_path))) == LocalStore(tmp_path)
 
 
+def test_a_file_is_opened_without_a_copy(tmp_path: Path) -> None:
+    """And cannot be written to through what was opened."""
+    store = LocalStore(tmp_path / "lake")
+    store.write("t/part", b"whole")
+    with store.open("t/part") as file:
+        assert os.path.samestat(os.fstat(file.fileno()), (tmp_path / "lake/t/part").stat())
+        assert not file.writable()
+
+
 def test_a_file_of_another_disk_is_copied_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it cannot be renamed into the store its bytes are copied, and it is gone as well."""
     source = tmp_path / "part.parquet"

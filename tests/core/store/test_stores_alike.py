@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,24 @@ def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     assert store.read("_started") == b""
     assert store.exists("_started")
     assert list(store.list()) == [ObjectInfo("_started", 0)]
+
+
+def test_an_object_is_opened_as_a_local_file(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """open() gives all of it, to be read anywhere, also after it was replaced or deleted; and leaves nothing behind."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    store.write("t/part", b"PAR1" * 500_000 + b"end")
+    with store.open("t/part") as file, store.open("t/part") as other:
+        store.write("t/part", b"another")
+        store.delete("t/part")
+        assert file.seek(-5, os.SEEK_END) == 1_999_998
+        assert file.read() == b"R1end"
+        assert other.read() == b"PAR1" * 500_000 + b"end"
+        assert list((tmp_path / "tmp").iterdir()) == []
+    with pytest.raises(ObjectNotFoundError, match=re.escape(store.uri_of("t/part"))):
+        store.open("t/part")
 
 
 def test_a_file_is_moved_in(store: ObjectStore, tmp_path: Path) -> None:
