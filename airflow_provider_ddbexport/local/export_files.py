@@ -17,6 +17,7 @@ from airflow_provider_ddbexport.local.attribute_values import HASH_BITS, Image, 
 from airflow_provider_ddbexport.local.export_request import ExportRequest
 from airflow_provider_ddbexport.local.history import Change
 from airflow_provider_ddbexport.local.ion_text import ion_line
+from airflow_provider_ddbexport.local.scan import item_filter, item_projection
 
 Put = Callable[[str, bytes, str | None], None]
 """Stores an object: key, content, ETag (None for that of a single put)."""
@@ -46,30 +47,42 @@ def folder(request: ExportRequest) -> str:
 
 
 def full_lines(request: ExportRequest, items: Iterable[tuple[Key, Image]]) -> Lines:
-    """Return one line for each item."""
+    """Return one line for each item that passes the request's filter."""
+    if request.narrowing is not None:
+        keep, cut = _narrowed(request.narrowing)
+        items = [(key, Image.of(cut(image.item()))) for key, image in items if keep(image.item())]
     if request.output_format == "ION":
         return [(key, ion_line({"Item": image.item()})) for key, image in items]
     return [(key, b'{"Item":' + image.encoded + b"}\n") for key, image in items]
 
 
 def incremental_lines(request: ExportRequest, schema: KeySchema, changes: Iterable[Change]) -> Lines:
-    """Return one line for each item that changed."""
+    """Return one line for each item that changed and passes the request's filter: as it is now, or was if it is gone.
+
+    So the developer guide has it ("Filtering a table export"). That a projection leaves the keys is not said there.
+    """
     lines: Lines = []
+    keep, cut = _narrowed(request.narrowing or {})
     for change in changes:
         known = change.new or change.old
-        if known is None:
+        if known is None or not keep(item := known.item()):
             continue
         fields: dict[str, Item] = {
             "Metadata": {"WriteTimestampMicros": {"N": str(change.written_micros)}},
-            "Keys": schema.of(known.item()),
+            "Keys": schema.of(item),
         }
         if change.old is not None and request.view == "NEW_AND_OLD_IMAGES":
-            fields["OldImage"] = change.old.item()
+            fields["OldImage"] = cut(change.old.item())
         if change.new is not None:
-            fields["NewImage"] = change.new.item()
+            fields["NewImage"] = cut(change.new.item())
         line = ion_line(fields) if request.output_format == "ION" else msgspec.json.encode(fields) + b"\n"
         lines.append((change.key, line))
     return lines
+
+
+def _narrowed(narrowing: dict[str, Any]) -> tuple[Callable[[Item], bool], Callable[[Item], Item]]:
+    """Return whether an item passes a FilterSpecification, and what that leaves of it."""
+    return item_filter(narrowing) or (lambda _: True), item_projection(narrowing) or (lambda item: item)
 
 
 def write_started(put: Put, request: ExportRequest, export_id: str) -> None:

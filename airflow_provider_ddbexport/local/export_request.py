@@ -34,7 +34,7 @@ class ExportRequest:
     Attributes:
         as_of: ExportTime of a full export; None for the moment of the call.
         from_time, to_time: window of an incremental export; a to_time of None is the moment of the call.
-        narrowing: FilterSpecification of a full export; it selects what is written, not what is billed.
+        narrowing: FilterSpecification; it selects what is written, not what is billed.
     """
 
     table_arn: str
@@ -83,7 +83,7 @@ def parse_request(body: dict[str, Any]) -> ExportRequest:
         raise _invalid("IncrementalExportSpecification can only be specified for an INCREMENTAL_EXPORT")
     narrowing = body.get("FilterSpecification") or None
     if narrowing:
-        _check_narrowing(narrowing, incremental=incremental)
+        _check_narrowing(narrowing)
     return ExportRequest(
         table_arn=arn,
         bucket=bucket,
@@ -101,12 +101,12 @@ def parse_request(body: dict[str, Any]) -> ExportRequest:
     )
 
 
-def _check_narrowing(narrowing: dict[str, Any], *, incremental: bool) -> None:
+def _check_narrowing(narrowing: dict[str, Any]) -> None:
     """Refuse what the service refuses, and what of filters is not known well enough to be emulated."""
-    if incremental or "KeyConditionExpression" in narrowing:
+    if "KeyConditionExpression" in narrowing:
         raise _invalid(
-            "The embedded AWS filters full exports only, by FilterExpression and ProjectionExpression: how the service "
-            "filters increments and keys has not been seen"
+            "The embedded AWS filters by FilterExpression and ProjectionExpression: what the service bills for an "
+            "export of one key has not been seen"
         )
     if len(msgspec.json.encode(narrowing)) > LONGEST_FILTER_BYTES:
         raise _invalid("FilterSpecification exceeds the maximum size of 4 KB")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_provider_ddbexport.local.attribute_values import Image, Key
 from airflow_provider_ddbexport.local.capacity import TokenBucket
 from airflow_provider_ddbexport.local.emulator import Emulator
 from airflow_provider_ddbexport.local.export_files import (
@@ -26,7 +25,6 @@ from airflow_provider_ddbexport.local.export_request import (
     parse_request,
 )
 from airflow_provider_ddbexport.local.history import micros
-from airflow_provider_ddbexport.local.scan import item_filter, item_projection
 from airflow_provider_ddbexport.local.tables import Tables, TableState
 from airflow_provider_ddbexport.local.wire import AwsError, Call, Handler
 
@@ -151,12 +149,15 @@ class Exports:
             as_of = request.to_time or now
             changes = list(state.history.changes(micros(request.from_time), micros(as_of)))
             lines = incremental_lines(request, state.schema, changes)
-            billed = max(LEAST_BILLED_INCREMENT, sum(len(line) for _, line in lines))
+            whole = lines
+            if request.narrowing is not None:
+                whole = incremental_lines(replace(request, narrowing=None), state.schema, changes)
+            billed = max(LEAST_BILLED_INCREMENT, sum(len(line) for _, line in whole))
         else:
             # No ExportTime means now, to the last write; times have milliseconds in the manifest.
             as_of = request.as_of or started_at
             items = list(state.history.as_of(micros(request.as_of or now)))
-            lines = full_lines(request, _narrowed(items, request.narrowing))
+            lines = full_lines(request, items)
             billed = sum(image.size for _, image in items)
         planned, self._emulator.settings.fail_next_export = self._emulator.settings.fail_next_export, None
         return ExportJob(
@@ -281,14 +282,6 @@ class Exports:
             last = jobs[start + limit - 1].identity.export_arn
             answer["NextToken"] = base64.urlsafe_b64encode(last.encode()).decode()
         return answer
-
-
-def _narrowed(items: list[tuple[Key, Image]], narrowing: dict[str, Any] | None) -> list[tuple[Key, Image]]:
-    if not narrowing:
-        return items
-    keep, cut = item_filter(narrowing), item_projection(narrowing)
-    kept = [(key, image.item()) for key, image in items if keep is None or keep(image.item())]
-    return [(key, Image.of(cut(item) if cut else item)) for key, item in kept]
 
 
 def _position(jobs: list[ExportJob], token: str | None) -> int:

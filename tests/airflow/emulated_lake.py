@@ -74,8 +74,8 @@ class EmulatedLake:
         self.aws.clock.advance(timedelta(minutes=1))
         return self.export_at(self.aws.clock.now().replace(microsecond=0))
 
-    def export_at(self, moment: datetime, *, since: datetime | None = None) -> str:
-        """Return the address of an export as of *moment*, or of what changed *since* until then."""
+    def export_at(self, moment: datetime, *, since: datetime | None = None, **asked: Any) -> str:
+        """Return the address of an export as of *moment*, or of what changed *since* until then, as *asked*."""
         arn = self.dynamodb.describe_table(TableName=self.table)["Table"]["TableArn"]
         window = {"ExportFromTime": since, "ExportToTime": moment}
         times = (
@@ -83,7 +83,7 @@ class EmulatedLake:
             if since is None
             else {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": window}
         )
-        started = self.dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=BUCKET, **times)
+        started = self.dynamodb.export_table_to_point_in_time(TableArn=arn, S3Bucket=BUCKET, **times, **asked)
         export_arn = started["ExportDescription"]["ExportArn"]
         while True:
             found = self.dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"]

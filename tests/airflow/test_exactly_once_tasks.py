@@ -116,18 +116,19 @@ def test_the_ledger_is_written_as_the_export_is(tries: Tries) -> None:
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
-def test_a_filter_is_part_of_what_is_asked_for(tries: Tries) -> None:
+@pytest.mark.parametrize("kind", ["full", "increment"])
+def test_a_filter_is_part_of_what_is_asked_for(tries: Tries, kind: str) -> None:
     """Filtered and whole are two exports; each is found again days later, in no ledger's hands but DynamoDB's."""
     chosen = {"FilterExpression": "#u = :u", "ExpressionAttributeNames": {"#u": "User"}}
     chosen["ExpressionAttributeValues"] = {":u": {"S": "a"}}
-    filtered = tries.whole(_task("full", filter_specification=chosen))
+    filtered = tries.whole(_task(kind, filter_specification=chosen))
     assert filtered["item_count"] == 1
-    assert tries.whole(_task("full"))["item_count"] == 2
+    assert tries.whole(_task(kind))["item_count"] == 2
     s3 = tries.aws.client("s3")
     for entry in s3.list_objects_v2(Bucket=BUCKET, Prefix="daily/_ddbexport/")["Contents"]:
         s3.delete_object(Bucket=BUCKET, Key=entry["Key"])
     tries.aws.clock.advance(timedelta(days=3))
-    assert tries.whole(_task("full", filter_specification=chosen)) == filtered
+    assert tries.whole(_task(kind, filter_specification=chosen)) == filtered
     assert len(tries.aws.exports_billed()) == 2
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from airflow_provider_ddbexport.core.diff import (
     read_increment,
 )
 from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.exporting.point_in_time import is_filtered
 from airflow_provider_ddbexport.core.merge.compact import Increment
 from airflow_provider_ddbexport.core.merge.merge import merge_increments
 from airflow_provider_ddbexport.core.snapshot import convert_export
@@ -179,8 +181,10 @@ def test_increments_that_do_not_tell_the_difference_are_refused(days: Days) -> N
         days.diff(pair, days.increments[:2])
     with pytest.raises(BadCallError, match="of a table with the key 'pk', found 'n'"):
         days.diff(pair, days.increments, key=["n"])
-    with pytest.raises(BadCallError, match="the increment was exported with a filter"):
-        days.diff(pair, days.increments, is_filtered=lambda arn: arn.endswith(days.increments[1].rpartition("/")[2]))
+    some = days.orders.increment(*days.moments[1:3], FilterSpecification={"FilterExpression": "attribute_exists(late)"})
+    given = [days.increments[0], address(some), days.increments[2]]
+    with pytest.raises(BadCallError, match=rf"{some['ExportArn'][-8:]}: the increment was exported with a filter"):
+        days.diff(pair, given, is_filtered=partial(is_filtered, days.orders.dynamodb))
     with pytest.raises(BadCallError, match="they are not what lies between"):
         days.diff(Pair(replace(pair.old, rows=pair.old.rows + 1), pair.new), days.increments)
     scanned = replace(pair.old, source=replace(pair.old.source, export_type="SCAN"))
