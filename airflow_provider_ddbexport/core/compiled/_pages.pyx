@@ -14,6 +14,8 @@ cdef extern from "sieve.h" nogil:
         uint64_t *words
         uint64_t last
 
+    uint64_t sieve_words(uint64_t values, uint64_t most_bytes)
+
 
 cdef extern from "pages.h" nogil:
     enum page_status:
@@ -120,15 +122,13 @@ cdef _require(page_status status):
 
 
 cdef class Sieve:
-    """Values; one that was not given may be taken for one of them, about one in two hundred."""
+    """Values; one that was not given may be taken for one of them: a few in a million, or in a thousand of many values."""
 
     cdef sieve values
 
     def __cinit__(self, int64_t values, int64_t most_bytes):
         """Make room for *values*; with more than *most_bytes* are for, more are taken for one of them."""
-        cdef uint64_t words = 1
-        while words * 4 < <uint64_t>values and 16 * words <= <uint64_t>most_bytes:
-            words *= 2
+        cdef uint64_t words = sieve_words(<uint64_t>values, <uint64_t>most_bytes)
         self.values.last = words - 1
         self.values.words = <uint64_t *>calloc(words, sizeof(uint64_t))
         if self.values.words is NULL:

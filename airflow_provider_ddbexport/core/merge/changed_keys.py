@@ -18,8 +18,9 @@ from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
 from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_hashes
-from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled, leaf_of
+from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_levels import read_leaves
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -200,8 +201,7 @@ def as_stored(kernel: ModuleType, values: pa.Array) -> OpenChunk:
     file = io.BytesIO()
     rows = pa.table([values], ["value"])
     pq.write_table(rows, file, row_group_size=len(values), compression="none", use_dictionary=False)
-    leaf = leaf_of(pq.ParquetFile(file).schema.column(0))
-    return OpenChunk(kernel, next(row_groups(file)).chunks[0], leaf)
+    return OpenChunk(kernel, next(row_groups(file)).chunks[0], read_leaves(file)[0])
 
 
 def _array(contents: pa.BinaryArray, kind: Kind, arrow: pa.DataType) -> pa.Array:

@@ -14,10 +14,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_levels import Leaf
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     FALSE,
     I32,
@@ -56,20 +56,6 @@ _INDEXES = (_PLAIN_DICTIONARY, _RLE_DICTIONARY)
 
 class UnsplittableError(Exception):
     """The pages are of a kind that is not known here; read and write the rows instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """What a file's schema says of one leaf: its levels, and the bytes of a fixed-length value."""
-
-    max_rep: int
-    max_def: int
-    width: int
-
-
-def leaf_of(column: pq.ColumnSchema) -> Leaf:
-    """Return what a file's schema says of *column*."""
-    return Leaf(column.max_repetition_level, column.max_definition_level, column.length or 0)
 
 
 def compiled() -> ModuleType | None:

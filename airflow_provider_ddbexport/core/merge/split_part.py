@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -15,10 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve, mask_of
-from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled, leaf_of
+from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled
 from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import frame_of, part_writer
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_levels import Leaf, read_leaves
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import I64
 
 _GROUP_ROWS = 3
@@ -63,18 +65,21 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
     pyarrow.ArrowInvalid, ValueError or SnapshotDamagedError where *source* is no whole Parquet file.
     """
     with ExitStack() as files:
-        parquet = files.enter_context(pq.ParquetFile(source, pre_buffer=False))
-        splitter = _GroupSplitter(parquet, wanted)
+        # Only where rows have to be read: opening it takes as long as looking through thousands of them.
+        parquet = cache(lambda: files.enter_context(pq.ParquetFile(source, pre_buffer=False)))
+        splitter = _GroupSplitter(parquet, read_leaves(source), wanted)
         sha256 = hashlib.sha256()
         halves: tuple[Assembly, ...] = ()
         untouched: list[tuple[int, RowGroup]] = []
         keys: list[pa.BinaryArray] = []
+        rows = 0
         for number, group in enumerate(row_groups(source)):
+            rows += group.rows
             found = splitter.split(number, group)
             if found is None:
                 untouched.append((number, group))
             elif not halves:
-                frame = frame_of(parquet.schema_arrow)
+                frame = frame_of(parquet().schema_arrow)
                 targets = HashedFile(kept, "wb", sha256), gone.open("wb")
                 halves = tuple(Assembly(files.enter_context(target), frame) for target in targets)
             if not halves:
@@ -84,15 +89,15 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
             untouched.clear()
             if found is not None:
                 keys.append(found.keys)
-                for half, rows in zip(halves, (found.stays, found.goes), strict=True):
-                    if rows is not None:
-                        half.add(rows, rows.chunks, group.sorted_by)
+                for half, some in zip(halves, (found.stays, found.goes), strict=True):
+                    if some is not None:
+                        half.add(some, some.chunks, group.sorted_by)
         if not halves:
             return None
         for half in halves:
             half.finish()
         all_keys = pa.concat_arrays(keys)
-        return Split(parquet.metadata.num_rows - len(all_keys), sha256.hexdigest(), all_keys)
+        return Split(rows - len(all_keys), sha256.hexdigest(), all_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +112,10 @@ class _SplitGroup:
 class _GroupSplitter:
     """Splits the row groups of one part."""
 
-    def __init__(self, parquet: pq.ParquetFile, wanted: Wanted) -> None:
+    def __init__(self, parquet: Callable[[], pq.ParquetFile], leaves: Sequence[Leaf], wanted: Wanted) -> None:
         self._parquet = parquet
+        self._leaves = leaves
         self._wanted = wanted
-        self._leaves = [leaf_of(parquet.schema.column(number)) for number in range(len(parquet.schema))]
-        looked_at = [field for field in parquet.schema_arrow if field.name in wanted.columns]
-        self._frame = frame_of(pa.schema(looked_at))
 
     def split(self, number: int, group: RowGroup) -> _SplitGroup | None:
         """Return row group *number*, which is *group*, in two; None where it loses nothing."""
@@ -120,7 +123,7 @@ class _GroupSplitter:
         try:
             found = self._found(group, opened)
         except UnsplittableError:
-            table = self._parquet.read_row_group(number, self._wanted.columns, use_threads=False)
+            table = self._parquet().read_row_group(number, self._wanted.columns, use_threads=False)
             found = self._wanted.find(_one_batch(table))
         if found is None:
             return None
@@ -134,7 +137,7 @@ class _GroupSplitter:
                 for place in range(len(group.chunks))
             ]
         except UnsplittableError:
-            table = self._parquet.read_row_group(number, use_threads=False)
+            table = self._parquet().read_row_group(number, use_threads=False)
             mask = mask_of(found.marks)
             return _SplitGroup(_written(table.filter(pc.invert(mask))), _written(table.filter(mask)), keys)
         stays = _group_of(group, group.rows - gone, [stay for stay, _ in halves])
@@ -144,7 +147,7 @@ class _GroupSplitter:
         """Return row group *number*, which is *group*, written anew if its pages are not all there is of it."""
         if all(chunk.is_movable for chunk in group.chunks):
             return group
-        return _written(self._parquet.read_row_group(number, use_threads=False))
+        return _written(self._parquet().read_row_group(number, use_threads=False))
 
     def _found(self, group: RowGroup, opened: dict[int, OpenChunk]) -> Found | None:
         """Return which rows of *group* are wanted; the chunks that it takes are put into *opened*."""
@@ -168,8 +171,9 @@ class _GroupSplitter:
         candidates = marks.count(1)
         rows = bytes(marks)
         chunks = [self._kept_open(group, place, opened).take(rows) for place in looked_at]
+        schema = pa.schema([field for field in self._parquet().schema_arrow if field.name in self._wanted.columns])
         file = io.BytesIO()
-        assembly = Assembly(file, self._frame)
+        assembly = Assembly(file, frame_of(schema))
         assembly.add(_group_of(group, candidates, chunks), chunks, ())
         assembly.finish()
         found = self._wanted.find(_one_batch(pq.ParquetFile(file).read(use_threads=False)))

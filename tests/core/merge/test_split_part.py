@@ -203,6 +203,17 @@ def test_pages_of_our_own_that_lose_nothing_are_copied(tmp_path: Path, monkeypat
     assert pq.read_metadata(tmp_path / "kept").row_group(0).column(1).statistics.null_count == 0
 
 
+def test_a_part_without_candidates_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its footer and the pages of its keys are enough to tell that it loses nothing."""
+    write_part(
+        tmp_path / "source", pa.record_batch({"row": range(100), "list": [[{"a": n}, None] for n in range(100)]})
+    )
+    wanted = Rows({1000}, {2000})
+    monkeypatch.setattr(pq, "ParquetFile", None)
+    with (tmp_path / "source").open("rb") as source:
+        assert split_part(source, wanted, tmp_path / "kept", tmp_path / "gone") is None
+
+
 def test_what_points_elsewhere_in_the_file_is_not_copied(tmp_path: Path) -> None:
     """Of row groups that lose nothing, something and everything: where an index or a filter was, other bytes are."""
     table = pa.table({"row": range(6), "text": ["a", "b", "c", "d", "e", "f"]})
