@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -14,6 +16,7 @@ from snapshot_exports import reviews, write_export
 from airflow_provider_ddbexport.core.snapshot import convert_export, record_items
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.core.workplace import workplace
+from airflow_provider_ddbexport.errors import StorageError
 
 
 def killed_at_work(folder: str, ready: Any) -> None:
@@ -62,3 +65,13 @@ def test_a_conversion_and_a_reader_leave_no_folder(tmp_path: Path, monkeypatch: 
         else:
             assert len(list(record_items(lake.child("reviews"), record))) == 4
         assert not list(tmp_path.glob("ddbexport-*"))
+
+
+def test_a_full_disk_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What to do about it, too; another error of the machine stays what it is."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(StorageError, match=rf"{tmp_path}: the disk is full.*TMPDIR"), workplace():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="Input/output"), workplace():
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert not list(tmp_path.iterdir())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import threading
 from collections import deque
@@ -21,7 +20,7 @@ from airflow_provider_ddbexport.core.scan.pacing import Pacer, stopped
 from airflow_provider_ddbexport.core.scan.page import Page
 from airflow_provider_ddbexport.core.scan.progress import TELL_EVERY_S, Meter, ScanPage, log
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.core.workplace import workplace
+from airflow_provider_ddbexport.core.workplace import DISK_FULL, workplace
 from airflow_provider_ddbexport.errors import DdbExportError, ScanStoppedError, ServiceError, StorageError
 
 FILE_BYTES = 24 << 20
@@ -34,7 +33,6 @@ _UPLOADS = 3
 _MOST_SEGMENTS_AT_ONCE = 4
 _GIVEN_UP_FROM_BYTES = 8 << 20
 _LOOK_EVERY_S = 10.0
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ class ShardScan:
                     self._end()
             failures = [error for future in futures if (error := future.exception()) is not None]
             for error in sorted(failures, key=lambda error: isinstance(error, ScanStoppedError)):
-                if isinstance(error, OSError) and error.errno in _DISK_FULL:
+                if isinstance(error, OSError) and error.errno in DISK_FULL:
                     raise self._disk_full(folder) from error
                 raise error
             if self._left:

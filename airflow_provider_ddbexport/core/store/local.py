@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeVar
 
 from airflow_provider_ddbexport.core.store.keys import checked_folder, checked_key
 from airflow_provider_ddbexport.core.store.port import ObjectInfo
+from airflow_provider_ddbexport.core.workplace import DISK_FULL
 from airflow_provider_ddbexport.errors import (
     AccessError,
     ObjectExistsError,
@@ -203,6 +204,8 @@ class LocalStore:
                 raise StoreNotWritableError(
                     f"{message}; make {self.root} a folder that this user may write to", uri=str(path)
                 ) from error
+            if error.errno in DISK_FULL:
+                message += "; make room on that disk, and run it again"
             raise StorageError(message, uri=str(path)) from error
 
 

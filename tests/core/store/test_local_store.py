@@ -56,7 +56,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(os, "fsync", fail)
     for write in (store.write, store.create):
-        with pytest.raises(StorageError, match="No space left on device"):
+        with pytest.raises(StorageError, match="No space left on device; make room"):
             write("part", b"new")
     with pytest.raises(StorageError):
         store.move_file("part", source)
