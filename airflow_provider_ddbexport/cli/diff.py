@@ -42,6 +42,11 @@ def add_command(command: Command) -> None:
         "--out", metavar="FOLDER", help="write the changes there as Parquet, and not only count them; may be the lake"
     )
     diffing.add_argument("--replace", action="store_true", help="take the place of a diff of other contents there")
+    diffing.add_argument(
+        "--accept-edited-summary",
+        action="store_true",
+        help="take increments whose summary differs from its md5 because somebody edited it; all else is checked",
+    )
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -63,11 +68,12 @@ def diff(args: argparse.Namespace) -> int:
     output = None if args.out is None else settings.open(args.out)
     pair = find_pair(table_store, args.table, old, new)
     filters = Filters(settings) if args.increment else None
+    accept = {"accept_edited_summary": args.accept_edited_summary}
     why_not = None
     if args.increment or args.compare:
-        increments: Sequence[Increment] = [read_increment(source, settings.open) for source in args.increment]
+        increments: Sequence[Increment] = [read_increment(source, settings.open, **accept) for source in args.increment]
     else:
-        known = known_increments(pair.old, pair.new, settings.open)
+        known = known_increments(pair.old, pair.new, settings.open, **accept)
         increments, why_not = known.increments, known.why_not
     with progress_bar() as show:
         record = diff_snapshots(

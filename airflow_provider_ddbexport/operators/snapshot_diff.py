@@ -52,6 +52,8 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         DynamoDB tells (dynamodb:DescribeExport). (templated)
     :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable). (templated)
     :param replace: take the place of a diff between the same times that has other contents.
+    :param accept_edited_summary: take increments whose manifest-summary.json differs from its md5, because somebody
+        edited it on purpose. Everything else is still checked.
     :param s3_bucket_owner: account id that must own both buckets; not checked if None. (templated)
     :param aws_conn_id: The Airflow connection used for AWS credentials. (templated)
     :param region_name: AWS region of the lake. (templated)
@@ -74,6 +76,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         increments: Increments | None = None,
         keys: Sequence[str] | None = None,
         replace: bool = False,
+        accept_edited_summary: bool = False,
         s3_bucket_owner: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -84,6 +87,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         self.increments = increments
         self.keys = keys
         self.replace = replace
+        self.accept_edited_summary = accept_edited_summary
         self.s3_bucket_owner = s3_bucket_owner
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -122,12 +126,13 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
     def _increments(self, pair: Pair) -> Sequence[Increment]:
         from airflow_provider_ddbexport.core.diff import known_increments, read_increment
 
+        accept = {"accept_edited_summary": self.accept_edited_summary}
         if self.increments is None:
-            known = known_increments(pair.old, pair.new, self._store)
+            known = known_increments(pair.old, pair.new, self._store, **accept)
             if known.why_not is not None:
                 self.log.info("Both snapshots are compared: %s", known.why_not)
             return known.increments
-        return [read_increment(source, self._store) for source in sources_of(self.increments)]
+        return [read_increment(source, self._store, **accept) for source in sources_of(self.increments)]
 
     def _key(self, published: Published) -> Sequence[str]:
         if self.keys is not None:

@@ -76,6 +76,27 @@ def test_increments_between_the_snapshots_can_be_given(tmp_path: Path, capsys: p
     assert told == {"key join": [1, 1, 0, 1], "increments": [1, 1, 0, 1]}
 
 
+def test_an_edited_summary_can_be_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the merge before did; unless it is, both snapshots are compared, and the reason names the option."""
+    before = reviews(2)
+    lake = LocalStore(tmp_path / "lake")
+    convert_export(*write_export(tmp_path, before, as_of=START), lake)
+    gone = change(1, {name: before[0][name] for name in KEY}, before[0], None)
+    source = write_increment(tmp_path, [gone]).source
+    summary = Path(source) / "manifest-summary.json"
+    summary.write_text(summary.read_text() + " ")
+    accept = "--accept-edited-summary"
+    assert main(["merge", str(lake.root), source, "--table", "reviews", accept]) == FINE
+    capsys.readouterr()
+    given = [accept, "--increment", source]
+    for arguments, method in (([], "key join"), ([accept], "increments"), (given, "increments")):
+        assert main(["diff", str(lake.root), "--table", "reviews", *KEYS, *arguments, "--json"]) == FINE
+        result = json.loads(capsys.readouterr().out)
+        assert [result[name] for name in COUNTS] == [0, 0, 1, 1]
+        assert result["method"] == method
+        assert (accept in (result["not_by_increments"] or "")) == (not arguments)
+
+
 def test_a_wrong_call_is_told_from_what_is_not_there(lake: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A key that is none is a bad call; a snapshot that is not published is not."""
     for arguments, status, message in (

@@ -45,7 +45,13 @@ class KnownIncrements:
     why_not: str | None = None
 
 
-def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[[str], ObjectStore]) -> KnownIncrements:
+def known_increments(
+    old: CommitRecord,
+    new: CommitRecord,
+    open_store: Callable[[str], ObjectStore],
+    *,
+    accept_edited_summary: bool = False,
+) -> KnownIncrements:
     """Return the increments that were merged to make *new* of *old*, if they can still tell the difference.
 
     They can when they are still there and fulfil what :func:`changes_of_increments` asks of them.
@@ -58,7 +64,10 @@ def known_increments(old: CommitRecord, new: CommitRecord, open_store: Callable[
     if not sources:
         return KnownIncrements((), f"the snapshot as of {iso(new.as_of)} was not made of the earlier one by a merge")
     try:
-        return KnownIncrements(tuple(_covering([read_increment(source, open_store) for source in sources], old, new)))
+        increments = [
+            read_increment(source, open_store, accept_edited_summary=accept_edited_summary) for source in sources
+        ]
+        return KnownIncrements(tuple(_covering(increments, old, new)))
     except (AccessError, BadCallError, BadDataError, StorageError) as error:
         # Comparing the snapshots is what happens then, and needs no advice.
         return KnownIncrements((), str(error).partition(f"; {_OTHERWISE}")[0])
