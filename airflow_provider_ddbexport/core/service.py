@@ -91,14 +91,14 @@ _TABLE_OPERATIONS = frozenset(
 """DynamoDB's calls that mean a missing table by ResourceNotFoundException; elsewhere it means other things."""
 
 ADVICE: dict[type[ServiceError], str] = {
-    TableNotFoundError: "check the table's name, the region and the account of the connection",
+    TableNotFoundError: "check the table's name, the region and the account",
     PointInTimeRecoveryError: (
         "turn point-in-time recovery on (aws dynamodb update-continuous-backups --table-name <table> "
         "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true); "
         "only times after that can be exported"
     ),
     RestorableWindowError: "choose a time inside the table's restorable window",
-    AccessError: "check the credentials of the connection and give its role the permission this call needs",
+    AccessError: "check the credentials, and give whom they belong to the permission this call needs",
     ExportConflictError: (
         "the ClientToken was used for an export with other parameters during the last 8 hours; wait that long, "
         "or ask for the export with the parameters it had"

@@ -44,6 +44,7 @@ def open_store(
             expected_bucket_owner=expected_bucket_owner,
             write_options=write_options,
         )
-    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text) or not text:
+    # A folder named "s3:" is more likely an address with a slash forgotten.
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://|[sS]3:", text) or not text:
         raise BadCallError(f"{text!r}: expected a local path or s3://<bucket>/<folder>", uri=text)
     return LocalStore(Path(text).expanduser().absolute())

@@ -40,6 +40,7 @@ _CREDENTIAL_ERRORS = (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+_NOT_REACHED = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError)
 _CREDENTIAL_CODES = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
@@ -87,7 +88,7 @@ def may_have_happened(error: Exception) -> bool:
     if isinstance(error, ClientError):
         # botocore's own earlier tries of the same request are not seen here.
         return status_of(error) not in _REFUSALS or int(_metadata(error).get("RetryAttempts", 0)) > 0
-    return not isinstance(error, EndpointConnectionError | ConnectTimeoutError | ProxyConnectionError | SSLError)
+    return not isinstance(error, (*_NOT_REACHED, SSLError))
 
 
 def is_precondition_failed(error: Exception) -> bool:
@@ -137,6 +138,8 @@ def describe(error: Exception) -> str:
     """Return *error* in a few words: never more of S3's answer than its code and status."""
     if isinstance(error, ClientError):
         return f"HTTP {status_of(error)} {code_of(error)}".rstrip()
+    if isinstance(error, _NOT_REACHED):
+        return f"S3 was not reached ({type(error).__name__}); check the endpoint, the region and the network"
     return type(error).__name__
 
 

@@ -41,7 +41,9 @@ def test_s3_needs_a_client() -> None:
         open_store("s3://lake/a")
 
 
-@pytest.mark.parametrize("address", ["", "gs://lake/a", "https://lake.s3.amazonaws.com/a", "s3a://lake", "s3:///a"])
+@pytest.mark.parametrize(
+    "address", ["", "gs://lake/a", "https://lake.s3.amazonaws.com/a", "s3a://lake", "s3:///a", "s3:/lake"]
+)
 def test_what_is_neither_is_refused(address: str) -> None:
     """Other schemes, no bucket, nothing at all: a BadCallError that says what is expected."""
     with pytest.raises(BadCallError, match=r"expected .*s3://<bucket>/<folder>"):
