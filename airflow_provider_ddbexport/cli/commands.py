@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_ddbexport.cli.columns import column_options
-from airflow_provider_ddbexport.cli.show import figures, print_json, size_text, snapshots_table
+from airflow_provider_ddbexport.cli.show import (
+    ALREADY,
+    figures,
+    nothing_published,
+    print_json,
+    size_text,
+    snapshots_table,
+)
 from airflow_provider_ddbexport.cli.stores import StoreSettings, stores_opener
 from airflow_provider_ddbexport.cli.times import time_given
 
@@ -115,8 +122,7 @@ def convert(args: argparse.Namespace) -> int:
         "rescued": _rescued(record.rescued),
         "record": lake.uri_of(f"{record.table}/{record_key(record.as_of)}"),
     }
-    title = "published" if outcome == "published" else "published already, with the same contents; nothing was done"
-    figures(f"{record.table}: {title}", facts)
+    figures(f"{record.table}: {ALREADY if outcome == 'unchanged' else 'published'}", facts)
     if outcome == "published":
         sys.stdout.writelines(line + "\n" for line in report_lines(record))
     return 0
@@ -135,7 +141,7 @@ def snapshots(args: argparse.Namespace) -> int:
     elif records:
         snapshots_table(records)
     else:
-        sys.stdout.write(f"no snapshot is published in {lake.uri}\n")
+        nothing_published(lake, args.table)
     return 0
 
 

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_ddbexport.cli.columns import positive
 from airflow_provider_ddbexport.cli.filters import Filters
-from airflow_provider_ddbexport.cli.show import counted, figures, print_json, size_text
+from airflow_provider_ddbexport.cli.show import ALREADY, counted, figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 from airflow_provider_ddbexport.cli.times import time_given
 
@@ -26,9 +27,9 @@ def add_command(command: Command) -> None:
         "--base", metavar="TIME", help="the snapshot to begin with (default: the newest before the increments)"
     )
     merging.add_argument(
-        "--max-gap", metavar="SECONDS", type=float, default=0.0, help="that nothing was written in, as you know"
+        "--max-gap", metavar="SECONDS", type=_seconds, default=0.0, help="that nothing was written in, as you know"
     )
-    merging.add_argument("--workers", metavar="N", type=int, default=1, help="threads (default %(default)s)")
+    merging.add_argument("--workers", metavar="N", type=positive, default=1, help="threads (default %(default)s)")
     merging.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
     merging.add_argument(
         "--accept-edited-summary",
@@ -42,20 +43,24 @@ def merge(args: argparse.Namespace) -> int:
     from datetime import timedelta
 
     from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments, read_increment
+    from airflow_provider_ddbexport.core.snapshot import Ledger
     from airflow_provider_ddbexport.core.snapshot.layout import record_key
     from airflow_provider_ddbexport.core.table_folder import check_table
     from airflow_provider_ddbexport.core.times import iso
 
     settings = StoreSettings.of(args)
     lake = settings.open(args.lake)
+    table = check_table(args.table)
     filters = Filters(settings)
+    increments = [
+        read_increment(source, settings.open, accept_edited_summary=args.accept_edited_summary)
+        for source in args.sources
+    ]
+    before = Ledger(lake.child(table)).get(max(increment.export.summary.as_of for increment in increments))
     record = merge_increments(
-        [
-            read_increment(source, settings.open, accept_edited_summary=args.accept_edited_summary)
-            for source in args.sources
-        ],
+        increments,
         lake,
-        table=check_table(args.table),
+        table=table,
         base=None if args.base is None else time_given(args.base, "--base"),
         max_gap=timedelta(seconds=args.max_gap),
         workers=args.workers,
@@ -64,6 +69,7 @@ def merge(args: argparse.Namespace) -> int:
     )
     size = sum(part.size for part in record.parts)
     result: dict[str, Any] = {
+        "outcome": "unchanged" if record == before else "published",
         "table": record.table,
         "as_of": iso(record.as_of),
         "record": lake.uri_of(f"{record.table}/{record_key(record.as_of)}"),
@@ -79,7 +85,7 @@ def merge(args: argparse.Namespace) -> int:
         print_json(result)
         return 0
     figures(
-        f"{record.table}: merged and published",
+        f"{record.table}: {'merged and published' if record != before else ALREADY}",
         {
             "as of": result["as_of"],
             "rows": f"{record.rows:,}",
@@ -92,3 +98,13 @@ def merge(args: argparse.Namespace) -> int:
         },
     )
     return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, found {text!r}")
+    return seconds

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments
     try:
-        args = build_parser().parse_args(arguments)
+        args = _parsed(arguments)
         status: int = args.run(args)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -44,6 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell(sys.stderr, type(error).__name__, "; ".join([refusal, *_notes(error)]), {}, as_json)
         return BAD_DATA
     return status
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what *arguments* say. Raises BadCallError."""
+    parser = build_parser()
+    args, left = parser.parse_known_args(arguments)
+    # Before Python 3.13 argparse takes an optional argument for missing where an option stands before it.
+    if len(left) == 1 and not left[0].startswith("-") and getattr(args, "destination", "") is None:
+        args.destination = left.pop()
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    return args
 
 
 def _notes(error: BaseException) -> list[str]:

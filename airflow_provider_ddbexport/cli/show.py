@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow_provider_ddbexport.core.snapshot import CommitRecord
+    from airflow_provider_ddbexport.core.store import ObjectStore
+
+ALREADY = "published already, with the same contents; nothing was done"
+"""What a command says that found the snapshot it was to publish."""
 
 _STEP = 1000
 
@@ -54,6 +58,15 @@ def record_row(record: CommitRecord) -> dict[str, Any]:
         "export_type": record.source.export_type,
         "published_at": iso(record.published_at),
     }
+
+
+def nothing_published(lake: ObjectStore, table: str | None) -> None:
+    """Write that there is no snapshot of *table*, of any without one, and whether the lake itself is there."""
+    from airflow_provider_ddbexport.core.store import LocalStore
+
+    what = "no snapshot" if table is None else f"no snapshot of {table!r}"
+    is_missing = isinstance(lake, LocalStore) and not lake.root.is_dir()
+    sys.stdout.write(f"{what} is published in {lake.uri}{': there is no such folder' if is_missing else ''}\n")
 
 
 def snapshots_table(records: Sequence[CommitRecord]) -> None:

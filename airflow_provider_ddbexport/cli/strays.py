@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from airflow_provider_ddbexport.cli.show import print_json, size_text
+from airflow_provider_ddbexport.cli.show import nothing_published, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -29,15 +29,16 @@ def strays(args: argparse.Namespace) -> int:
 
     lake = StoreSettings.of(args).open(args.lake)
     look = remove_strays if args.delete else find_strays
-    found = [
-        (record, info) for record in lake_records(lake, args.table) for info in look(lake.child(record.table), record)
-    ]
+    records = lake_records(lake, args.table)
+    found = [(record, info) for record in records for info in look(lake.child(record.table), record)]
     if getattr(args, "json", False):
         rows = [
             {"table": record.table, "as_of": iso(record.as_of), "key": layout.shown(info.key), "bytes": info.size}
             for record, info in found
         ]
         print_json({"deleted": args.delete, "strays": rows})
+    elif not records:
+        nothing_published(lake, args.table)
     else:
         for record, info in found:
             sys.stdout.write(f"{lake.uri}/{record.table}/{layout.shown(info.key)}  {size_text(info.size)}\n")

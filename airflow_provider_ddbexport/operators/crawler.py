@@ -111,8 +111,8 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
             if self.create:
                 configuration = self._configuration(published)
                 change = ensure_crawler(self.hook.conn, configuration)
-                self.log.info("Crawler %s: configuration %s", self.crawler_name, change)
                 if change is not Change.NONE:
+                    self.log.info("Crawler %s: configuration %s", self.crawler_name, change)
                     counts_from = None
                 if change is Change.PENDING:
                     pending = update_arguments(configuration)

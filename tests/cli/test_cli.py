@@ -177,6 +177,8 @@ def test_errors_are_one_line_and_json_where_asked(run: Run, source: str, tmp_pat
         (["items", "LAKE"], "--table"),
         (["items", "LAKE", "--table", "../x"], "lower-case"),
         (["snapshots", "gs://bucket"], "local path or s3://"),
+        (["convert", "SOURCE", "s3:/bucket/lake"], "local path or s3://"),
+        (["convert", "SOURCE", "LAKE", "more"], "unrecognized arguments: more"),
         (["verify", "s3://bucket/AWSDynamoDB/01768385930622-efd1a093", "--profile", "no such profile"], "--profile"),
     ],
 )
@@ -231,7 +233,19 @@ def test_snapshots_of_one_table_or_all(run: Run, tmp_path: Path) -> None:
         ("reviews", "2026-01-15"),
     ]
     assert len(run("snapshots", lake, "--table", "reviews", "--json").json) == 2
-    assert "no snapshot is published" in run("snapshots", lake, "--table", "other").out
+    assert run("snapshots", lake, "--table", "other").out == f"no snapshot of 'other' is published in {lake}\n"
+
+
+@pytest.mark.parametrize("command", ["snapshots", "strays"])
+def test_a_lake_that_is_not_there_is_told_from_an_empty_one(run: Run, tmp_path: Path, command: str) -> None:
+    """It is no error, for the first run of all begins with none; but a slip of the pen is seen."""
+    (tmp_path / "empty").mkdir()
+    assert run(command, tmp_path / "empty").out == f"no snapshot is published in {tmp_path}/empty\n"
+    missing = run(command, tmp_path / "lak")
+    assert (missing.status, missing.out) == (
+        FINE,
+        f"no snapshot is published in {tmp_path}/lak: there is no such folder\n",
+    )
 
 
 def test_strays_are_listed_and_deleted(run: Run, source: str, tmp_path: Path) -> None:

@@ -45,8 +45,11 @@ def test_increments_are_merged_and_published(lake: str, tmp_path: Path, capsys: 
     assert "a full export and 1 increment\n" in out
     assert "  old images  compared\n  gaps        none\n" in out
     assert "  filters     not asked for: the exports do not lie in S3\n" in out
+    assert main(command) == FINE
+    assert "reviews: published already, with the same contents; nothing was done\n" in capsys.readouterr().out
     assert main([*command, "--base", "2026-01-14", "--workers", "2", "--json"]) == FINE
     result = json.loads(capsys.readouterr().out)
+    assert result["outcome"] == "unchanged"
     assert (result["rows"], result["as_of"], len(result["ancestry"])) == (2, "2026-01-14T01:00:00Z", 2)
     assert Path(result["record"]).is_file()
 
@@ -59,9 +62,12 @@ def test_a_gap_is_bad_data_and_a_wrong_call_is_one(
     assert main(["merge", lake, source, "--table", "reviews"]) == BAD_DATA
     assert "begin a new chain with a full export" in capsys.readouterr().err
     assert main(["merge", lake, "--table", "reviews"]) == BAD_CALL
-    capsys.readouterr()
+    for option, wrong in (("--max-gap", "-1"), ("--max-gap", "1h"), ("--workers", "0")):
+        assert main(["merge", lake, source, "--table", "reviews", option, wrong]) == BAD_CALL
+        assert f"argument {option}: expected" in capsys.readouterr().err
     assert main(["merge", lake, source, "--table", "reviews", "--max-gap", "3600", "--json"]) == FINE
     told = json.loads(capsys.readouterr().out)
+    assert told["outcome"] == "published"
     assert (told["gaps"], told["old_images_compared"]) == ([["2026-01-14T00:00:00Z", "2026-01-14T01:00:00Z"]], False)
 
 

@@ -115,6 +115,16 @@ def test_resuming_nothing_is_a_bad_call(run: Run, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.gz"))
 
 
+def test_the_destination_may_stand_after_options(run: Run, tmp_path: Path) -> None:
+    """Where a hand puts it; two of them are one too many."""
+    status, result, _ = run("scan", "Reviews", "--segments", "1", str(tmp_path))
+    assert status == FINE
+    assert result["source"].startswith(str(tmp_path))
+    status, _, err = run("scan", "Reviews", "--segments", "1", str(tmp_path), "other")
+    assert status == BAD_CALL
+    assert "unrecognized arguments" in err
+
+
 def test_a_missing_table_is_told(run: Run, tmp_path: Path) -> None:
     """By name, with what to do."""
     status, _, err = run("scan", "NoSuchTable", str(tmp_path))
