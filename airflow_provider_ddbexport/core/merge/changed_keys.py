@@ -18,6 +18,7 @@ from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
 from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_hashes
+from airflow_provider_ddbexport.core.merge.reach import Reach
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_levels import read_leaves
@@ -54,12 +55,14 @@ class Sieve:
         type: of its values, as Parquet stores them; of another the sieve tells nothing.
         width: of its values.
         values: those that the keys have, the compiled part's.
+        reach: of the values; None where it is not known.
     """
 
     column: str
     type: int
     width: int
     values: Any
+    reach: Reach | None = None
 
 
 class ChangedKeys:
@@ -114,6 +117,7 @@ class ChangedKeys:
 
     def _new_sieve(self, kernel: ModuleType, column: Column, field: pa.Field) -> Sieve | None:
         values = kernel.Sieve(sum(map(len, self._tables)), _SIEVE_BYTES)
+        reach = Reach()
         stored: tuple[int, int] | None = None
         for table in self._tables:
             for start in range(0, len(table), _KEYS_AT_ONCE):
@@ -123,7 +127,8 @@ class ChangedKeys:
                     chunk = as_stored(kernel, held)
                     chunk.sift(values, bytearray(b"\1") * len(held), add=True)
                     stored = chunk.type, chunk.width
-        return None if stored is None else Sieve(column.name, *stored, values)
+                    reach.add(held)
+        return None if stored is None else Sieve(column.name, *stored, values, reach)
 
     def _contents(self, kernel: ModuleType, keys: pa.BinaryArray, attribute: str, kind: Kind) -> pa.BinaryArray:
         """Return the values of *attribute* in those of *keys* that have it of *kind*."""

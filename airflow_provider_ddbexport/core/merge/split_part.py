@@ -156,6 +156,9 @@ class _GroupSplitter:
             raise UnsplittableError
         looked_at = [place for place, chunk in enumerate(group.chunks) if chunk.column in self._wanted.columns]
         places = {group.chunks[place].path: place for place in looked_at}
+        for sieve in self._wanted.sieves:
+            if sieve.reach is not None and not sieve.reach.into(group.chunks[places[sieve.column,]]):
+                return None
         marks = bytearray(b"\1") * group.rows
         is_sifted = False
         for sieve in self._wanted.sieves:

@@ -35,13 +35,14 @@ _LEAF, _DESCENDING, _NULLS_FIRST = 1, 2, 3
 # Of a ColumnChunk.
 _META = 3
 # Of a ColumnMetaData.
-_PATH, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS = 3, 5, 6, 7, 9, 11, 12
+_TYPE, _PATH, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS = 1, 3, 5, 6, 7, 9, 11, 12
 # Of a Statistics.
-_BOUNDS, _EXACTNESS = (1, 2, 5, 6), (7, 8)
+_NULLS, _HIGHEST, _LOWEST = 3, 5, 6
+_BOUNDS, _EXACTNESS = (1, 2, _HIGHEST, _LOWEST), (7, 8)
 
 _IN_PLACE_CHUNK = frozenset({2, _META})
 _IN_PLACE_META = frozenset(
-    {1, 2, _PATH, 4, _VALUES, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS, 13, 16}
+    {_TYPE, 2, _PATH, 4, _VALUES, _UNCOMPRESSED, _COMPRESSED, 8, _DATA_PAGES, _DICTIONARY_PAGE, _STATISTICS, 13, 16}
 )
 """Fields that point at nothing but the chunk's own pages. Others may say where an index, a filter or a key is."""
 
@@ -115,6 +116,19 @@ class Chunk:
     def values(self) -> int:
         """How many it has, nulls among them: at least one for each row."""
         return int(self._meta[_VALUES][1])
+
+    @property
+    def type(self) -> int:
+        """Of its values, as Parquet stores them."""
+        return int(self._meta[_TYPE][1])
+
+    @property
+    def bounds(self) -> tuple[bytes, bytes] | None:
+        """Two values as they are stored, between which all are; None where it has nulls, or does not say."""
+        statistics: Struct = self._meta.get(_STATISTICS, (STRUCT, {}))[1]
+        if statistics.get(_NULLS, (I64, 1))[1] or not statistics.keys() >= {_LOWEST, _HIGHEST}:
+            return None
+        return statistics[_LOWEST][1], statistics[_HIGHEST][1]
 
     @property
     def is_movable(self) -> bool:
