@@ -34,6 +34,7 @@ class ScanDetails:
         filter_expression, projection_expression: as given; None where everything was read.
         index_name: the secondary index that was scanned; None for the table itself.
         names: the attributes that ``#names`` in the expressions stand for; values are not written down.
+        keys: attributes of the table's key, by name; none for an index, whose items have the table's.
     """
 
     started_at: datetime
@@ -45,6 +46,7 @@ class ScanDetails:
     projection_expression: str | None = None
     index_name: str | None = None
     names: dict[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

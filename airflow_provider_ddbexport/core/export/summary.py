@@ -34,6 +34,7 @@ class _Scan(msgspec.Struct, rename="camel", frozen=True):
     projection_expression: str | None = None
     index_name: str | None = None
     names: dict[str, str] = {}
+    keys: tuple[str, ...] = ()
     # Said for people who open the file: writes during the scan may or may not be in it.
     is_point_in_time: bool = False
 
@@ -145,6 +146,7 @@ def scan_summary_json(summary: ExportSummary) -> bytes:
                 projection_expression=scan.projection_expression,
                 index_name=scan.index_name,
                 names=scan.names,
+                keys=scan.keys,
             ),
         }
     )
@@ -189,6 +191,7 @@ def _scan(raw: _Scan | None, export_type: ExportType) -> ScanDetails | None:
         projection_expression=raw.projection_expression,
         index_name=raw.index_name,
         names=raw.names,
+        keys=raw.keys,
     )
 
 

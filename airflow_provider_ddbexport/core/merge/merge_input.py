@@ -84,6 +84,7 @@ class MergeInput:
             billed_bytes=sum(summary.billed_bytes for summary in summaries),
             verified=self._verified,
             ancestry=ancestry,
+            keys=self.base.source.keys,
         )
         as_of = last.summary.as_of
         made_of = {"contents": digest, "base": self.base.identity, "writer": WRITER}

@@ -45,7 +45,8 @@ def publish_merge(plan: MergePlan, crew: Crew, *, now: Now = utc_now) -> CommitR
     require_all(plan, merged)
     rows = plan.base.rows - sum(one.gone for one in merged) + plan.survivors.export.summary.item_count
     parts = [part for part in (*parts_of(merged), *agreed.parts) if part.rows] or agreed.parts
-    source = dataclasses.replace(publication.source, item_count=rows)
+    keys = plan.compacted.key_attributes or publication.source.keys
+    source = dataclasses.replace(publication.source, item_count=rows, keys=keys)
     publication = dataclasses.replace(publication, rows=rows, source=source)
     report = merge_report(plan, agreed, merged, parts, ledger.previous(publication.as_of))
     return commit(publication, agreed.schema, agreed.schema_number, parts, lake, report=report, now=now)

@@ -106,5 +106,6 @@ def scan_summary(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFil
             projection_expression=plan.projection_expression,
             index_name=plan.index_name,
             names=plan.names,
+            keys=() if plan.index_name else tuple(sorted(name for name, _ in plan.key_schema)),
         ),
     )

@@ -137,6 +137,7 @@ class Target:
             billed_bytes=summary.billed_bytes,
             verified=(*export.checked, *CHECKED_BY_READING),
             scan=summary.scan,
+            keys=() if summary.scan is None else summary.scan.keys,
         )
         return Publication(
             table=self.table,

@@ -100,6 +100,8 @@ class Source:
     """The exports that a merged snapshot is made of: the full one, then every increment since."""
     scan: ScanDetails | None = None
     """How a table was scanned, which is no point in time: when, by what it was filtered; None for other exports."""
+    keys: tuple[str, ...] = ()
+    """Attributes of the table's key, by name; none where nothing told them, as full exports do not."""
 
     @property
     def gaps(self) -> tuple[tuple[str, str], ...]:

@@ -36,6 +36,7 @@ SCAN = ScanDetails(
     consumed_units=12.5,
     filter_expression="Rating > :r",
     projection_expression=None,
+    keys=("Book", "User"),
 )
 
 

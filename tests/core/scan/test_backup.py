@@ -113,6 +113,7 @@ def test_a_backup_says_what_it_is(dynamodb: Any, table: str, destination: LocalS
     assert summary.export_arn == f"{summary.table_arn}/scan/{summary.export_id}"
     assert summary.table_name == table
     assert (summary.s3_bucket, summary.s3_prefix, scan.is_consistent) == ("reviews", None, True)
+    assert scan.keys == ("Book", "User")
     assert scan.consumed_units == sum(page.consumed_units for page in pages) > 0
     assert sorted({page.segment for page in pages}) == [0, 1, 2]
     assert sum(page.items for page in pages) == 5

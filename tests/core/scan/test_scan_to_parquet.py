@@ -166,6 +166,7 @@ def test_the_record_tells_how_it_was_scanned() -> None:
     assert details is not None
     assert (details.segments, details.is_consistent, details.projection_expression) == (3, True, "Id")
     assert details.started_at == record.as_of <= details.ended_at
+    assert record.source.keys == details.keys == ("Id",)
     assert details.consumed_units == 0.5 * 4
     assert Ledger(lake.child("reviews")).get(record.as_of) == record
 

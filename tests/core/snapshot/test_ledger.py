@@ -87,6 +87,14 @@ def test_a_link_of_the_chain_is_never_overwritten(ledger: Ledger) -> None:
     assert ledger.table_schema() == newest
 
 
+def test_records_of_before_keys_were_written_down_tell_none(ledger: Ledger) -> None:
+    """They are read as ever."""
+    record = ledger.records()[0]
+    fields = json.loads(record_to_json(record))
+    assert fields["source"].pop("keys") == []
+    assert record_from_json(json.dumps(fields).encode(), where="here") == record
+
+
 def test_records_are_the_same_read_back(ledger: Ledger) -> None:
     """All fields survive JSON, and the same record gives the same bytes."""
     for record in ledger.records():
