@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,10 @@ def add_command(command: Command) -> None:
     diffing.add_argument("lake", metavar="LAKE", help="folder that holds the tables' snapshots: a path or s3://")
     diffing.add_argument("--table", metavar="NAME", required=True, help="the table's folder in the lake")
     diffing.add_argument(
-        "--key", metavar="ATTR", action="append", required=True, help="attribute of the table's key; twice for two"
+        "--key",
+        metavar="ATTR",
+        action="append",
+        help="attribute of the table's key; twice for two (default: as snapshots, increments or DynamoDB tell)",
     )
     diffing.add_argument(
         "--from", dest="old", metavar="TIME", help="the earlier snapshot (default: the one before the later)"
@@ -50,16 +54,22 @@ def add_command(command: Command) -> None:
 
 
 def diff(args: argparse.Namespace) -> int:
-    """``ddbexport diff LAKE --table NAME --key ATTR``."""
+    """``ddbexport diff LAKE --table NAME``."""
     from airflow_provider_ddbexport.cli.progress import progress_bar
     from airflow_provider_ddbexport.core.diff import (
         diff_figures,
         diff_snapshots,
+        find_key,
         find_pair,
         known_increments,
         read_increment,
     )
+    from airflow_provider_ddbexport.core.exporting.point_in_time import TableIdentity, table_identity
     from airflow_provider_ddbexport.core.table_folder import check_table
+
+    def ask(arn: str) -> TableIdentity:
+        region = arn.split(":")[3]
+        return table_identity(dataclasses.replace(settings, region=region).dynamodb(is_optional=True), arn)
 
     old = None if args.old is None else time_given(args.old, "--from")
     new = None if args.new is None else time_given(args.new, "--to")
@@ -75,11 +85,12 @@ def diff(args: argparse.Namespace) -> int:
     else:
         known = known_increments(pair.old, pair.new, settings.open, **accept)
         increments, why_not = known.increments, known.why_not
+    key = args.key or find_key(table_store, pair, increments, ask)
     with progress_bar() as show:
         record = diff_snapshots(
             table_store,
             pair,
-            key=args.key,
+            key=key,
             increments=increments,
             output=output,
             replace=args.replace,
@@ -101,6 +112,7 @@ def diff(args: argparse.Namespace) -> int:
         "from": f"{result['from']}, {pair.old.rows:,} rows",
         "to": f"{result['to']}, {pair.new.rows:,} rows",
         **{name: f"{result[name]:,}" for name in ("added", "changed", "removed", "unchanged")},
+        "key": ", ".join(record.key),
         "by": record.method,
     }
     if why_not is not None:

@@ -51,8 +51,9 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
     :param record: address of the snapshot's commit record; the conversion's XCom has it under ``record``. (templated)
     :param database: database of the Glue Catalog. (templated)
     :param table: name in the catalog, if it is not the lake folder's. (templated)
-    :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable); () leaves keys unchecked,
-        as for a scan that projects them away. (templated)
+    :param keys: attributes of the table's key. None takes those that the commit record tells, which it does of scans
+        and merges, or asks DynamoDB (dynamodb:DescribeTable); () leaves keys unchecked, as for a scan that projects
+        them away. (templated)
     :param expectations: by name, queries whose one row has one boolean, in Athena's SQL, or files ending in ``.sql``.
         ``{snapshot}`` stands for this snapshot wherever a table can, ``{previous}`` for the one before; without one
         there, an expectation that names it is skipped. (templated)
@@ -175,7 +176,10 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
     def _key_attributes(self, published: Published) -> list[str]:
         if self.keys is not None:
             return [self.keys] if isinstance(self.keys, str) else list(self.keys)
-        arn = published.record.source.table_arn
+        source = published.record.source
+        if source.keys:
+            return list(source.keys)
+        arn = source.table_arn
         parameters = {**self._hook_parameters, "region_name": arn.split(":")[3] or self.region_name}
         return list(DynamoDBExportHook(**parameters).key_attributes(arn))
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_ddbexport.core.diff import Pair
+    from airflow_provider_ddbexport.core.exporting.point_in_time import TableIdentity
     from airflow_provider_ddbexport.core.merge.compact import Increment
-    from airflow_provider_ddbexport.core.snapshot.published import Published
 
 
 class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
@@ -37,8 +37,8 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
 
     With Asset ``outlets``, the asset event's ``extra`` has the same figures as XCom.
 
-    XCom: ``record`` (address of the diff's record; None without *destination*), ``table``, ``from``, ``to``, ``added``,
-    ``changed``, ``removed``, ``unchanged``, ``method``, ``parts``, ``bytes``.
+    XCom: ``record`` (address of the diff's record; None without *destination*), ``table``, ``from``, ``to``, ``key``,
+    ``added``, ``changed``, ``removed``, ``unchanged``, ``method``, ``parts``, ``bytes``.
 
     :param record: address of the later snapshot's commit record; the conversion's XCom has it under ``record``.
         (templated)
@@ -50,7 +50,8 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         and neither snapshot is read. By default those that were merged to make the one of the other, where they can
         tell; with () both snapshots are compared. Given ones that were exported with a filter are refused, as far as
         DynamoDB tells (dynamodb:DescribeExport). (templated)
-    :param keys: attributes of the table's key. None asks DynamoDB (dynamodb:DescribeTable). (templated)
+    :param keys: attributes of the table's key. None takes those that a snapshot's record tells, which it does of scans
+        and merges, or an increment, and only else asks DynamoDB (dynamodb:DescribeTable). (templated)
     :param replace: take the place of a diff between the same times that has other contents.
     :param accept_edited_summary: take increments whose manifest-summary.json differs from its md5, because somebody
         edited it on purpose. Everything else is still checked.
@@ -106,11 +107,12 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
             table_store = self._store(published.table_uri)
             destination = self._store(self.destination) if self.destination else None
             pair = find_pair(table_store, later.table, since, later.as_of)
+            increments = self._increments(pair)
             record = diff_snapshots(
                 table_store,
                 pair,
-                key=self._key(published),
-                increments=self._increments(pair),
+                key=self._key(table_store, pair, increments),
+                increments=increments,
                 output=destination,
                 replace=self.replace,
                 is_filtered=None if self.increments is None else partial(is_filtered, self._hook_parameters),
@@ -134,12 +136,16 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
             return known.increments
         return [read_increment(source, self._store, **accept) for source in sources_of(self.increments)]
 
-    def _key(self, published: Published) -> Sequence[str]:
+    def _key(self, table_store: ObjectStore, pair: Pair, increments: Sequence[Increment]) -> Sequence[str]:
+        from airflow_provider_ddbexport.core.diff import find_key
+
         if self.keys is not None:
             return [self.keys] if isinstance(self.keys, str) else self.keys
-        arn = published.record.source.table_arn
+        return find_key(table_store, pair, increments, self._table_identity)
+
+    def _table_identity(self, arn: str) -> TableIdentity:
         parameters = {**self._hook_parameters, "region_name": arn.split(":")[3] or self.region_name}
-        return DynamoDBExportHook(**parameters).key_attributes(arn)
+        return DynamoDBExportHook(**parameters).table_identity(arn)
 
     def _store(self, uri: str) -> ObjectStore:
         return open_store(uri, s3=self._s3(uri), expected_bucket_owner=self.s3_bucket_owner or None)

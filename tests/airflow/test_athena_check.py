@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
-from emulated_lake import DATABASE, LAKE, RESULTS, EmulatedLake, task_context
+from emulated_lake import BUCKET, DATABASE, LAKE, RESULTS, EmulatedLake, task_context
 
 from airflow_provider_ddbexport.errors import CheckFailedError, DeadlineError, QueryFailedError
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
@@ -30,6 +30,19 @@ def lake(aws: Any) -> EmulatedLake:
 def record(lake: EmulatedLake) -> str:
     """The address of the commit record of a snapshot of two rows that is fine."""
     return lake.place(ROWS, AS_OF)
+
+
+def test_keys_that_the_commit_record_tells_are_not_asked_for(lake: EmulatedLake, record: str, run_task: Any) -> None:
+    """Nor need they be given; where it does not tell, DynamoDB is asked."""
+    key = record.removeprefix(f"s3://{BUCKET}/")
+    fields = json.loads(lake.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    fields["source"]["keys"] = ["Id"]
+    lake.aws.fail_next("DescribeTable", "AccessDeniedException")
+    with pytest.raises(AirflowFailException, match="because keys= is not given"):
+        run_task(checking(record, keys=None), first_try())
+    lake.s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(fields).encode())
+    lake.aws.fail_next("DescribeTable", "AccessDeniedException")
+    assert run_task(checking(record, keys=None), first_try())["checks"]["keys unique"] == "passed"
 
 
 @pytest.fixture(params=[False, True], ids=["waiting in the worker", "deferred"])

@@ -44,9 +44,12 @@ def test_what_changed_is_written_once_and_told(lake: EmulatedLake, caplog: pytes
     asset = snapshot_asset(LAKE, "reviews_changes")
     context = task_context()
     figures = diff(second["record"], destination=LAKE, outlets=[asset], context=context)
-    assert {name: figures[name] for name in ("from", "to", "added", "changed", "removed", "unchanged", "parts")} == {
+    assert {
+        name: figures[name] for name in ("from", "to", "key", "added", "changed", "removed", "unchanged", "parts")
+    } == {
         "from": first["as_of"],
         "to": second["as_of"],
+        "key": ["Id"],
         "added": 1,
         "changed": 0,
         "removed": 1,
@@ -76,13 +79,15 @@ def test_another_snapshot_than_the_one_before_can_be_asked_for(lake: EmulatedLak
     third = lake.publish()
     assert diff(third["record"])["added"] == 1
     lake.dynamodb.delete_table(TableName="Reviews")
+    with pytest.raises(AirflowFailException, match=r"key: no snapshot of 'reviews' .* give its attributes"):
+        diff(third["record"])
     figures = diff(third["record"], since=first["as_of"], keys="Id")
     assert (figures["added"], figures["record"], figures["parts"]) == (2, None, 0)
 
 
 def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake, caplog: pytest.LogCaptureFixture) -> None:
     """Given as addresses or as the incremental export's XCom; the counts are those of the snapshots. Whether one has a
-    filter is asked, and where that is not allowed it is logged."""
+    filter is asked, and where that is not allowed it is logged. They tell the key as well."""
     first = lake.publish()
     lake.put({"Id": {"S": "sesame-1"}, "Rating": {"N": "1"}}, {"Id": {"S": "sesame-3"}})
     lake.aws.clock.advance(timedelta(minutes=20))
@@ -106,7 +111,8 @@ def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake, capl
         assert diff(second["record"], keys="Id", increments=increments) == {**joined, "method": "increments"}
     assert (joined["added"], joined["changed"], joined["method"]) == (1, 1, "key join")
     lake.aws.fail_next("DescribeExport", "AccessDeniedException")
-    assert diff(second["record"], keys="Id", increments=source)["method"] == "increments"
+    lake.dynamodb.delete_table(TableName=lake.table)
+    assert diff(second["record"], increments=source) == {**joined, "method": "increments"}
     assert "Whether the export was filtered is not known" in caplog.text
 
 
@@ -116,7 +122,7 @@ def test_what_no_retry_can_mend_fails_at_once(lake: EmulatedLake) -> None:
     lake.put({"Id": {"S": "sesame-3"}})
     second = lake.publish()
     for arguments, message in (
-        ({"keys": ["Rating", "Nowhere"]}, "have no 'Rating' and 'Nowhere'"),
+        ({"keys": ["Rating", "Nowhere"]}, "have no 'Nowhere' and 'Rating'"),
         ({"since": second["as_of"]}, "give the earlier snapshot first"),
         ({"since": "noon"}, "since: expected an ISO 8601 time"),
         ({"record": f"{LAKE}/reviews"}, "expected the address of a commit record"),

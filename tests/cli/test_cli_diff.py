@@ -17,6 +17,7 @@ from snapshot_exports import reviews, write_export
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.local import LocalAws
 
 COUNTS = ("added", "changed", "removed", "unchanged")
 KEYS = [argument for name in KEY for argument in ("--key", name)]
@@ -37,7 +38,7 @@ def test_changes_are_counted_and_written_where_asked(
     out, err = capsys.readouterr()
     assert err == ""
     assert "reviews: what changed\n" in out
-    assert [line.split()[-1] for line in out.splitlines()[3:-1]] == ["2", "1", "1", "6", "join"]
+    assert [line.split()[-1] for line in out.splitlines()[3:-1]] == ["2", "1", "1", "6", "User", "join"]
     assert "was not made of the earlier one by a merge" in out.splitlines()[-1]
     assert sorted(Path(lake).rglob("*")) == before
 
@@ -97,11 +98,44 @@ def test_an_edited_summary_can_be_accepted(tmp_path: Path, capsys: pytest.Captur
         assert (accept in (result["not_by_increments"] or "")) == (not arguments)
 
 
+def test_the_key_need_not_be_given_where_anything_tells_it(
+    local_aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The snapshots of one that was merged do, and else DynamoDB; where nobody does, the error says what to give."""
+    for name, value in local_aws.environment().items():
+        monkeypatch.setenv(name, value)
+    before = reviews(2)
+    lake = LocalStore(tmp_path / "lake")
+    convert_export(*write_export(tmp_path / "full", before, as_of=START), lake)
+    line = change(1, {name: before[0][name] for name in KEY}, before[0], None)
+    increment = write_increment(tmp_path, [line])
+    assert main(["merge", str(lake.root), increment.source, "--table", "reviews"]) == FINE
+    capsys.readouterr()
+    times = ["--from", "2026-01-14", "--to", "2026-01-14T01:00:00Z"]
+    command = ["diff", str(lake.root), "--table", "reviews", "--json"]
+    assert main([*command, *times]) == FINE
+    result = json.loads(capsys.readouterr().out)
+    assert ([result[name] for name in COUNTS], result["key"]) == ([0, 0, 1, 1], ["Book", "User"])
+
+    full = lake_of(tmp_path / "full only", before, before[1:])
+    command[1] = str(full.root)
+    assert main(command) == BAD_CALL
+    assert "(--key, keys=)" in capsys.readouterr().err
+    dynamodb = local_aws.client("dynamodb")
+    dynamodb.create_table(
+        TableName="Reviews",
+        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}, {"AttributeName": "Book", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in KEY],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    assert main(command) == BAD_CALL
+    assert "made again since" in capsys.readouterr().err
+
+
 def test_a_wrong_call_is_told_from_what_is_not_there(lake: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A key that is none is a bad call; a snapshot that is not published is not."""
     for arguments, status, message in (
         (["--key", "User"], BAD_CALL, "several items have the same 'User'"),
-        ([], BAD_CALL, "--key"),
         ([*KEYS, "--compare", "--increment", "x"], BAD_CALL, "not allowed with"),
         ([*KEYS, "--from", "noon"], BAD_CALL, "--from: expected an ISO 8601 time"),
         ([*KEYS, "--from", "2026-01-15T10:18:50Z"], BAD_CALL, "give the earlier snapshot first"),

@@ -73,11 +73,11 @@ def diff_snapshots(
 ) -> DiffRecord:
     """Return what was added, changed and removed from one snapshot of *pair* to the other.
 
-    *table_store* is the table's folder in the lake, *key* are the attributes of the table's key. With *output* the
-    changes are written there, as :mod:`.layout` and :mod:`.columns` have it; without, they are only counted. Items are
-    the same when they are equal as items, whatever their columns are. With *increments*, the incremental exports from
-    the one snapshot to the other, neither snapshot is read: the changes are those that the increments tell of; one that
-    was exported with a filter, as far as *is_filtered* tells, is refused.
+    *table_store* is the table's folder in the lake, *key* are the attributes of the table's key, in any order. With
+    *output* the changes are written there, as :mod:`.layout` and :mod:`.columns` have it; without, they are only
+    counted. Items are the same when they are equal as items, whatever their columns are. With *increments*, the
+    incremental exports from the one snapshot to the other, neither snapshot is read: the changes are those that the
+    increments tell of; one that was exported with a filter, as far as *is_filtered* tells, is refused.
 
     Readers see all changes or none: the record is written last. Repeating it is safe and, once it is written, cheap.
     Memory does not grow with the snapshots. Raises BadCallError for a key that is none and for increments that do not
@@ -87,9 +87,10 @@ def diff_snapshots(
     """
     if not key or len(set(key)) < len(key):
         raise BadCallError(f"key: expected the attributes of the table's key, each once, found {', '.join(key)!r}")
+    key = sorted(key)
     schema = diff_schema(pair.old.schema, pair.new.schema)
     arns = tuple(sorted({increment.export.summary.export_arn for increment in increments}))
-    digest = digest_of({"old": pair.old.digest, "new": pair.new.digest, "key": list(key)})
+    digest = digest_of({"old": pair.old.digest, "new": pair.new.digest, "key": key})
 
     def compare(take: Take | None) -> Counts:
         if increments:

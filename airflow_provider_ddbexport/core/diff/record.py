@@ -31,7 +31,7 @@ class DiffRecord:
     Attributes:
         table: the snapshots' folder in the lake.
         old, new: the instants that the two show.
-        key: attributes of the table's key.
+        key: attributes of the table's key, by name.
         counts: keys by what became of them.
         method: ``key join`` of the snapshots, or ``increments``, whose changes they are.
         increments: ARNs of the exports for the latter, sorted.
@@ -89,6 +89,7 @@ def diff_figures(record: DiffRecord, output: ObjectStore | None) -> dict[str, An
         "table": record.table,
         "from": iso(record.old),
         "to": iso(record.new),
+        "key": list(record.key),
         **msgspec.to_builtins(record.counts),
         "method": record.method,
         "parts": len(record.parts),

@@ -37,10 +37,12 @@ class TableIdentity:
 
     Attributes:
         table_id: TableId.
+        keys: attributes of its key, the partition key first.
     """
 
     arn: str
     table_id: str
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ def table_identity(dynamodb: Any, table: str) -> TableIdentity:
     """
     with service_errors(f"finding table {table}"):
         found = dynamodb.describe_table(TableName=table)["Table"]
-    return TableIdentity(str(found["TableArn"]), str(found.get("TableId") or ""))
+    keys = tuple(str(key["AttributeName"]) for key in found.get("KeySchema", ()))
+    return TableIdentity(str(found["TableArn"]), str(found.get("TableId") or ""), keys)
 
 
 def describe(dynamodb: Any, export_arn: str) -> ExportDescription:
