@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -55,6 +56,7 @@ def leaves(columns: Iterable[Column], path: str | None = None) -> Iterator[tuple
             yield here, column
 
 
+@lru_cache(maxsize=4)
 def part_schema(schema: Schema) -> pa.Schema:
     """Return the schema of the parts: the columns without those in the path, ``_rescued`` last."""
     fields = []

@@ -72,7 +72,7 @@ def check_shard(plan: MergePlan, number: int, changes: StagedChanges, table_stor
         for lot in plan.lot_shards[number]:
             kept = []
             for part in plan.lots[lot]:
-                with _emptied(home / "part") as folder:
+                with _emptied(home / "lot") as folder:
                     kept.append(_without_changed(plan, part, changes, folder, table_store)[0])
             lots.append(_sum(kept, None))
     return tuple(lots)
@@ -80,23 +80,20 @@ def check_shard(plan: MergePlan, number: int, changes: StagedChanges, table_stor
 
 @contextmanager
 def _emptied(folder: Path) -> Iterator[Path]:
-    """Make *folder*, and have it gone with all that is in it afterwards."""
-    folder.mkdir()
+    """Make *folder* if there is none, and remove the files in it afterwards."""
+    folder.mkdir(exist_ok=True)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        for left in folder.iterdir():
+            left.unlink()
 
 
 def _merged(
     plan: MergePlan, number: int, changes: StagedChanges, folder: Path, table_store: ObjectStore
 ) -> tuple[MergedLot, Path]:
     """Return what stays of lot *number*, under the plan's schema, and the file that it is in."""
-    kept = []
-    for part in plan.lots[number]:
-        home = folder / str(part)
-        home.mkdir()
-        kept.append(_without_changed(plan, part, changes, home, table_store))
+    kept = [_without_changed(plan, part, changes, folder, table_store) for part in plan.lots[number]]
     merged, path = _together(plan, kept, folder / "gathered")
     return _under(plan, merged, plan.base.schema, plan.schema, path)
 
@@ -122,19 +119,20 @@ def _without_changed(
 ) -> tuple[MergedLot, Path]:
     """Return what stays of part *number* of the base, still under its own name, and the file it is in."""
     base, schema = plan.base.parts[number], plan.base.schema
+    kept, dropped = folder / f"kept-{number}", folder / "gone"
     # A quiet window changes nothing.
     keys = changes.keys.search(schema, base.partition) if plan.compacted.changed else None
     name = part_named(table_store, plan.base, number)
     with fetched_part(table_store, plan.base, number) as source:
         with damage_named(source, name, made_again(plan.base), as_of=iso(plan.base.as_of)):
-            split = None if keys is None else split_part(source, keys, folder / "kept", folder / "gone")
+            split = None if keys is None else split_part(source, keys, kept, dropped)
         if split is None:
             # What is moved into the store must not be the file that is there.
             source.seek(0)
-            with (folder / "kept").open("wb") as kept:
-                shutil.copyfileobj(source, kept, _PIECE_BYTES)
+            with kept.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _PIECE_BYTES)
     if split is None:
-        return MergedLot(base, 0, 0), folder / "kept"
+        return MergedLot(base, 0, 0), kept
     gone = len(split.keys)
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
@@ -143,7 +141,7 @@ def _without_changed(
         )
     comparison = changes.comparison(split.keys, schema, base.partition) if plan.tells_before else None
     values: Counter[str] = Counter()
-    for batch in row_batches(folder / "gone"):
+    for batch in row_batches(dropped):
         _count_values(batch, values)
         if comparison is not None:
             comparison.add(batch)
@@ -157,11 +155,12 @@ def _without_changed(
     there = 0 if comparison is None else comparison.there
     fewer = {name: -count for name, count in values.items()}
     if not split.rows:
-        return MergedLot(None, gone, there, fewer), folder / "kept"
-    part = replace(base, rows=split.rows, rescued=_still_rescued(folder, schema, base), sha256=split.sha256)
+        return MergedLot(None, gone, there, fewer), kept
+    rescued = _still_rescued(kept, dropped, schema, base)
     # Other parts of the lot follow.
-    (folder / "gone").unlink()
-    return MergedLot(part, gone, there, fewer), folder / "kept"
+    dropped.unlink()
+    part = replace(base, rows=split.rows, rescued=rescued, sha256=split.sha256)
+    return MergedLot(part, gone, there, fewer), kept
 
 
 def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Path) -> tuple[MergedLot, Path]:
@@ -243,13 +242,13 @@ def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:
     )
 
 
-def _still_rescued(folder: Path, schema: Schema, base: Part) -> dict[str, int]:
+def _still_rescued(kept: Path, dropped: Path, schema: Schema, base: Part) -> dict[str, int]:
     """Return the counts of the rescued values of the rows that are kept of *base*, by path."""
     if not base.rescued:
         return {}
-    before, gone = Counter(base.rescued), _rescued(folder / "gone", schema, base)
+    before, gone = Counter(base.rescued), _rescued(dropped, schema, base)
     # Beyond some number of paths all are counted under one, so that there is nothing to subtract from.
-    left = _rescued(folder / "kept", schema, base) if "*" in before or not gone <= before else before - gone
+    left = _rescued(kept, schema, base) if "*" in before or not gone <= before else before - gone
     return dict(sorted(left.items()))
 
 

@@ -67,7 +67,7 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
     with ExitStack() as files:
         # Only where rows have to be read: opening it takes as long as looking through thousands of them.
         parquet = cache(lambda: files.enter_context(pq.ParquetFile(source, pre_buffer=False)))
-        splitter = _GroupSplitter(parquet, read_leaves(source), wanted)
+        splitter = _GroupSplitter(parquet, cache(lambda: read_leaves(source)), wanted)
         sha256 = hashlib.sha256()
         halves: tuple[Assembly, ...] = ()
         untouched: list[tuple[int, RowGroup]] = []
@@ -112,7 +112,9 @@ class _SplitGroup:
 class _GroupSplitter:
     """Splits the row groups of one part."""
 
-    def __init__(self, parquet: Callable[[], pq.ParquetFile], leaves: Sequence[Leaf], wanted: Wanted) -> None:
+    def __init__(
+        self, parquet: Callable[[], pq.ParquetFile], leaves: Callable[[], Sequence[Leaf]], wanted: Wanted
+    ) -> None:
         self._parquet = parquet
         self._leaves = leaves
         self._wanted = wanted
@@ -194,7 +196,7 @@ class _GroupSplitter:
         kernel = compiled()
         if kernel is None:
             raise UnsplittableError
-        return OpenChunk(kernel, group.chunks[place], self._leaves[place], keeps_pages=keeps_pages)
+        return OpenChunk(kernel, group.chunks[place], self._leaves()[place], keeps_pages=keeps_pages)
 
 
 def _group_of(group: RowGroup, rows: int, chunks: list[Chunk]) -> RowGroup:

@@ -105,7 +105,8 @@ class Chunk:
     @property
     def column(self) -> str:
         """Name of the table's column that it is in."""
-        return self.path[0]
+        name: bytes = self._meta[_PATH][1][1][0]
+        return name.decode()
 
     @property
     def size(self) -> int:

@@ -115,12 +115,20 @@ class _Reader:
         number, kind = self._field(0)
         while kind and number != wanted:
             if kind > FALSE:
-                self._value(kind)
+                self._pass_over(kind)
             number, kind = self._field(number)
         kind, count = self._list_header() if kind == LIST else (0, 0)
         if count and kind != STRUCT:
             raise damaged(f"has a list of type {kind} where one of structs belongs")
         return count
+
+    def _pass_over(self, kind: int) -> None:
+        if kind != LIST or self._body[self.at] & 0x0F != STRUCT:
+            self._value(kind)
+            return
+        _, count = self._list_header()
+        for _ in range(count):
+            _, self.at = read_struct_at(self._body, self.at)
 
     def _field(self, last: int) -> tuple[int, int]:
         """Return number and type of the next field; type 0 is the end of the struct."""
