@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from emulated_lake import task_context
 from killed_exports import BUCKET, DELAYS, KILL_POINTS, POLL_S, START, WAYS, Tries, table_with_history
 
 from airflow_provider_ddbexport.core.exporting.restorable_window import wait_until_restorable
@@ -16,6 +18,7 @@ from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.errors import ExportFailedError
 from airflow_provider_ddbexport.operators.export import DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.operators.incremental_export import DynamoDBIncrementalExportOperator
+from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.triggers.export import DynamoDBExportTrigger
 
 FULL = {"export_time": START - timedelta(hours=1)}
@@ -43,8 +46,8 @@ def _task(kind: str, **changes: Any) -> Any:
         "poll_interval_s": POLL_S,
     }
     if kind == "full":
-        return DynamoDBPointInTimeExportOperator(**arguments, **{**FULL, **changes})
-    return DynamoDBIncrementalExportOperator(**arguments, **{**INCREMENT, **changes})
+        return DynamoDBPointInTimeExportOperator(**{**arguments, **FULL, **changes})
+    return DynamoDBIncrementalExportOperator(**{**arguments, **INCREMENT, **changes})
 
 
 def _arn(found: dict[str, Any]) -> str:
@@ -141,6 +144,26 @@ def test_a_damaged_ledger_fails_the_task_at_once(tries: Tries) -> None:
     with pytest.raises(AirflowFailException, match="restore the object, or ask for another generation"):
         tries.whole(_task("full"))
     assert tries.aws.exports_billed() == []
+
+
+def test_another_accounts_bucket_is_a_destination_like_any(tries: Tries, tmp_path: Path) -> None:
+    """Its owner is named; a try that is killed before it has recorded its export is found there, and what it wrote is
+    read there."""
+    from airflow_provider_ddbexport.local.server import process_emulator
+
+    owner = "210987654321"
+    emulator, _ = process_emulator()
+    theirs = emulator.moto.s3(owner).create_bucket("their-bucket", "us-east-1")
+    task = _task("full", s3_bucket_name="their-bucket", s3_bucket_owner=owner)
+    tries.killed(task, "before the record")
+    tries.aws.clock.advance(timedelta(days=3))
+    found = tries.whole(_task("full", s3_bucket_name="their-bucket", s3_bucket_owner=owner))
+    assert [export["export_arn"] for export in tries.aws.exports_billed()] == [_arn(found)]
+    assert len([key for key in theirs.keys if key.startswith("daily/_ddbexport/exports/Reviews/")]) == 2
+    convert = DynamoDBExportToParquetOperator(
+        task_id="convert", source=found["source"], lake=str(tmp_path), s3_bucket_owner=owner
+    )
+    assert convert.execute(task_context())["rows"] == 2
 
 
 def test_a_ledger_of_ones_own_place_serves_as_well(tries: Tries) -> None:
