@@ -54,9 +54,10 @@ def scan_backup(
     as it was at some moment while the scan ran. Nothing can be taken for a backup before its manifests are written
     last.
 
-    Without *resumption* each call makes a new backup, and what a failed call wrote is removed. With it, a call goes on
-    from the checkpoints of one that ended before its end, however it ended: no item twice, none missing, and of each
-    segment no more than one group of pages is read again.
+    Without *resumption* each call makes a new backup, and what a call wrote that failed while it read is removed; from
+    the manifests on nothing is, for they may be there. With it, a call goes on from the checkpoints of one that ended
+    before its end, however it ended: no item twice, none missing, and of each segment no more than one group of pages
+    is read again.
 
     *dynamodb* is a boto3 client; *table_name* may be an ARN; *segments* is 1 to 1,000,000, by default from the table's
     size and the budget; the read budget is :func:`.table.read_rate`'s; *expression_attribute_values* are DynamoDB
@@ -99,11 +100,11 @@ def scan_backup(
     )
     try:
         scan_shard(dynamodb, destination, plan, request, settings=settings)
-        return finish_scan(destination, plan)
     except BaseException:
         if resumption is None:
             abandon_scan(destination, plan)
         raise
+    return finish_scan(destination, plan)
 
 
 def plan_scan(

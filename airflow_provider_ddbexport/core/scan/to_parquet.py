@@ -62,7 +62,7 @@ from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import table_folder
-from airflow_provider_ddbexport.errors import BadCallError, PublishRaceError, StorageError
+from airflow_provider_ddbexport.errors import BadCallError, OutcomeUnknownError, PublishRaceError, StorageError
 
 GROUPS = GroupLimits(file_bytes=64 << 20)
 """Parts come out about as large as the groups."""
@@ -94,8 +94,9 @@ def scan_to_parquet(
     none; it is no point in time, and its record says so. Memory does not grow with the table; temporary files take as
     much as a group of pages for each worker.
 
-    Without *resumption* each call makes a new snapshot, and what a failed call wrote is removed. With it, a call goes
-    on from the checkpoints of one that ended before its end, however it ended: no item twice, none missing. Raises as
+    Without *resumption* each call makes a new snapshot, and what a failed call wrote is removed, unless the snapshot
+    may be published all the same: after OutcomeUnknownError, or an interrupt while publishing. With it, a call goes on
+    from the checkpoints of one that ended before its end, however it ended: no item twice, none missing. Raises as
     :func:`.scan_backup` and :func:`.convert_export` do.
     """
     settings = settings or ScanSettings(limits=GROUPS)
@@ -103,11 +104,15 @@ def scan_to_parquet(
     plan = scan.begin(
         dynamodb, request, segments=segments, other_table=other_table, resumption=resumption, settings=settings
     )
+    is_read = False
     try:
         scan.read(dynamodb, plan, request, settings=settings)
+        is_read = True
         return scan.publish(plan, settings=settings)
-    except BaseException:
-        if resumption is None:
+    except BaseException as error:
+        # The request that creates the commit record may be under way still: absent now proves nothing.
+        is_unsure = is_read and (isinstance(error, OutcomeUnknownError) or not isinstance(error, Exception))
+        if resumption is None and not is_unsure:
             scan.abandon(plan)
         raise
 

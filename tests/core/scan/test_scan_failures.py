@@ -6,12 +6,14 @@ import errno
 import os
 import tempfile
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from page_table import MortalStore, PageTable
 
+from airflow_provider_ddbexport.core.export import read_export, verify_export
 from airflow_provider_ddbexport.core.scan import (
     GroupLimits,
     Resumption,
@@ -21,6 +23,7 @@ from airflow_provider_ddbexport.core.scan import (
     scan_backup,
 )
 from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
+from airflow_provider_ddbexport.core.store import ObjectInfo
 from airflow_provider_ddbexport.errors import (
     AccessError,
     ManifestError,
@@ -91,6 +94,28 @@ def test_the_first_failure_is_told_and_not_that_of_the_checkpoint_after_it(caplo
     with pytest.raises(AccessError, match="ExpiredTokenException"):
         back_up(table, ExpiredStore({}), workers=1, segments=1, limits=GroupLimits())
     assert "read again by the next run: " in caplog.text
+
+
+def test_a_backup_that_may_be_whole_is_not_removed() -> None:
+    """Where its manifests are written and the store fails on the tidying after it, in a call that cannot be resumed."""
+
+    class FailingStore(MortalStore):
+        def child(self, folder: str) -> FailingStore:
+            return FailingStore(self.objects, folder=f"{self.folder}{folder}/")
+
+        def list(self, folder: str = "") -> Iterator[ObjectInfo]:
+            if folder.endswith("/data"):
+                raise StorageDeadlineError(f"{folder}: HTTP 503")
+            return super().list(folder)
+
+    objects: dict[str, bytes] = {}
+    with pytest.raises(StorageDeadlineError):
+        back_up(PageTable(ITEMS), FailingStore(objects), resumption=None)
+    root = MortalStore(objects, folder="AWSDynamoDB/")
+    (export_id,) = {key.split("/")[1] for key in objects}
+    export = read_export(root, export_id)
+    verify_export(root, export)
+    assert export.summary.item_count == ITEMS
 
 
 def test_a_damaged_scan_is_begun_anew_as_its_error_says() -> None:

@@ -30,8 +30,9 @@ from airflow_provider_ddbexport.core.snapshot import (
     convert_shard,
     record_items,
 )
+from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore
-from airflow_provider_ddbexport.errors import BadCallError, ScanResumeError, ScanStoppedError
+from airflow_provider_ddbexport.errors import BadCallError, OutcomeUnknownError, ScanResumeError, ScanStoppedError
 
 JOB = Resumption("hourly Reviews", occasion="2026-01-14")
 
@@ -303,6 +304,44 @@ def test_a_scan_that_fails_leaves_nothing_where_it_cannot_be_resumed() -> None:
     with pytest.raises(ValueError, match="enough"):
         scan(MixedTable(60), MortalStore(objects), resumption=None, settings=settings)
     assert objects == {}
+
+
+class LateStore(MortalStore):
+    """Gives up on the commit record, as *error* says, while the request is under way: :meth:`arrive` lets it arrive."""
+
+    def __init__(self, objects: dict[str, bytes], error: BaseException, folder: str = "") -> None:
+        super().__init__(objects, folder=folder)
+        self.error = error
+
+    def child(self, folder: str) -> LateStore:
+        return LateStore(self.objects, self.error, f"{self.folder}{folder}/")
+
+    def create(self, key: str, body: bytes) -> None:
+        if key.startswith("_snapshots/"):
+            self.objects[f"late {self.folder}{key}"] = body
+            raise self.error
+        super().create(key, body)
+
+    def arrive(self) -> None:
+        (late,) = [key for key in self.objects if key.startswith("late ")]
+        self.objects[late.removeprefix("late ")] = self.objects.pop(late)
+
+
+@pytest.mark.parametrize(
+    "error", [OutcomeUnknownError("it may be there"), KeyboardInterrupt()], ids=["unknown", "interrupted"]
+)
+def test_what_may_be_published_keeps_its_parts(error: BaseException) -> None:
+    """A commit record that is there later, when its maker has given up, is one of a whole snapshot."""
+    lake = LateStore({}, error)
+    with pytest.raises(type(error)):
+        scan(MixedTable(40), lake, resumption=None)
+    store = lake.child("reviews")
+    assert Ledger(store).latest() is None
+    lake.arrive()
+    record = Ledger(store).latest()
+    assert record is not None
+    assert missing_parts(store, record.as_of, record.parts) == []
+    assert items_of(lake, record) == [turning_item(number) for number in range(40)]
 
 
 def test_columns_that_another_run_adds_meanwhile_are_kept() -> None:
