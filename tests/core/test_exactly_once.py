@@ -369,6 +369,33 @@ def test_an_export_in_no_ledger_is_used(worker: Worker, wanted: ExportRequest) -
     assert len(_billed(worker)) == 31
 
 
+def test_an_export_of_ours_is_known_by_its_token_however_it_is_described(worker: Worker, local_aws: Any) -> None:
+    """A key that was given by its id may be told by its ARN; of two that are the same, ours is used."""
+    table = table_identity(worker.dynamodb, "Reviews")
+    key = local_aws.client("kms").create_key()["KeyMetadata"]
+    moment = NOW - timedelta(hours=1)
+    request = ExportRequest(
+        table.arn, moment, BUCKET, "daily", sse_algorithm="KMS", kms_key_id=key["KeyId"], table_id=table.table_id
+    )
+    worker.aws.configure(fail_next_export=("KmsAccessDenied", "no"), export_seconds=0)
+    describe(worker.dynamodb, worker.start(request))
+    worker.aws.configure(export_seconds=10 * 86400)
+    _by_hand(worker, request)
+    second = worker.start(request)
+    told: list[str] = []
+
+    def tell_arn(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["ExportDescription"]["S3SseKmsKeyId"] = key["Arn"]
+        told.append(parsed["ExportDescription"]["ExportArn"])
+
+    worker.dynamodb.meta.events.register("after-call.dynamodb.DescribeExport", tell_arn)
+    worker.aws.clock.advance(timedelta(days=3))
+    _lose_ledger(worker)
+    assert worker.start(request) == second
+    assert len(told) >= 2
+    assert len(_billed(worker)) == 2
+
+
 @pytest.mark.parametrize(
     "changes",
     [

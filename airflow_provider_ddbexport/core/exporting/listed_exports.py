@@ -20,6 +20,9 @@ _CLOCKS_DIFFER = timedelta(days=1)
 
 _SAME_MOMENT = timedelta(minutes=1)
 
+_ATTEMPTS = range(1, 65)
+"""Attempts at a request whose tokens are known again without the ledger: far more than anybody lets fail."""
+
 
 def export_with_token(dynamodb: Any, request: ExportRequest, token: str, *, since: datetime) -> str | None:
     """Return the export that *token* started at *since* or later, whatever became of it; None if there is none.
@@ -41,8 +44,7 @@ def exports_alike(dynamodb: Any, request: ExportRequest) -> str | None:
     """
     since = request.export_time - _SAME_MOMENT
     found = [d for d in _described(dynamodb, request, since=since, with_failed=False) if _is_of(request, d)]
-    own = [d for d in found if d.get("ClientToken") == client_token(request)]
-    return _first(own or found)
+    return _first([d for d in found if _is_own(request, d)] or found)
 
 
 def is_export_of(dynamodb: Any, request: ExportRequest, export_arn: str) -> bool:
@@ -105,7 +107,14 @@ def listed(dynamodb: Any, table_arn: str) -> Iterator[dict[str, Any]]:
         page = {"NextToken": answer["NextToken"]}
 
 
+def _is_own(request: ExportRequest, description: dict[str, Any]) -> bool:
+    """Return whether it was started with a token of *request*, which stands for all of it however AWS may spell it."""
+    return description.get("ClientToken") in {client_token(request, attempt=attempt) for attempt in _ATTEMPTS}
+
+
 def _is_of(request: ExportRequest, description: dict[str, Any]) -> bool:
+    if _is_own(request, description):
+        return True
     asked = {"S3SseAlgorithm": "AES256", **request.parameters()}
     found = {"S3SseAlgorithm": "AES256", "ExportType": "FULL_EXPORT", **description}
     if request.table_id and found.get("TableId") != request.table_id:
