@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME
@@ -41,12 +42,14 @@ def begin_scan(
     segments: int | None = None,
     shards: int = 1,
     resumption: Resumption | None = None,
+    accept: Callable[[ScanPlan], None] = lambda _: None,
     budget: ReadBudgetOptions | None = None,
     now: Now = utc_now,
 ) -> ScanPlan:
     """Return the plan of the scan to go on with, or of a new one, written down in *root*.
 
-    *output_format* says all that decides what the pages become. Raises ScanResumeError where *resumption* finds a scan
+    *output_format* says all that decides what the pages become. *accept* is called with the plan before anything is
+    written down of a new one, and raises where it will not do. Raises ScanResumeError where *resumption* finds a scan
     that was started as another one.
     """
     require_possible(segments, shards)
@@ -55,6 +58,7 @@ def begin_scan(
     rate_of = _rate(dynamodb, request, budget)
     if resumption is not None and (found := find_scan(root, resumption)) is not None:
         require_same(found, table, request, segments=segments, shards=shards, output_format=output_format)
+        accept(found)
         log.info("Scan %s of %s is resumed", found.export_id, table.name)
         return found
     rate = rate_of()
@@ -92,6 +96,7 @@ def begin_scan(
         provisioned_rcu=table.provisioned_rcu,
         pointer_key=None if resumption is None else resumption.key,
     )
+    accept(plan)
     # Before anything is read, which costs: it shows that the destination can be written to.
     root.write(f"{plan.export_id}/{STARTED_NAME}", b"")
     root.create(f"{plan.export_id}/{STATE_FOLDER}/{PLAN_NAME}", plan.to_json())

@@ -156,7 +156,7 @@ class ParquetScan:
     ) -> ScanPlan:
         """Return the plan of the scan to go on with, or of a new one, written down in the lake. Nothing is read yet."""
         settings = settings or ScanSettings()
-        plan = begin_scan(
+        return begin_scan(
             dynamodb,
             self._root,
             request,
@@ -166,16 +166,13 @@ class ParquetScan:
             segments=segments,
             shards=shards,
             resumption=resumption,
+            accept=(lambda _: None) if other_table else self._refuse_other_table,
             budget=settings.budget,
             now=settings.now,
         )
-        if not other_table:
-            try:
-                refuse_other_table(self._lake, self._target.publication(_export(plan, (), (), "")))
-            except BadCallError:
-                self.abandon(plan)
-                raise
-        return plan
+
+    def _refuse_other_table(self, plan: ScanPlan) -> None:
+        refuse_other_table(self._lake, self._target.publication(_export(plan, (), (), "")))
 
     def planned(self, export_id: str) -> ScanPlan:
         """Return the plan of a scan that was begun, for a process that has only its id."""
