@@ -43,7 +43,7 @@ class ScanPlan:
         values_digest: of the expressions' values, which are not written down.
         size_bytes: of the table when the scan began, for the time that is left.
         provisioned_rcu: of the table or index then; the budget goes on from it after a switch to on demand.
-        pointer_key: where it is noted under which name the scan is found; None where it cannot be resumed.
+        pointer_folder: where it is noted under which name the scan is found; None where it cannot be resumed.
     """
 
     export_id: str
@@ -66,7 +66,7 @@ class ScanPlan:
     started_at: datetime
     size_bytes: int
     provisioned_rcu: float | None = None
-    pointer_key: str | None = None
+    pointer_folder: str | None = None
 
     def to_json(self) -> bytes:
         """Return the plan as one line of JSON."""

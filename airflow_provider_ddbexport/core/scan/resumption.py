@@ -1,10 +1,14 @@
-"""Finding the scan to go on with: ``AWSDynamoDB/_scans/<key>.json`` names the last one that was started under a key."""
+"""Finding the scan to go on with: ``AWSDynamoDB/_scans/<job>/000001.json`` names the first one that a job started.
+
+The newest of them counts. Each is created on the condition that it is not there: of several tries that begin together
+one begins a scan, and the others find it.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -17,6 +21,7 @@ from airflow_provider_ddbexport.errors import BadCallError, ManifestError, Objec
 log = logging.getLogger(__name__)
 
 _FOLDER = "_scans"
+_NUMBERED = re.compile(r"(\d{6,})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,9 @@ class Resumption:
     policy: str = "continue"
 
     @property
-    def key(self) -> str:
-        """Return the pointer's key."""
-        return f"{_FOLDER}/{hashlib.sha256(self.name.encode()).hexdigest()[:32]}.json"
+    def folder(self) -> str:
+        """Return the folder of the job's pointers."""
+        return f"{_FOLDER}/{hashlib.sha256(self.name.encode()).hexdigest()[:32]}"
 
 
 class _Pointer(msgspec.Struct, rename="camel"):
@@ -51,53 +56,63 @@ def find_scan(root: ObjectStore, resumption: Resumption) -> ScanPlan | None:
     """Return the plan of the scan to go on with, None where a new one is to begin."""
     if resumption.policy == "restart":
         return None
-    pointer = _read(root, resumption.key)
-    if pointer is not None and _is_open(pointer, resumption):
-        key = f"{pointer.export_id}/{STATE_FOLDER}/{PLAN_NAME}"
-        # Somebody may have removed the unfinished backup.
-        with contextlib.suppress(ObjectNotFoundError):
-            plan = ScanPlan.from_json(root.read(key), root.uri_of(key))
-            if pointer.occasion != _text(resumption):
-                pointer.occasion = _text(resumption)
-                root.write(resumption.key, msgspec.json.encode(pointer))
-            return plan
-    if resumption.policy == "require":
+    number, pointer = _newest(root, resumption.folder)
+    plan = None if pointer is None else _open_scan(root, number, pointer, resumption)
+    if plan is None and resumption.policy == "require":
         raise BadCallError(
             f"{root.uri}: there is no unfinished scan called {resumption.name!r} to resume; name the table and the "
             "destination as it was begun with, or start a new one"
         )
-    return None
+    return plan
 
 
 def remember(root: ObjectStore, resumption: Resumption, plan: ScanPlan) -> ScanPlan:
     """Make *plan* the one that is found next time; return it, or the one another process was faster with."""
     body = msgspec.json.encode(_Pointer(export_id=plan.export_id, occasion=_text(resumption)))
-    before = _read(root, resumption.key)
-    if resumption.policy == "restart" and before is not None and not before.is_finished:
-        log.warning(
-            "The unfinished scan %s is not gone on with; what it wrote stays in %s and, straight to Parquet, in the "
-            "folder of its time, until somebody deletes it",
-            before.export_id,
-            root.uri_of(before.export_id),
-        )
-    if resumption.policy != "restart" and before is None:
+    while True:
+        number, before = _newest(root, resumption.folder)
+        if before is not None and resumption.policy != "restart":
+            other = _open_scan(root, number, before, resumption)
+            if other is not None:
+                return other
         try:
-            root.create(resumption.key, body)
+            root.create(_key(resumption.folder, number + 1), body)
         except ObjectExistsError:
-            return find_scan(root, resumption) or plan
-    else:
-        root.write(resumption.key, body)
-    return plan
+            continue
+        if resumption.policy == "restart" and before is not None and not before.is_finished:
+            log.warning(
+                "The unfinished scan %s is not gone on with; what it wrote stays in %s and, straight to Parquet, in "
+                "the folder of its time, until somebody deletes it",
+                before.export_id,
+                root.uri_of(before.export_id),
+            )
+        return plan
 
 
 def finished(root: ObjectStore, plan: ScanPlan) -> None:
     """Note that *plan* is through, if it is still the one that is found."""
-    if plan.pointer_key is None:
+    if plan.pointer_folder is None:
         return
-    pointer = _read(root, plan.pointer_key)
+    number, pointer = _newest(root, plan.pointer_folder)
     if pointer is not None and pointer.export_id == plan.export_id and not pointer.is_finished:
         pointer.is_finished = True
-        root.write(plan.pointer_key, msgspec.json.encode(pointer))
+        root.write(_key(plan.pointer_folder, number), msgspec.json.encode(pointer))
+
+
+def _open_scan(root: ObjectStore, number: int, pointer: _Pointer, resumption: Resumption) -> ScanPlan | None:
+    """Return the plan of the scan that is pointed to, if it is to be gone on with and still there."""
+    if not _is_open(pointer, resumption):
+        return None
+    key = f"{pointer.export_id}/{STATE_FOLDER}/{PLAN_NAME}"
+    try:
+        plan = ScanPlan.from_json(root.read(key), root.uri_of(key))
+    except ObjectNotFoundError:
+        # Somebody has removed the unfinished scan.
+        return None
+    if pointer.occasion != _text(resumption):
+        pointer.occasion = _text(resumption)
+        root.write(_key(resumption.folder, number), msgspec.json.encode(pointer))
+    return plan
 
 
 def _is_open(pointer: _Pointer, resumption: Resumption) -> bool:
@@ -110,12 +125,20 @@ def _text(resumption: Resumption) -> str:
     return hashlib.sha256(resumption.occasion.encode()).hexdigest()[:16]
 
 
-def _read(root: ObjectStore, key: str) -> _Pointer | None:
+def _newest(root: ObjectStore, folder: str) -> tuple[int, _Pointer | None]:
+    """Return the number and the contents of the newest pointer in *folder*; (0, None) before the first."""
+    numbers = (_NUMBERED.fullmatch(info.key.removeprefix(f"{folder}/")) for info in root.list(folder))
+    number = max((int(match[1]) for match in numbers if match), default=0)
+    if not number:
+        return 0, None
+    key = _key(folder, number)
     try:
-        return msgspec.json.decode(root.read(key), type=_Pointer)
-    except ObjectNotFoundError:
-        return None
+        return number, msgspec.json.decode(root.read(key), type=_Pointer)
     except msgspec.MsgspecError as error:
         raise ManifestError(
             f"{root.uri_of(key)}: expected the name of a scan: {error}; delete it and start a new scan"
         ) from None
+
+
+def _key(folder: str, number: int) -> str:
+    return f"{folder}/{number:06d}.json"

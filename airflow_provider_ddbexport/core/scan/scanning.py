@@ -94,7 +94,7 @@ def begin_scan(
         started_at=started_at,
         size_bytes=table.size_bytes,
         provisioned_rcu=table.provisioned_rcu,
-        pointer_key=None if resumption is None else resumption.key,
+        pointer_folder=None if resumption is None else resumption.folder,
     )
     accept(plan)
     # Before anything is read, which costs: it shows that the destination can be written to.
@@ -102,6 +102,7 @@ def begin_scan(
     root.create(f"{plan.export_id}/{STATE_FOLDER}/{PLAN_NAME}", plan.to_json())
     if resumption is not None:
         plan = remember(root, resumption, plan)
+        require_same(plan, table, request, segments=segments, shards=shards_asked, output_format=output_format)
     log.info("Scan %s of %s: %d segments, read budget %s", plan.export_id, table.name, plan.segments, rate_text(rate))
     return plan
 
@@ -177,7 +178,7 @@ def read_shard(
     try:
         scan.run()
     except ScanStoppedError as error:
-        if plan.pointer_key is None or not settings.stop.is_set():
+        if plan.pointer_folder is None or not settings.stop.is_set():
             raise
         raise ScanStoppedError(
             f"{error}; what was read until then is kept and can be resumed: another try of the task, or "

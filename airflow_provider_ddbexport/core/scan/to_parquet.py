@@ -6,7 +6,7 @@ groups are brought under the schema that all items ask for, and published togeth
 
 What lies in the table's folder meanwhile, and is gone when the snapshot is published::
 
-    _conversions/_scans/<job>.json      which scan a job goes on with; stays
+    _conversions/_scans/<job>/…         which scan a job goes on with; stays
     _conversions/<ScanId>/_scan/…       the scan's plan, which stays, and its checkpoints
     _conversions/<T>/…                  what became of each group
     ddb_export_timestamp=<T>/…          the parts; of no snapshot until it is published
@@ -240,7 +240,7 @@ class ParquetScan:
             settings.on_publish,
             stop=settings.stop,
             clock=settings.retries.clock,
-            can_resume=plan.pointer_key is not None,
+            can_resume=plan.pointer_folder is not None,
         )
         for races_left in reversed(range(MOST_RACES)):
             number, newest = self._ledger.newest_schema()

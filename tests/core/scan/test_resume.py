@@ -305,6 +305,66 @@ def test_a_scan_started_otherwise_is_not_gone_on_with(change: str) -> None:
     assert numbers_in(store, back_up(table, store)) == ONCE
 
 
+class OvertakenStore(MortalStore):
+    """Lets *meanwhile* happen right before something is written about which scan a job goes on with."""
+
+    def __init__(self, objects: dict[str, bytes], meanwhile: Callable[[], Any], folder: str = "") -> None:
+        super().__init__(objects, folder=folder)
+        self.meanwhile = meanwhile
+        self.answers: list[Any] = []
+
+    def child(self, folder: str) -> OvertakenStore:
+        child = OvertakenStore(self.objects, self.meanwhile, f"{self.folder}{folder}/")
+        child.answers = self.answers
+        return child
+
+    def create(self, key: str, body: bytes) -> None:
+        self._overtaken(key)
+        super().create(key, body)
+
+    def write(self, key: str, body: bytes) -> None:
+        self._overtaken(key)
+        super().write(key, body)
+
+    def _overtaken(self, key: str) -> None:
+        if "_scans/" in key and not self.answers:
+            self.answers.append(None)
+            self.answers[0] = self.meanwhile()
+
+
+@pytest.mark.parametrize("is_cleared", [False, True], ids=["first", "cleared"])
+def test_tries_that_begin_together_make_one_scan(is_cleared: bool) -> None:
+    """The first ones of a job, and those of a task that is cleared after it was through."""
+    table, store, request = PageTable(ITEMS), MortalStore({}), ScanRequest("Reviews")
+    if is_cleared:
+        back_up(table, store)
+    again = Resumption(JOB.name, occasion="cleared")
+
+    def begin(store: ObjectStore) -> Any:
+        return plan_scan(table, store, request, bucket="b", segments=4, resumption=again)
+
+    overtaken = OvertakenStore(store.objects, lambda: begin(store))
+    assert begin(overtaken) == overtaken.answers[0]
+    table.scanned = 0
+    assert numbers_in(store, back_up(table, store, resumption=again)) == ONCE
+    assert table.scanned == ITEMS
+
+
+def test_a_scan_that_ends_does_not_hide_the_one_that_was_begun_meanwhile() -> None:
+    """A run that was thought dead notes that its scan is through when another has been begun in its place."""
+    table, objects = PageTable(ITEMS), dict[str, bytes]()
+    request = ScanRequest("Reviews")
+
+    def begin(policy: str) -> Any:
+        resumption = Resumption(JOB.name, occasion=JOB.occasion, policy=policy)
+        return plan_scan(table, MortalStore(objects), request, bucket="b", segments=4, resumption=resumption)
+
+    begun = begin("continue")
+    overtaken = OvertakenStore(objects, lambda: begin("restart"))
+    assert back_up(table, overtaken).summary.export_id == begun.export_id
+    assert begin("require") == overtaken.answers[0] != begun
+
+
 @pytest.mark.parametrize("shards", [2, 7])
 def test_another_number_of_shards_is_refused(shards: int) -> None:
     """Fewer or more: the tasks that are there are not those that were planned."""
