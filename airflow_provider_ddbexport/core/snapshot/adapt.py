@@ -4,9 +4,11 @@ by converting the shard again where not.
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -14,20 +16,24 @@ from airflow_provider_ddbexport.core.columns import part_schema
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.background import Stages
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.deliveries import Deliveries
 from airflow_provider_ddbexport.core.snapshot.fetch import fetched
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.parts import put_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
-from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
+from airflow_provider_ddbexport.core.snapshot.record import Part
+from airflow_provider_ddbexport.core.snapshot.rests import Rest
+from airflow_provider_ddbexport.core.snapshot.shard import begin_shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError
 
 
-def adapt_shard(
+def begin_adapting(
     plan: ConversionPlan,
     record: ShardRecord,
     schema: Schema,
@@ -35,28 +41,63 @@ def adapt_shard(
     root: ObjectStore,
     lake: ObjectStore,
     tick: Tick | None = None,
-) -> ShardRecord:
-    """Return the record of the shard of *record* with all its parts under *schema*, the one that all items ask for.
+) -> Rest[ShardRecord]:
+    """Do what takes a worker of bringing the shard of *record* under *schema*, the one that all items ask for.
 
+    Returns the rest, which has to be called, and gives the record of the shard with all its parts under *schema*.
     Parts that lack columns or have narrower numbers are widened, without reading the export; otherwise the shard is
     converted again. Either is recorded, so repeating it is safe and cheap.
     """
-    widened = widened_shard(plan, record, schema, lake=lake)
-    return widened or convert_shard(plan.under(schema), plan.shards[record.shard], root=root, lake=lake, tick=tick)
+    widening = _begin_widening(plan, record, schema, lake)
+    return widening or begin_shard(plan.under(schema), plan.shards[record.shard], root=root, lake=lake, tick=tick)
 
 
 def widened_shard(
     plan: ConversionPlan, record: ShardRecord, schema: Schema, *, lake: ObjectStore
 ) -> ShardRecord | None:
     """Return the record of the shard of *record* under *schema*, widened or recorded before; None for neither."""
+    finish = _begin_widening(plan, record, schema, lake)
+    return None if finish is None else finish()
+
+
+def _begin_widening(
+    plan: ConversionPlan, record: ShardRecord, schema: Schema, lake: ObjectStore
+) -> Rest[ShardRecord] | None:
     store = lake.child(plan.table)
     conversion = Conversion(store, plan.under(schema))
     found = conversion.find(record.shard)
-    if found is None and _is_widenable(plan, record, schema):
-        found = _widened(plan, record, schema, store)
-        if found is not None:
-            conversion.keep(found)
-    return found
+    if found is not None:
+        return lambda: found
+    if not _is_widenable(plan, record, schema):
+        return None
+    stages = Stages()
+    parts = []
+    with ExitStack() as stack:
+        folder = stack.enter_context(workplace())
+        deliveries = stack.enter_context(Deliveries(plan.target.part_bytes))
+        for number, (part, own) in enumerate(zip(record.parts, record.schemas, strict=True)):
+            if own == schema:
+                parts.append(part)
+                continue
+            path = folder / f"{number}.parquet"
+            with stages.timed("widen"):
+                wide = _widened(plan, part, schema, store, path)
+            if wide is None:
+                return None
+            deliveries.do(wide.size, functools.partial(_put, store, plan, wide, path, stages))
+            parts.append(wide)
+        under_way = stack.pop_all()
+
+    def finish() -> ShardRecord:
+        with under_way:
+            deliveries.wait()
+        seconds = {stage: round(took, 3) for stage, took in stages.seconds.items()}
+        figures = ShardFigures(seconds=seconds, values=record.figures.values)
+        wide = replace(record, parts=tuple(parts), schemas=(schema,) * len(parts), figures=figures)
+        conversion.keep(wide)
+        return wide
+
+    return finish
 
 
 def _is_widenable(plan: ConversionPlan, record: ShardRecord, schema: Schema) -> bool:
@@ -76,31 +117,20 @@ def _keeps_order(narrow: Schema, wide: Schema, sort_by: Sequence[str]) -> bool:
     )
 
 
-def _widened(plan: ConversionPlan, record: ShardRecord, schema: Schema, store: ObjectStore) -> ShardRecord | None:
-    """Return the record of the same shard with its parts widened; None where that turns out to be impossible."""
-    started = time.perf_counter()
-    parts = []
-    with workplace() as folder:
-        wide = folder / "wide.parquet"
-        for part, own in zip(record.parts, record.schemas, strict=True):
-            if own == schema:
-                parts.append(part)
-                continue
-            with fetched(store, part) as narrow:
-                if narrow is None:
-                    return None
-                try:
-                    with damage_named(narrow, layout.shown(part.key), "convert the export again"):
-                        sha256 = widen_part(narrow, wide, part_schema(schema), plan.target.sort_columns(schema))
-                except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
-                    return None
-            key = layout.renamed_part(part.key, plan.parts_digest(schema))
-            made = replace(part, key=key, size=wide.stat().st_size, sha256=sha256)
-            put_part(store, plan, made, wide)
-            parts.append(made)
-    return replace(
-        record,
-        parts=tuple(parts),
-        schemas=(schema,) * len(parts),
-        figures=ShardFigures(seconds={"widen": round(time.perf_counter() - started, 3)}, values=record.figures.values),
-    )
+def _widened(plan: ConversionPlan, part: Part, schema: Schema, store: ObjectStore, path: Path) -> Part | None:
+    """Make *path* what *part* is under *schema*, and return that; None where that turns out to be impossible."""
+    with fetched(store, part) as narrow:
+        if narrow is None:
+            return None
+        try:
+            with damage_named(narrow, layout.shown(part.key), "convert the export again"):
+                sha256 = widen_part(narrow, path, part_schema(schema), plan.target.sort_columns(schema))
+        except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
+            return None
+    key = layout.renamed_part(part.key, plan.parts_digest(schema))
+    return replace(part, key=key, size=path.stat().st_size, sha256=sha256)
+
+
+def _put(store: ObjectStore, plan: ConversionPlan, part: Part, path: Path, stages: Stages) -> None:
+    with stages.timed("store"):
+        put_part(store, plan, part, path)

@@ -50,7 +50,8 @@ LONGEST_BOUND = 256
 """Bytes of the lowest or highest value of a chunk. Where one is longer both are left out: they help nobody to skip a
 row group, and of a table of long texts they would be most of the footer, which waits in memory."""
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
+"""Read at once. Fits into a cache, and into memory that the piece before it had."""
 
 
 @dataclass(frozen=True, slots=True)

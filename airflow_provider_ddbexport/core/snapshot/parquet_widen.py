@@ -11,6 +11,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_provider_ddbexport.core.columns.sparse import SparseBatch, SparseColumn
 from airflow_provider_ddbexport.core.columns.widen import widened
 from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
@@ -59,16 +60,22 @@ def _changed(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> set[str]:
     return {field.name for field in wide if types.get(field.name) != field.type}
 
 
-def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> pa.RecordBatch:
+def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> SparseBatch:
     """Return *columns* under *fields*, those that are not among them as nulls."""
     have = set(columns.column_names)
-    arrays = [
+    wide = [
         widened(columns.column(field.name).combine_chunks(), field.type)
         if field.name in have
-        else pa.nulls(rows, field.type)
+        else _nulls(rows, field.type)
         for field in fields
     ]
-    return pa.RecordBatch.from_arrays(arrays, schema=fields)
+    return SparseBatch(fields, rows, wide)
+
+
+def _nulls(rows: int, arrow: pa.DataType) -> pa.Array | SparseColumn:
+    if pa.types.is_nested(arrow) or not rows:
+        return pa.nulls(rows, arrow)
+    return SparseColumn(pa.repeat(pa.scalar(False), rows), pa.array([], arrow))
 
 
 def _in_order(chunks: Iterable[Movable], schema: pa.Schema) -> list[Movable]:

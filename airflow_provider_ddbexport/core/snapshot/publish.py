@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from airflow_provider_ddbexport.core.columns import Observation, resolve
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.snapshot.adapt import adapt_shard
+from airflow_provider_ddbexport.core.snapshot.adapt import begin_adapting
 from airflow_provider_ddbexport.core.snapshot.ahead import asked_ahead
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardFigures, ShardRecord
@@ -16,6 +16,7 @@ from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.report import conversion_report
+from airflow_provider_ddbexport.core.snapshot.rests import Rest
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
@@ -117,7 +118,7 @@ def _adapted(
     by_shard = {record.shard: record for record in records}
     others = [record for record in records if not record.is_under(schema)]
     counter = ProgressCounter("adapt", sum(record.items for record in others), progress)
-    for before, after in crew.run(_Adapt(plan, schema), others, counter.tick):
+    for before, after in crew.run_with_rests(_Adapt(plan, schema), others, counter.tick):
         by_shard[after.shard] = after
         counter.finish(before.items, after.figures.read_bytes)
     return [by_shard[number] for number in sorted(by_shard)]
@@ -130,5 +131,5 @@ class _Adapt:
     plan: ConversionPlan
     schema: Schema
 
-    def __call__(self, stores: Stores, record: ShardRecord, tick: Tick | None) -> ShardRecord:
-        return adapt_shard(self.plan, record, self.schema, root=stores.root, lake=stores.lake, tick=tick)
+    def __call__(self, stores: Stores, record: ShardRecord, tick: Tick | None) -> Rest[ShardRecord]:
+        return begin_adapting(self.plan, record, self.schema, root=stores.root, lake=stores.lake, tick=tick)

@@ -6,9 +6,10 @@ import itertools
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -28,8 +29,9 @@ from airflow_provider_ddbexport.core.snapshot import shard as shard_module
 from airflow_provider_ddbexport.core.snapshot.adapt import widen_part
 from airflow_provider_ddbexport.core.store import LocalStore
 
-# Not the function of the same name.
+# Not the functions of the same names.
 resolve_module = sys.modules["airflow_provider_ddbexport.core.columns.resolve"]
+convert_module = sys.modules["airflow_provider_ddbexport.core.snapshot.convert"]
 
 ROUNDS = int(os.environ.get("DDBEXPORT_DECODER_ROUNDS", "1"))
 """How many times the usual number of generated exports; `make fuzz` asks for more."""
@@ -208,6 +210,50 @@ def test_only_shards_that_lack_something_are_gone_through_again(
     check(record, lake, items)
     assert len(read) == 5
     assert len(widened) == 5, "four shards, and what the fifth wrote before"
+
+
+PATIENCE_S = 30
+
+
+class Unhurried(LocalStore):
+    """A lake that takes no wide part before another narrow one is opened."""
+
+    is_widened = threading.Event()
+    opened: ClassVar[list[str]] = []
+    taken: ClassVar[list[str]] = []
+
+    def child(self, folder: str) -> Unhurried:
+        return Unhurried(self.root / folder)
+
+    def open(self, key: str) -> BinaryIO:
+        self.opened.append(key)
+        if len(self.opened) == 3:
+            self.is_widened.set()
+        return super().open(key)
+
+    def move_file(self, key: str, path: Path) -> None:
+        if self.opened:
+            assert self.is_widened.wait(PATIENCE_S)
+            self.taken.append(key)
+        super().move_file(key, path)
+
+
+@pytest.mark.parametrize(("workers", "files"), [(2, 4), (1, 1)], ids=["of other shards", "of the same shard"])
+def test_a_part_is_widened_while_those_before_it_go_to_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, files: int
+) -> None:
+    """The third part is begun although none of the others is stored."""
+    monkeypatch.setattr(convert_module, "sample_export", lambda *_: Observation())
+    monkeypatch.setattr(Unhurried, "opened", [])
+    monkeypatch.setattr(Unhurried, "taken", [])
+    monkeypatch.setattr(Unhurried, "is_widened", threading.Event())
+    items = reviews(40)
+    items[-1]["Brand"] = {"S": "new"}
+    root, export = write_export(tmp_path, items, files=files, in_order=True)
+    lake = Unhurried(tmp_path / "lake")
+    record = convert_export(root, export, lake, rows_per_part=10, workers=workers)
+    assert len(Unhurried.taken) >= 3
+    check(record, LocalStore(lake.root), items)
 
 
 @pytest.mark.usefixtures("either_decoder")
