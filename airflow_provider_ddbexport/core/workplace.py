@@ -25,9 +25,8 @@ def workplace() -> Iterator[Path]:
 
     The folder's lock is held as long as the process lives, however it ends. Raises StorageError where the disk is full.
     """
-    place = Path(tempfile.gettempdir())
-    _sweep(place)
-    with _room(place), tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
+    _sweep(Path(tempfile.gettempdir()))
+    with full_disk_named(), tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as made:
         folder = Path(made)
         with (folder / "new").open("xb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -37,8 +36,9 @@ def workplace() -> Iterator[Path]:
 
 
 @contextmanager
-def _room(place: Path) -> Iterator[None]:
-    """Say what to do where *place* has no room: stores have named their own disk by then."""
+def full_disk_named() -> Iterator[None]:
+    """Raise StorageError where there is no room for temporary files; stores have named their own disk by then."""
+    place = tempfile.gettempdir()
     try:
         yield
     except OSError as error:
@@ -47,7 +47,7 @@ def _room(place: Path) -> Iterator[None]:
         raise StorageError(
             f"{place}: the disk is full, on which temporary files lie; make room there, or point TMPDIR at a larger "
             "disk, and run it again",
-            uri=str(place),
+            uri=place,
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from snapshot_exports import reviews, write_export
 
-from airflow_provider_ddbexport.core.snapshot import convert_export, record_items
+from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import StorageError
@@ -51,20 +51,15 @@ def test_what_a_killed_run_leaves_on_the_disk_is_removed_by_the_next_one(
     assert [path.name for path in tmp_path.glob("ddbexport-*")] == ["ddbexport-unknown"]
 
 
-def test_a_conversion_and_a_reader_leave_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And remove one that was left behind before."""
+def test_a_conversion_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And removes one that was left behind before."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    lake = LocalStore(tmp_path / "lake")
     root, export = write_export(tmp_path / "export", reviews(4))
-    for run in ("convert", "read"):
-        left = tmp_path / "ddbexport-left"
-        left.mkdir()
-        (left / "lock").touch()
-        if run == "convert":
-            record = convert_export(root, export, lake)
-        else:
-            assert len(list(record_items(lake.child("reviews"), record))) == 4
-        assert not list(tmp_path.glob("ddbexport-*"))
+    left = tmp_path / "ddbexport-left"
+    left.mkdir()
+    (left / "lock").touch()
+    convert_export(root, export, LocalStore(tmp_path / "lake"))
+    assert not list(tmp_path.glob("ddbexport-*"))
 
 
 def test_a_full_disk_is_told_with_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from airflow_provider_ddbexport.core.store.s3_errors import (
     may_have_happened,
     permanent_error,
 )
+from airflow_provider_ddbexport.core.workplace import full_disk_named
 from airflow_provider_ddbexport.errors import (
     AccessError,
     ObjectExistsError,
@@ -133,9 +134,10 @@ class S3Store:
         """Download *key* into a file without a name."""
         file = tempfile.TemporaryFile(prefix="ddbexport-")  # noqa: SIM115 - the caller closes it
         try:
-            for chunk in self.stream(key):
-                file.write(chunk)
-            file.seek(0)
+            with full_disk_named():
+                for chunk in self.stream(key):
+                    file.write(chunk)
+                file.seek(0)
         except BaseException:
             file.close()
             raise

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +201,31 @@ def test_no_credentials_are_an_access_error(
     client = boto3.session.Session().client("s3", endpoint_url=road.url, region_name="us-east-1")
     with pytest.raises(AccessError, match="NoCredentialsError"):
         S3Store(client, bucket).read("x")
+
+
+def test_an_endpoint_that_is_not_there_says_what_to_look_at() -> None:
+    """At once: a wrong address does not become right by waiting."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+        with pytest.raises(StorageError, match=r"s3://lake/x: S3 was not reached .*check the endpoint"):
+            S3Store(client, "lake").read("x")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is not at hand")
+def test_a_disk_too_full_for_an_object_is_named(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the store that failed."""
+    store.write("x", BODY)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115 - the store closes it
+    with pytest.raises(StorageError, match="the disk is full, on which temporary files lie"):
+        store.open("x")
 
 
 def test_an_archived_object_says_so(store: S3Store, road: FaultyRoad) -> None:
