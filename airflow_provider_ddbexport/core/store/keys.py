@@ -25,6 +25,18 @@ def checked_folder(folder: str) -> str:
     return checked_key(trimmed) if trimmed else ""
 
 
+def shown_key(key: str) -> str:
+    """Return *key* for a message: the values in names of Hive's partitions, but the outermost's, are left out.
+
+    ``orders/ddb_export_timestamp=…/city=Lyon/part-…`` has an item's value in it, which is nobody's but the reader's.
+    """
+    folders = key.split("/")
+    partitions = [place for place, folder in enumerate(folders) if "=" in folder]
+    for place in partitions[1:]:
+        folders[place] = folders[place].partition("=")[0] + "=…"
+    return "/".join(folders)
+
+
 def split_s3(uri: str) -> tuple[str, str]:
     """Return bucket and prefix of ``s3://bucket/prefix``, the prefix without the one trailing ``/`` it may have."""
     bucket, _, prefix = uri.removeprefix(S3_SCHEME).partition("/")

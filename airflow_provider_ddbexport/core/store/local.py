@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from airflow_provider_ddbexport.core.store.keys import checked_folder, checked_key
+from airflow_provider_ddbexport.core.store.keys import checked_folder, checked_key, shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectInfo
 from airflow_provider_ddbexport.core.workplace import DISK_FULL
 from airflow_provider_ddbexport.errors import (
@@ -74,9 +74,9 @@ class LocalStore:
                 seen += len(chunk)
                 yield chunk
             if seen != size:
+                uri = self._shown(path)
                 raise StorageError(
-                    f"{path}: expected {size} bytes, found {seen}; it was changed meanwhile, read it again",
-                    key=key,
+                    f"{uri}: expected {size} bytes, found {seen}; it was changed meanwhile, read it again", uri=uri
                 )
 
     def open(self, key: str) -> BinaryIO:
@@ -119,8 +119,9 @@ class LocalStore:
                 os.link(unfinished, path)
             except FileExistsError:
                 if not path.is_file() or path.read_bytes() != body:
+                    uri = self._shown(path)
                     raise ObjectExistsError(
-                        f"{path}: expected no such file, found one with other contents; it was left as it is", key=key
+                        f"{uri}: expected no such file, found one with other contents; it was left as it is", uri=uri
                     ) from None
 
     def delete(self, key: str) -> None:
@@ -183,30 +184,38 @@ class LocalStore:
                 with contextlib.suppress(FileNotFoundError):
                     unfinished.unlink()
 
+    # Causes are left out: they have the file's whole name in them.
     @contextlib.contextmanager
     def _reading(self, path: Path) -> Iterator[None]:
         try:
             yield
         except _NOT_THERE:
-            raise ObjectNotFoundError(f"{path}: no such file", uri=str(path)) from None
+            uri = self._shown(path)
+            raise ObjectNotFoundError(f"{uri}: no such file", uri=uri) from None
         except PermissionError:
-            raise AccessError(f"{path}: reading is not permitted; allow it for this user", uri=str(path)) from None
+            uri = self._shown(path)
+            raise AccessError(f"{uri}: reading is not permitted; allow it for this user", uri=uri) from None
         except OSError as error:
-            raise StorageError(f"{path}: reading failed: {error.strerror}", uri=str(path)) from error
+            uri = self._shown(path)
+            raise StorageError(f"{uri}: reading failed: {error.strerror}", uri=uri) from None
 
     @contextlib.contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            message = f"{path}: writing failed: {error.strerror}"
+            uri = self._shown(path)
+            message = f"{uri}: writing failed: {error.strerror}"
             if error.errno in _REFUSED:
                 raise StoreNotWritableError(
-                    f"{message}; make {self.root} a folder that this user may write to", uri=str(path)
-                ) from error
+                    f"{message}; make {self.root} a folder that this user may write to", uri=uri
+                ) from None
             if error.errno in DISK_FULL:
                 message += "; make room on that disk, and run it again"
-            raise StorageError(message, uri=str(path)) from error
+            raise StorageError(message, uri=uri) from None
+
+    def _shown(self, path: Path) -> str:
+        return str(self.root / shown_key(path.relative_to(self.root).as_posix()))
 
 
 def _in_folder(folder: Path, act: Callable[[], Done]) -> Done:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from botocore.exceptions import FlexibleChecksumError
 
-from airflow_provider_ddbexport.core.store.keys import S3_SCHEME, checked_folder, checked_key
+from airflow_provider_ddbexport.core.store.keys import S3_SCHEME, checked_folder, checked_key, shown_key
 from airflow_provider_ddbexport.core.store.multipart import MULTIPART_BYTES, upload_parts
 from airflow_provider_ddbexport.core.store.port import ObjectInfo
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
@@ -97,7 +97,7 @@ class S3Store:
 
         The deadline runs from the last byte that came, so that it bounds a failure and not a long object.
         """
-        uri = self.uri_of(key)
+        uri = self._shown(key)
         tries = self._retries.tries(f"reading {uri}")
         etag: str | None = None
         size = offset = 0
@@ -172,7 +172,7 @@ class S3Store:
 
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* if there is no such object; an object that holds exactly *body* is as good."""
-        uri = self.uri_of(key)
+        uri = self._shown(key)
         tries = self._retries.tries(f"creating {uri}")
         is_unsure = False
         while True:
@@ -237,9 +237,12 @@ class S3Store:
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{checked_key(key)}" if self._prefix else checked_key(key)
 
+    def _shown(self, key: str) -> str:
+        return f"{self.uri}/{shown_key(key)}"
+
     def _call(self, request: Callable[[], T], doing: str, key: str, *, writing: bool = False) -> T:
         """Return the answer to *request*, a repeatable one, tried until it comes."""
-        uri = self.uri_of(key) if key else self.uri
+        uri = self._shown(key) if key else self.uri
         tries = self._retries.tries(f"{doing} {uri}")
         while True:
             try:

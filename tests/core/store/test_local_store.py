@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,21 @@ def test_a_root_that_is_a_file_is_not_writable(tmp_path: Path) -> None:
             store.move_file("part", source)
         assert source.exists()
         assert list(store.list()) == []
+
+
+def test_what_cannot_be_written_is_told_without_values_of_partitions(tmp_path: Path) -> None:
+    """A part whose folder cannot be made is named without the items' values in it, and no cause names it either."""
+    folder = "ddb_export_timestamp=T/email=jane@example.org"
+    (tmp_path / folder).parent.mkdir()
+    (tmp_path / folder).write_bytes(b"in the way")
+
+    with pytest.raises(StoreNotWritableError) as refused:
+        LocalStore(tmp_path).write(f"{folder}/part", b"x")
+
+    assert refused.value.context["uri"] == str(tmp_path / "ddb_export_timestamp=T/email=…/part")
+    told = "".join(traceback.format_exception(refused.value))
+    assert "email=…/part: writing failed" in told
+    assert "jane" not in told
 
 
 def test_a_read_only_file_system_is_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

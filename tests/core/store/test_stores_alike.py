@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def test_reading_what_is_absent_says_so(store: ObjectStore) -> None:
         assert not store.exists(key)
     with pytest.raises(ObjectNotFoundError):
         next(iter(store.stream("nothing")))
+
+
+def test_values_of_partitions_are_not_told(store: ObjectStore) -> None:
+    """Errors name a part without the values of the partitions it is in, which are items', nor have they a cause."""
+    key = "ddb_export_timestamp=20260114T101850Z/email=jane%40example.org/city=Lyon/part-00000-0a1b2c3d.parquet"
+
+    with pytest.raises(ObjectNotFoundError) as missing:
+        store.read(key)
+    store.create(key, b"one")
+    with pytest.raises(ObjectExistsError) as there:
+        store.create(key, b"another")
+
+    shown = "ddb_export_timestamp=20260114T101850Z/email=…/city=…/part-00000-0a1b2c3d.parquet"
+    for error in (missing.value, there.value):
+        assert error.context["uri"] == f"{store.uri}/{shown}"
+        assert str(error).startswith(f"{store.uri}/{shown}: ")
+        assert "jane" not in "".join(traceback.format_exception(error))
 
 
 def test_a_folder_is_no_object(store: ObjectStore) -> None:
