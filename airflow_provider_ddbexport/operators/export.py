@@ -51,7 +51,8 @@ class DynamoDBPointInTimeExportOperator(ExportingOperator):
     :param s3_sse_kms_key_id: the key, with ``KMS``. (templated)
     :param s3_bucket_owner: account id of the bucket's owner, if it is not the table's. (templated)
     :param filter_specification: export only what it selects, FilterSpecification as the SDK takes it; the whole table
-        is billed all the same. (templated)
+        is billed all the same. Not templated: Airflow's UI shows rendered fields to everybody, and a filter's values
+        are items'.
     :param generation: any text; another text is another export of the same. (templated)
     :param ledger: where the ledger is kept, ``s3://``, if it cannot be read or written beside the exports; the same for
         all who may ask for this export. (templated)

@@ -49,7 +49,6 @@ EXPORT_FIELDS = (
     "s3_sse_algorithm",
     "s3_sse_kms_key_id",
     "s3_bucket_owner",
-    "filter_specification",
     "generation",
     "ledger",
 )

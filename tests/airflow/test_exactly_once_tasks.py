@@ -133,6 +133,8 @@ def test_a_filter_is_part_of_what_is_asked_for(tries: Tries, kind: str) -> None:
     tries.aws.clock.advance(timedelta(days=3))
     assert tries.whole(_task(kind, filter_specification=chosen)) == filtered
     assert len(tries.aws.exports_billed()) == 2
+    # Airflow's UI shows rendered fields.
+    assert "filter_specification" not in _task(kind).template_fields
 
 
 def test_a_damaged_ledger_fails_the_task_at_once(tries: Tries) -> None:
