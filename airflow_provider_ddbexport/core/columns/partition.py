@@ -16,6 +16,10 @@ PARTITION_KINDS = (Kind.STRING, Kind.NUMBER, Kind.BOOLEAN)
 """What can be in a path."""
 
 _LONGEST_FOLDER = 255
+"""Bytes of a folder's name in local file systems."""
+
+_LONGEST_FOLDERS = 512
+"""Bytes of all folders of a part together, half of what S3 takes for a key; the rest is for the lake and the table."""
 # The Glue Catalog takes partition values of one line without control characters.
 _REFUSED_CHARACTER = re.compile("[\x00-\x08\x0a-\x1f\ufffe\uffff]")
 
@@ -23,11 +27,12 @@ _REFUSED_CHARACTER = re.compile("[\x00-\x08\x0a-\x1f\ufffe\uffff]")
 class PartitionKey:
     """How the values of one ``partition_by`` column are written into paths, and read back."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, most_bytes: int) -> None:
+        """*most_bytes* there are for a folder's name."""
         self.attribute = column.attribute
         self._kind = column.kind
         self._fit: Fit | None = fit(column.arrow) if column.kind is Kind.NUMBER else None
-        self._room = _LONGEST_FOLDER - len(column.name) - 1
+        self._room = most_bytes - len(column.name) - 1
 
     def text(self, value: AttributeValue) -> str | None:
         """Return *value* as it stands in the path (before escaping), or None for the default partition.
@@ -57,7 +62,8 @@ class PartitionKey:
 def partition_keys(schema: Schema) -> tuple[PartitionKey, ...]:
     """Return the keys of the ``partition_by`` columns, outermost first."""
     by_name = {column.name: column for column in schema.columns if column.kind is not Kind.FLAT}
-    return tuple(PartitionKey(by_name[name]) for name in schema.partition_by)
+    most_bytes = min(_LONGEST_FOLDER, _LONGEST_FOLDERS // max(1, len(schema.partition_by)))
+    return tuple(PartitionKey(by_name[name], most_bytes) for name in schema.partition_by)
 
 
 def partition_of(item: Item, schema: Schema) -> tuple[str | None, ...]:

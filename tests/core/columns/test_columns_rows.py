@@ -21,6 +21,7 @@ from airflow_provider_ddbexport.core.columns import (
 )
 from airflow_provider_ddbexport.core.columns import build as build_module
 from airflow_provider_ddbexport.core.decode import Item
+from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.errors import SnapshotDamagedError
 
 S, N, NULL = {"S": "x"}, {"N": "1"}, {"NULL": True}
@@ -259,6 +260,19 @@ def test_counts_of_rescued_values_stay_few(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(builder.rescued) == 6
     assert builder.rescued["key 0"] == 100
     assert builder.rescued.total() == 199
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_keys_of_parts_fit_into_s3(count: int) -> None:
+    """However many values there are and however long, half of what S3 takes is left for the lake; longer is rescued."""
+    names = [f"partition {number}" for number in range(count)]
+    item: Item = {name: {"S": "x" * min(240, 500 // count - 20)} for name in names}
+    longer: Item = {name: {"S": "x" * 256} for name in names}
+    schema = schema_of([item], partition_by=tuple(names))
+    folder = layout.partition_folder(schema.partition_by, partition_of(item, schema))
+    assert len(folder) <= 512
+    assert folder.count("x" * 30) >= count
+    assert partition_of(longer, schema) == (None,) * count
 
 
 @pytest.mark.parametrize(
