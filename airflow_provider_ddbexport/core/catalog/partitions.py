@@ -12,7 +12,8 @@ from airflow_provider_ddbexport.core.catalog.table import (
     storage_descriptor,
 )
 from airflow_provider_ddbexport.core.columns import part_schema
-from airflow_provider_ddbexport.core.snapshot.layout import DEFAULT_PARTITION, SNAPSHOT_COLUMN
+from airflow_provider_ddbexport.core.columns.partition import DEFAULT_PARTITION
+from airflow_provider_ddbexport.core.snapshot.layout import SNAPSHOT_COLUMN
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.times import iso, snapshot_timestamp
 from airflow_provider_ddbexport.errors import ServiceError

@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
+from airflow_provider_ddbexport.core.columns.partition import DEFAULT_PARTITION
 from airflow_provider_ddbexport.core.times import parse_time, snapshot_timestamp
 from airflow_provider_ddbexport.errors import BadCallError, InvalidTimeError
 
@@ -25,8 +26,6 @@ RECORDS_FOLDER = "_snapshots"
 SCHEMAS_FOLDER = "_schemas"
 CONVERSIONS_FOLDER = "_conversions"
 CHAINS_FOLDER = "_chains"
-DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-"""Stands for "no value" in the name of a folder, in Hive, Glue, Athena and Spark."""
 
 _SCHEMA = re.compile(rf"{SCHEMAS_FOLDER}/([0-9]{{6,}})\.json")
 _ESCAPED_IN_FOLDERS = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
