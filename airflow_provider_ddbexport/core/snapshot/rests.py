@@ -28,7 +28,9 @@ class ThreadsWithRests(Executor):
     def submit(self, work: Callable[..., Rest[Result]], /, *args: Any) -> Future[Result]:  # type: ignore[override]
         """Have *work* done with *args*, and then its rest."""
         future: Future[Result] = Future()
-        self._work.submit(self._do, future, work, args)
+        self._work.submit(self._do, future, work, args).add_done_callback(
+            lambda begun: _end_unbegun(future) if begun.cancelled() else None
+        )
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -54,3 +56,9 @@ class ThreadsWithRests(Executor):
             future.set_exception(error)
         finally:
             self._room.release()
+
+
+def _end_unbegun(future: Future[Any]) -> None:
+    """Tell whoever waits for *future* that its work will never begin."""
+    future.cancel()
+    future.set_running_or_notify_cancel()

@@ -50,6 +50,22 @@ def test_as_many_tasks_are_worked_on_at_once_as_there_are_workers(crew: Crew) ->
     assert most == 2
 
 
+def test_results_may_be_left_lying_beyond_the_crew(tmp_path: Path) -> None:
+    """Whoever fails between two results, and holds on to the rest of them, waits for nothing that never begins."""
+
+    def work(_stores: Stores, task: int, _tick: Tick | None) -> int:
+        return task
+
+    with Crew(Stores(LocalStore(tmp_path), LocalStore(tmp_path)), 2, releases_gil=True) as crew:
+        busy = threading.Event()
+        results = crew.run(lambda stores, task, tick: busy.wait(0.1) or work(stores, task, tick), range(50))
+        next(results)
+    closing = threading.Thread(target=results.close, daemon=True)  # type: ignore[attr-defined]
+    closing.start()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive()
+
+
 def test_results_are_not_kept(crew: Crew) -> None:
     """A result is the caller's alone once it has it: memory does not grow with the tasks."""
 
