@@ -56,10 +56,12 @@ def known_increments(
 
     They can when they are still there and fulfil what :func:`changes_of_increments` asks of them.
     """
+    # Windows begin at whole seconds; what a full export's time has beyond is for _covering() to name.
+    begins = old.as_of.replace(microsecond=0)
     sources = [
         ancestor.uri
         for ancestor in new.source.ancestry
-        if ancestor.from_time is not None and parse_time(ancestor.from_time) >= old.as_of
+        if ancestor.from_time is not None and parse_time(ancestor.from_time) >= begins
     ]
     if not sources:
         return KnownIncrements((), f"the snapshot as of {iso(new.as_of)} was not made of the earlier one by a merge")
