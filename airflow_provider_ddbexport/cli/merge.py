@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from airflow_provider_ddbexport.cli.columns import positive
@@ -27,7 +28,7 @@ def add_command(command: Command) -> None:
         "--base", metavar="TIME", help="the snapshot to begin with (default: the newest before the increments)"
     )
     merging.add_argument(
-        "--max-gap", metavar="SECONDS", type=_seconds, default=0.0, help="that nothing was written in, as you know"
+        "--max-gap", metavar="SECONDS", type=_seconds, default="0", help="that nothing was written in, as you know"
     )
     merging.add_argument("--workers", metavar="N", type=positive, default=1, help="threads (default %(default)s)")
     merging.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
@@ -40,8 +41,6 @@ def add_command(command: Command) -> None:
 
 def merge(args: argparse.Namespace) -> int:
     """``ddbexport merge LAKE SOURCE… --table NAME``."""
-    from datetime import timedelta
-
     from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments, read_increment
     from airflow_provider_ddbexport.core.snapshot import Ledger
     from airflow_provider_ddbexport.core.snapshot.layout import record_key
@@ -62,7 +61,7 @@ def merge(args: argparse.Namespace) -> int:
         lake,
         table=table,
         base=None if args.base is None else time_given(args.base, "--base"),
-        max_gap=timedelta(seconds=args.max_gap),
+        max_gap=args.max_gap,
         workers=args.workers,
         replace=args.replace,
         is_filtered=filters,
@@ -100,11 +99,11 @@ def merge(args: argparse.Namespace) -> int:
     return 0
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str) -> timedelta:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
+        seconds = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        seconds = timedelta(-1)
+    if seconds < timedelta(0):
         raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, found {text!r}")
     return seconds

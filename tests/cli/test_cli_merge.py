@@ -62,7 +62,7 @@ def test_a_gap_is_bad_data_and_a_wrong_call_is_one(
     assert main(["merge", lake, source, "--table", "reviews"]) == BAD_DATA
     assert "begin a new chain with a full export" in capsys.readouterr().err
     assert main(["merge", lake, "--table", "reviews"]) == BAD_CALL
-    for option, wrong in (("--max-gap", "-1"), ("--max-gap", "1h"), ("--workers", "0")):
+    for option, wrong in (("--max-gap", "-1"), ("--max-gap", "1h"), ("--max-gap", "1e300"), ("--workers", "0")):
         assert main(["merge", lake, source, "--table", "reviews", option, wrong]) == BAD_CALL
         assert f"argument {option}: expected" in capsys.readouterr().err
     assert main(["merge", lake, source, "--table", "reviews", "--max-gap", "3600", "--json"]) == FINE
