@@ -34,18 +34,6 @@ def key_bytes(item: Item, attributes: Sequence[str]) -> bytes | None:
     return None if None in parts else b"".join(part for part in parts if part is not None)
 
 
-def key_contents(key: bytes) -> list[tuple[str, bytes]]:
-    """Return type and content of each attribute's value in *key*, which :func:`key_bytes` made."""
-    contents = []
-    position = 0
-    while position < len(key):
-        colon = key.index(b":", position)
-        start, end = colon + 1, colon + 1 + int(key[position + 1 : colon])
-        contents.append((chr(key[position]), key[start:end]))
-        position = end
-    return contents
-
-
 def batch_keys(
     batch: pa.RecordBatch, schema: Schema, attributes: Sequence[str], partition: Sequence[str | None] = ()
 ) -> pa.Array:

@@ -62,7 +62,6 @@ class Pacer:
         self._page_items = page_items
         now = retries.clock()
         self._read_at = now
-        self._started = now
         self._cost = PageCost(is_consistent=is_consistent)
         self.budget = ReadBudget(read_rate(), now=now)
 
@@ -94,11 +93,6 @@ class Pacer:
                 reservation.settle(page.consumed_units * page.requests, self._retries.clock())
                 self._cost.observe(page.scanned_items, page.consumed_units)
             return page
-
-    def consumed_rate(self) -> float:
-        """Return units a second since the scan began."""
-        with self.lock:
-            return self.budget.spent / max(self._retries.clock() - self._started, 1e-9)
 
     def _reserve(self, table_name: str, failed: _Failed | None) -> tuple[int | None, Reservation]:
         """Return the page's Limit and reservation. A page that *failed* waits for the budget up to its deadline."""
