@@ -138,22 +138,37 @@ cdef class Sieve:
         free(self.values.words)
 
 
+cdef class Room:
+    """Memory that is used again for every page, one at a time."""
+
+    cdef page_room memory
+
+    def __cinit__(self):
+        memset(&self.memory, 0, sizeof(self.memory))
+
+    def __dealloc__(self):
+        page_room_free(&self.memory)
+
+
 cdef class Half:
-    """Data pages that are given to *write*, one behind the other, by compress(body), unless that is None.
+    """Data pages, their bodies as compress(body) makes them, or as they are if that is None.
 
     Attributes:
+        pieces: headers and bodies, one behind the other.
+        size: bytes of them.
         entries, nulls: of all of them.
         uncompressed: bytes of them, and their headers, once uncompressed.
         encodings: how many there are of each.
     """
 
-    cdef object write, compress
-    cdef readonly int64_t entries, nulls, uncompressed
+    cdef object compress
+    cdef readonly list pieces
+    cdef readonly int64_t size, entries, nulls, uncompressed
     cdef readonly dict encodings
 
-    def __cinit__(self, write, compress):
-        self.write = write
+    def __cinit__(self, compress):
         self.compress = compress
+        self.pieces = []
         self.encodings = {}
 
     cdef add(self, int encoding, page_half *half):
@@ -161,17 +176,22 @@ cdef class Half:
         cdef size_t size
         if not half.entries:
             return
-        body = PyMemoryView_FromMemory(<char *>half.at, <Py_ssize_t>half.size, PyBUF_READ)
-        if self.compress is not None:
-            body = self.compress(body)
+        if self.compress is None:
+            body = PyBytes_FromStringAndSize(<char *>half.at, <Py_ssize_t>half.size)
+        else:
+            body = self.compress(PyMemoryView_FromMemory(<char *>half.at, <Py_ssize_t>half.size, PyBUF_READ))
         size = page_header(header, half.size, len(body), half.entries, encoding)
-        self.write(PyBytes_FromStringAndSize(<char *>header, <Py_ssize_t>size))
-        self.write(body)
+        self._put(PyBytes_FromStringAndSize(<char *>header, <Py_ssize_t>size))
+        self._put(body)
         self._count(encoding, size + half.size, half.entries, half.nulls)
 
     cdef add_whole(self, page, bytes body):
-        self.write(body[page.start:page.end])
+        self._put(body[page.start:page.end])
         self._count(page.encoding, page.body - page.start + page.uncompressed, page.entries, page.nulls)
+
+    cdef _put(self, piece):
+        self.pieces.append(piece)
+        self.size += len(piece)
 
     cdef _count(self, int encoding, int64_t uncompressed, int64_t entries, int64_t nulls):
         self.uncompressed += uncompressed
@@ -183,13 +203,13 @@ cdef class Half:
 cdef class Splitter:
     """The pages of one column chunk, one after the other."""
 
-    cdef page_room room
+    cdef Room room
     cdef page like
     cdef page_dictionary looked_up
-    cdef object dictionary_page
+    cdef _Bytes dictionary_page
 
-    def __cinit__(self, int max_rep, int max_def, uint32_t width):
-        memset(&self.room, 0, sizeof(self.room))
+    def __cinit__(self, int max_rep, int max_def, uint32_t width, Room room not None):
+        self.room = room
         memset(&self.like, 0, sizeof(self.like))
         memset(&self.looked_up, 0, sizeof(self.looked_up))
         self.like.max_rep = max_rep
@@ -198,12 +218,16 @@ cdef class Splitter:
         self.like.dictionary = &self.looked_up
 
     def __dealloc__(self):
-        page_room_free(&self.room)
         page_dictionary_free(&self.looked_up)
 
-    def dictionary(self, bytes data not None, uint32_t count):
-        self.dictionary_page = data
-        _require(page_dictionary_init(&self.looked_up, data, len(data), count, self.like.width))
+    def dictionary(self, data, uint32_t count):
+        cdef _Bytes page = _Bytes(data)
+        self.dictionary_page = page
+        _require(
+            page_dictionary_init(
+                &self.looked_up, <const uint8_t *>page.view.buf, <size_t>page.view.len, count, self.like.width
+            )
+        )
 
     def split(self, list pages not None, bytes body not None, unpacked, bytes gone not None, Half kept, Half dropped not None):
         """Deal the rows of *pages* of *body* to *kept*, unless it is None, and to *dropped* those that are *gone*.
@@ -215,6 +239,7 @@ cdef class Splitter:
         cdef bint keeps = kept is not None
         cdef uint32_t entries
         cdef int values
+        cdef page_room *room = &self.room.memory
         cdef page_status status
         cdef page p
         for each in pages:
@@ -228,20 +253,21 @@ cdef class Splitter:
             uncompressed = _Bytes(data)
             p = self._page(uncompressed, entries, values)
             with nogil:
-                status = page_split(&self.room, &p, marks, rows, &row, keeps)
+                status = page_split(room, &p, marks, rows, &row, keeps)
             _require(status)
             if keeps:
-                kept.add(each.encoding, &self.room.halves[0])
-            dropped.add(PLAIN if values == INDEXES else each.encoding, &self.room.halves[1])
+                kept.add(each.encoding, &room.halves[0])
+            dropped.add(PLAIN if values == INDEXES else each.encoding, &room.halves[1])
 
     def sift(self, data, uint32_t entries, int values, Sieve sieve not None, bint add, bytearray found not None, int64_t row):
         cdef _Bytes body = _Bytes(data)
         cdef uint8_t *marks = found
         cdef int64_t rows = len(found)
+        cdef page_room *room = &self.room.memory
         cdef page_status status
         cdef page p = self._page(body, entries, values)
         with nogil:
-            status = page_sift(&self.room, &p, &sieve.values, add, marks, rows, &row)
+            status = page_sift(room, &p, &sieve.values, add, marks, rows, &row)
         _require(status)
         return row
 

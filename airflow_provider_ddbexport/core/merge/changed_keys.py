@@ -206,7 +206,7 @@ def as_stored(kernel: ModuleType, values: pa.Array) -> OpenChunk:
     file = io.BytesIO()
     rows = pa.table([values], ["value"])
     pq.write_table(rows, file, row_group_size=len(values), compression="none", use_dictionary=False)
-    return OpenChunk(kernel, next(row_groups(file)).chunks[0], read_leaves(file)[0])
+    return OpenChunk(kernel, next(row_groups(file)).chunks[0], read_leaves(file)[0], kernel.Room())
 
 
 def _array(contents: pa.BinaryArray, kind: Kind, arrow: pa.DataType) -> pa.Array:

@@ -7,16 +7,15 @@ are neither compressed nor do they need a dictionary. Numbers of fields are thos
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.compiled.loading import load
-from airflow_provider_ddbexport.core.snapshot.parquet_footer import Chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Chunk, Copy, with_short_bounds
 from airflow_provider_ddbexport.core.snapshot.parquet_levels import Leaf
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     FALSE,
@@ -43,7 +42,6 @@ _ENTRIES, _ENCODING, _DEFINITIONS, _REPETITIONS, _PAGE_STATISTICS = 1, 2, 3, 4, 
 # Of Statistics: those that are bounds at least when rows are gone.
 _NULLS, _DISTINCT, _MAX_IS_EXACT, _MIN_IS_EXACT = 3, 4, 7, 8
 
-_BEGIN = b"PAR1"
 _DATA_PAGE, _DICTIONARY = 0, 2
 _LARGEST_PAGE = (1 << 31) - 1
 _UNCOMPRESSED_CODEC = 0
@@ -83,8 +81,11 @@ class OpenChunk:
     than one.
     """
 
-    def __init__(self, kernel: ModuleType, chunk: Chunk, leaf: Leaf, *, keeps_pages: bool = False) -> None:
-        """With *keeps_pages* a page is uncompressed once, and takes its memory."""
+    def __init__(self, kernel: ModuleType, chunk: Chunk, leaf: Leaf, room: Any, *, keeps_pages: bool = False) -> None:
+        """*room* is the compiled part's, for any number of chunks of one thread.
+
+        With *keeps_pages* a page is uncompressed once, and takes its memory.
+        """
         self._meta: Struct = chunk.fields[_META][1]
         codec = _CODECS.get(self._meta[_CODEC][1], "")
         if not chunk.is_movable or codec == "":
@@ -101,7 +102,7 @@ class OpenChunk:
         """Of its values, as Parquet stores them."""
         self.width = _WIDTHS.get(self.type, leaf.width)
         """Bytes of each of them; 0 where they say it themselves."""
-        self._splitter = kernel.Splitter(leaf.max_rep, leaf.max_def, self.width)
+        self._splitter = kernel.Splitter(leaf.max_rep, leaf.max_def, self.width, room)
         self._knows_dictionary = False
 
     def sift(self, sieve: Any, found: bytearray, *, add: bool = False) -> None:
@@ -116,25 +117,22 @@ class OpenChunk:
             body, values = self._unpacked(page)
             row = self._splitter.sift(body, page.entries, values, sieve, add, found, row)
 
-    def split(self, gone: bytes) -> tuple[Chunk, Chunk]:
+    def split(self, gone: bytes) -> tuple[PickedChunk, PickedChunk]:
         """Return the chunk of the rows that stay and the chunk of those that are *gone*, a byte for each row."""
-        kept, dropped = _Half(self._kernel, self._codec), _Half(self._kernel, None)
+        compress = None if self._codec is None else self._codec.compress
+        kept, dropped = self._kernel.Half(compress), self._kernel.Half(None)
+        self._splitter.split(self._pages, self._body, self._unpacked, gone, kept, dropped)
+        dictionary = None
         if self._dictionary is not None:
             header, start, end = self._dictionary
-            kept.add_dictionary(header, self._body[start:end])
-        self._split(gone, kept, dropped)
-        return kept.chunk(self._chunk), dropped.chunk(self._chunk)
+            dictionary = header, self._body[start:end]
+        return PickedChunk(self._chunk, kept, self._codec is not None, dictionary), PickedChunk(self._chunk, dropped)
 
-    def take(self, rows: bytes) -> Chunk:
+    def take(self, rows: bytes) -> PickedChunk:
         """Return the chunk of *rows*, a byte for each that there is, alone."""
-        taken = _Half(self._kernel, None)
-        self._split(rows, None, taken)
-        return taken.chunk(self._chunk)
-
-    def _split(self, gone: bytes, kept: _Half | None, dropped: _Half) -> None:
-        self._splitter.split(
-            self._pages, self._body, self._unpacked, gone, None if kept is None else kept.pages, dropped.pages
-        )
+        taken = self._kernel.Half(None)
+        self._splitter.split(self._pages, self._body, self._unpacked, rows, None, taken)
+        return PickedChunk(self._chunk, taken)
 
     def _parsed(self) -> Iterator[_Page]:
         at = entries = 0
@@ -199,62 +197,76 @@ class OpenChunk:
         if about[_ENCODING][1] not in (_PLAIN, _PLAIN_DICTIONARY):
             raise UnsplittableError
         page = self._uncompressed(start, end, header[_PAGE_UNCOMPRESSED][1])
-        self._splitter.dictionary(bytes(page), about[_ENTRIES][1])
+        self._splitter.dictionary(page, about[_ENTRIES][1])
         self._knows_dictionary = True
 
 
-class _Half:
-    """A chunk under way.
+@dataclass(frozen=True, slots=True)
+class PickedChunk:
+    """Some rows of a column chunk, in memory; see :class:`.Movable`.
 
     Attributes:
-        pages: what puts data pages into it, behind the dictionary.
+        like: the chunk they are of.
+        pages: of data, the compiled part's.
+        is_compressed: whether their bodies are, as those of *like* are.
+        dictionary: a header, and the page that lies behind it in the file, as it is compressed.
     """
 
-    def __init__(self, kernel: ModuleType, codec: pa.Codec | None) -> None:
-        self._codec = codec
-        # As in a file, because the place 0 stands for none.
-        self._file = io.BytesIO(_BEGIN)
-        self._file.seek(0, io.SEEK_END)
-        self._first_data = len(_BEGIN)
-        self._dictionary: Struct | None = None
-        self._dictionary_bytes = 0
-        self.pages: Any = kernel.Half(self._file.write, None if codec is None else codec.compress)
+    like: Chunk
+    pages: Any
+    is_compressed: bool = False
+    dictionary: tuple[Struct, bytes] | None = None
 
-    def add_dictionary(self, header: Struct, page: bytes) -> None:
-        """Put a dictionary there as it is compressed."""
-        self._dictionary = header
-        written = write_struct(header)
-        self._dictionary_bytes = len(written) + header[_PAGE_UNCOMPRESSED][1]
-        self._file.writelines((written, page))
-        self._first_data = self._file.tell()
+    @property
+    def column(self) -> str:
+        """Name of the table's column that it is in."""
+        return self.like.column
 
-    def chunk(self, like: Chunk) -> Chunk:
-        """Return what was added as a chunk of the same column as *like*."""
-        meta = dict(like.fields[_META][1])
-        meta.pop(_SIZES, None)
-        meta |= {
-            _VALUES: (I64, self.pages.entries),
-            _UNCOMPRESSED: (I64, self._dictionary_bytes + self.pages.uncompressed),
-            _COMPRESSED: (I64, self._file.tell() - len(_BEGIN)),
-            _DATA_PAGES: (I64, self._first_data),
-        }
-        if self._codec is None:
+    @property
+    def size(self) -> int:
+        """Bytes of its pages."""
+        return int(self.pages.size) + sum(map(len, self._dictionary()))
+
+    def copy_to(self, target: BinaryIO) -> Copy:
+        """Append the pages to *target* and return what its footer has to say of them."""
+        start = target.tell()
+        dictionary = self._dictionary()
+        target.writelines((*dictionary, *self.pages.pieces))
+        uncompressed = self.pages.uncompressed
+        meta = {number: field for number, field in self.like.fields[_META][1].items() if number != _SIZES}
+        pages = {(_DATA_PAGE, encoding): count for encoding, count in self.pages.encodings.items()}
+        meta.pop(_DICTIONARY_PAGE, None)
+        if self.dictionary is not None:
+            header, _ = self.dictionary
+            uncompressed += len(dictionary[0]) + header[_PAGE_UNCOMPRESSED][1]
+            pages[_DICTIONARY, header[_DICTIONARY_HEADER][1][_ENCODING][1]] = 1
+            meta[_DICTIONARY_PAGE] = I64, start
+        if not self.is_compressed:
             meta[_CODEC] = I32, _UNCOMPRESSED_CODEC
         if _STATISTICS in meta:
             statistics = {k: v for k, v in meta[_STATISTICS][1].items() if k != _DISTINCT}
             statistics |= {_NULLS: (I64, self.pages.nulls), _MAX_IS_EXACT: (FALSE, None), _MIN_IS_EXACT: (FALSE, None)}
-            meta[_STATISTICS] = STRUCT, statistics
-        pages = {(_DATA_PAGE, encoding): count for encoding, count in self.pages.encodings.items()}
-        meta.pop(_DICTIONARY_PAGE, None)
-        if self._dictionary is not None:
-            pages[_DICTIONARY, self._dictionary[_DICTIONARY_HEADER][1][_ENCODING][1]] = 1
-            meta[_DICTIONARY_PAGE] = I64, len(_BEGIN)
+            meta[_STATISTICS] = STRUCT, with_short_bounds(statistics)
         counts = [
             {1: (I32, kind), 2: (I32, encoding), 3: (I32, count)} for (kind, encoding), count in sorted(pages.items())
         ]
-        meta[_ENCODINGS] = LIST, (I32, sorted({_RLE, *(encoding for _, encoding in pages)}))
-        meta[_PAGE_COUNTS] = LIST, (STRUCT, counts)
-        return Chunk({**like.fields, _META: (STRUCT, meta)}, self._file)
+        meta |= {
+            _ENCODINGS: (LIST, (I32, sorted({_RLE, *(encoding for _, encoding in pages)}))),
+            _VALUES: (I64, self.pages.entries),
+            _UNCOMPRESSED: (I64, uncompressed),
+            _COMPRESSED: (I64, self.size),
+            _DATA_PAGES: (I64, start + sum(map(len, dictionary))),
+            _PAGE_COUNTS: (LIST, (STRUCT, counts)),
+        }
+        fields = write_struct({**self.like.fields, _META: (STRUCT, meta)})
+        return Copy(self.like.path, fields, self.size, uncompressed)
+
+    def _dictionary(self) -> tuple[bytes, ...]:
+        """Return the dictionary's header and page, if there is one."""
+        if self.dictionary is None:
+            return ()
+        header, page = self.dictionary
+        return write_struct(header), page
 
 
 def _known_nulls(data: Struct, leaf: Leaf) -> int | None:

@@ -19,7 +19,7 @@ from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve, mas
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, UnsplittableError, compiled
 from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import frame_of, part_writer
-from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Chunk, RowGroup, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, Movable, RowGroup, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_levels import Leaf, read_leaves
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import I64
 
@@ -91,7 +91,7 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
                 keys.append(found.keys)
                 for half, some in zip(halves, (found.stays, found.goes), strict=True):
                     if some is not None:
-                        half.add(some, some.chunks, group.sorted_by)
+                        half.add(some.group, some.chunks, group.sorted_by)
         if not halves:
             return None
         for half in halves:
@@ -101,11 +101,19 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
 
 
 @dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows as a part takes them: *group*, but of *chunks*."""
+
+    group: RowGroup
+    chunks: Sequence[Movable]
+
+
+@dataclass(frozen=True, slots=True)
 class _SplitGroup:
     """A row group in two, and the keys of the rows that go."""
 
-    stays: RowGroup | None
-    goes: RowGroup
+    stays: _Rows | None
+    goes: _Rows
     keys: pa.BinaryArray
 
 
@@ -118,6 +126,8 @@ class _GroupSplitter:
         self._parquet = parquet
         self._leaves = leaves
         self._wanted = wanted
+        kernel = compiled()
+        self._room = None if kernel is None else kernel.Room()
 
     def split(self, number: int, group: RowGroup) -> _SplitGroup | None:
         """Return row group *number*, which is *group*, in two; None where it loses nothing."""
@@ -142,13 +152,13 @@ class _GroupSplitter:
             table = self._parquet().read_row_group(number, use_threads=False)
             mask = mask_of(found.marks)
             return _SplitGroup(_written(table.filter(pc.invert(mask))), _written(table.filter(mask)), keys)
-        stays = _group_of(group, group.rows - gone, [stay for stay, _ in halves])
-        return _SplitGroup(stays, _group_of(group, gone, [go for _, go in halves]), keys)
+        stays = _rows_of(group, group.rows - gone, [stay for stay, _ in halves])
+        return _SplitGroup(stays, _rows_of(group, gone, [go for _, go in halves]), keys)
 
-    def movable(self, number: int, group: RowGroup) -> RowGroup:
+    def movable(self, number: int, group: RowGroup) -> _Rows:
         """Return row group *number*, which is *group*, written anew if its pages are not all there is of it."""
         if all(chunk.is_movable for chunk in group.chunks):
-            return group
+            return _Rows(group, group.chunks)
         return _written(self._parquet().read_row_group(number, use_threads=False))
 
     def _found(self, group: RowGroup, opened: dict[int, OpenChunk]) -> Found | None:
@@ -173,13 +183,13 @@ class _GroupSplitter:
                 return None
         if not is_sifted:
             raise UnsplittableError
-        candidates = marks.count(1)
-        rows = bytes(marks)
-        chunks = [self._kept_open(group, place, opened).take(rows) for place in looked_at]
+        marked = bytes(marks)
+        chunks = [self._kept_open(group, place, opened).take(marked) for place in looked_at]
+        rows = _rows_of(group, marks.count(1), chunks)
         schema = pa.schema([field for field in self._parquet().schema_arrow if field.name in self._wanted.columns])
         file = io.BytesIO()
         assembly = Assembly(file, frame_of(schema))
-        assembly.add(_group_of(group, candidates, chunks), chunks, ())
+        assembly.add(rows.group, rows.chunks, ())
         assembly.finish()
         found = self._wanted.find(_one_batch(pq.ParquetFile(file).read(use_threads=False)))
         if found is None:
@@ -196,11 +206,11 @@ class _GroupSplitter:
         kernel = compiled()
         if kernel is None:
             raise UnsplittableError
-        return OpenChunk(kernel, group.chunks[place], self._leaves()[place], keeps_pages=keeps_pages)
+        return OpenChunk(kernel, group.chunks[place], self._leaves()[place], self._room, keeps_pages=keeps_pages)
 
 
-def _group_of(group: RowGroup, rows: int, chunks: list[Chunk]) -> RowGroup:
-    return RowGroup({**group.fields, _GROUP_ROWS: (I64, rows)}, tuple(chunks))
+def _rows_of(group: RowGroup, rows: int, chunks: Sequence[Movable]) -> _Rows:
+    return _Rows(RowGroup({**group.fields, _GROUP_ROWS: (I64, rows)}, ()), chunks)
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:
@@ -208,8 +218,9 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     return batch
 
 
-def _written(table: pa.Table) -> RowGroup:
+def _written(table: pa.Table) -> _Rows:
     file = io.BytesIO()
     with part_writer(file, table.schema, table) as writer:
         writer.write_table(table, row_group_size=table.num_rows)
-    return next(row_groups(file))
+    group = next(row_groups(file))
+    return _Rows(group, group.chunks)

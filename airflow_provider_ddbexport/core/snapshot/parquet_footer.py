@@ -162,7 +162,7 @@ class Chunk:
             if self._place(place):
                 moved[place] = I64, self._place(place) + start - begins
         if _STATISTICS in moved:
-            moved[_STATISTICS] = STRUCT, _short(moved[_STATISTICS][1])
+            moved[_STATISTICS] = STRUCT, with_short_bounds(moved[_STATISTICS][1])
         fields = write_struct({**self.fields, _META: (STRUCT, moved)})
         return Copy(self.path, fields, self.size, int(self._meta[_UNCOMPRESSED][1]))
 
@@ -183,7 +183,8 @@ class Chunk:
         return int(self._meta.get(number, (I64, 0))[1])
 
 
-def _short(statistics: Struct) -> Struct:
+def with_short_bounds(statistics: Struct) -> Struct:
+    """Return *statistics* without bounds where one is longer than LONGEST_BOUND."""
     if all(len(statistics[bound][1]) <= LONGEST_BOUND for bound in _BOUNDS if bound in statistics):
         return statistics
     return {number: field for number, field in statistics.items() if number not in (*_BOUNDS, *_EXACTNESS)}
