@@ -12,9 +12,11 @@ from libc.string cimport memchr, memset
 cdef extern from "sieve.h" nogil:
     ctypedef struct sieve:
         uint64_t *words
-        uint64_t last
+        uint64_t *rough
+        uint64_t last, last_rough
 
     uint64_t sieve_words(uint64_t values, uint64_t most_bytes)
+    uint64_t sieve_rough_words(uint64_t values, uint64_t most_bytes)
 
 
 cdef extern from "pages.h" nogil:
@@ -129,12 +131,18 @@ cdef class Sieve:
     def __cinit__(self, int64_t values, int64_t most_bytes):
         """Make room for *values*; with more than *most_bytes* are for, more are taken for one of them."""
         cdef uint64_t words = sieve_words(<uint64_t>values, <uint64_t>most_bytes)
+        cdef uint64_t rough = sieve_rough_words(<uint64_t>values, <uint64_t>most_bytes)
         self.values.last = words - 1
+        self.values.last_rough = rough - 1
         self.values.words = <uint64_t *>calloc(words, sizeof(uint64_t))
-        if self.values.words is NULL:
+        # Where both are as many, the rough bits are among the others.
+        self.values.rough = self.values.words if rough == words else <uint64_t *>calloc(rough, sizeof(uint64_t))
+        if self.values.words is NULL or self.values.rough is NULL:
             raise MemoryError
 
     def __dealloc__(self):
+        if self.values.rough is not self.values.words:
+            free(self.values.rough)
         free(self.values.words)
 
 
