@@ -18,6 +18,8 @@ Ask = Callable[[str], TableIdentity]
 
 Key = tuple[str, ...]
 
+_GIVEN = "(--key, keys=)"
+
 
 def find_key(table_store: ObjectStore, pair: Pair, increments: Sequence[Increment], ask: Ask) -> Key:
     """Return the attributes of the table's key, by name.
@@ -36,7 +38,9 @@ def find_key(table_store: ObjectStore, pair: Pair, increments: Sequence[Incremen
         if key := _told_by_others(table_store, pair):
             return key
         if is_transient(error):
-            raise
+            raise type(error)(
+                f"{error}; it need not be asked where the key is given {_GIVEN}", **error.context
+            ) from error
         raise _unknown(pair, str(error)) from error
     if table.keys and table.table_id in {pair.new.source.table_id, pair.old.source.table_id}:
         return tuple(sorted(table.keys))
@@ -67,6 +71,6 @@ def _told_by_others(table_store: ObjectStore, pair: Pair) -> Key:
 def _unknown(pair: Pair, why: str) -> BadCallError:
     return BadCallError(
         f"key: no snapshot of {pair.new.table!r} was scanned or merged, whose records tell the table's key, and "
-        f"DynamoDB does not tell it ({why}); give its attributes (--key, keys=)",
+        f"DynamoDB does not tell it ({why}); give its attributes {_GIVEN}",
         table=pair.new.table,
     )
