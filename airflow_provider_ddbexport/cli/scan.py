@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.cli import columns
 from airflow_provider_ddbexport.cli.progress import live_line
 from airflow_provider_ddbexport.cli.show import figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
-from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
+from airflow_provider_ddbexport.errors import BadCallError, DdbExportError, SchemaConflictError
 
 if TYPE_CHECKING:  # boto3 costs most of a second, `ddbexport --help` does not need it
     from airflow_provider_ddbexport.core.export import Export
@@ -328,7 +328,8 @@ def _watched(args: argparse.Namespace) -> Iterator[_Watch]:
         watch = _Watch(draw)
         try:
             yield watch
-        except BadCallError:
+        except (BadCallError, SchemaConflictError):
+            # The same command would meet it again; what else goes on, it says itself.
             raise
         except (DdbExportError, OSError, KeyboardInterrupt) as error:
             if watch.has_read:

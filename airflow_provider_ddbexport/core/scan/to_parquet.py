@@ -15,27 +15,26 @@ What lies in the table's folder meanwhile, and is gone when the snapshot is publ
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import json
-import threading
 from collections.abc import Sequence, Set
-from concurrent.futures import Executor, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME, digest_of
-from airflow_provider_ddbexport.core.export.model import DataFile, Export
-from airflow_provider_ddbexport.core.export.writer import data_file_name
 from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
-from airflow_provider_ddbexport.core.scan.finish import scan_figures, scan_summary
-from airflow_provider_ddbexport.core.scan.group import PageGroup
+from airflow_provider_ddbexport.core.scan.finish import scan_figures
+from airflow_provider_ddbexport.core.scan.group_conversion import (
+    Conversions,
+    data_file,
+    export_of,
+    group_plan,
+    said_to_be_kept,
+)
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
     STATE_FOLDER,
-    FileEntry,
     ShardDone,
     read_done,
     shard_folder,
@@ -54,20 +53,16 @@ from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
 from airflow_provider_ddbexport.core.snapshot.commit import MOST_RACES, adopt, commit, missing_parts, refuse_other_table
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard, Target
+from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Target
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.report import conversion_report
-from airflow_provider_ddbexport.core.snapshot.sample import sample_export
 from airflow_provider_ddbexport.core.snapshot.shard import convert_shard
-from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import table_folder
 from airflow_provider_ddbexport.errors import BadCallError, OutcomeUnknownError, PublishRaceError, StorageError
 
 GROUPS = GroupLimits(file_bytes=64 << 20)
 """Parts come out about as large as the groups."""
-
-CHECKED = ("checksum of each response", "item count of each response")
 
 _CONVERSIONS = 1
 """Groups converted at once: each takes memory for two row groups, and one keeps up with 10,000 units a second."""
@@ -156,13 +151,15 @@ class ParquetScan:
     ) -> ScanPlan:
         """Return the plan of the scan to go on with, or of a new one, written down in the lake. Nothing is read yet."""
         settings = settings or ScanSettings()
+        # What the options contradict without any item is refused before anything is read.
+        resolve(Observation(), self._target.options, self._ledger.table_schema())
         return begin_scan(
             dynamodb,
             self._root,
             request,
             bucket="",
             prefix=None,
-            output_format=f"PARQUET {self._target.table} {json.dumps(self._target.options_json(), sort_keys=True)}",
+            output_format=_format(self._target),
             segments=segments,
             shards=shards,
             resumption=resumption,
@@ -172,7 +169,7 @@ class ParquetScan:
         )
 
     def _refuse_other_table(self, plan: ScanPlan) -> None:
-        refuse_other_table(self._lake, self._target.publication(_export(plan, (), (), "")))
+        refuse_other_table(self._lake, self._target.publication(export_of(plan, (), (), "")))
 
     def planned(self, export_id: str) -> ScanPlan:
         """Return the plan of a scan that was begun, for a process that has only its id."""
@@ -194,7 +191,7 @@ class ParquetScan:
         settings = settings or ScanSettings(limits=GROUPS)
         give_large_blocks_back()
         with ThreadPoolExecutor(_CONVERSIONS, thread_name_prefix="ddbexport-convert") as pool:
-            convert = _Conversions(pool, self._lake, self._target, plan, self._ledger.table_schema())
+            convert = Conversions(pool, self._lake, self._target, plan, self._ledger.table_schema())
             return read_shard(dynamodb, self._root, plan, request, convert, shard=shard, settings=settings)
 
     def publish(self, plan: ScanPlan, *, settings: ScanSettings | None = None) -> CommitRecord:
@@ -234,8 +231,8 @@ class ParquetScan:
 
     def _published(self, plan: ScanPlan, settings: ScanSettings) -> CommitRecord:
         done = self._done(plan)
-        files = tuple(_data_file(file) for shard in done for file in shard.files)
-        publication = self._target.publication(_export(plan, done, files, digest_of(files)))
+        files = tuple(data_file(file) for shard in done for file in shard.files)
+        publication = self._target.publication(export_of(plan, done, files, digest_of(files)))
         adapting = Adapting(
             settings.on_publish,
             stop=settings.stop,
@@ -244,9 +241,10 @@ class ParquetScan:
         )
         for races_left in reversed(range(MOST_RACES)):
             number, newest = self._ledger.newest_schema()
-            groups = [_group(plan, self._target, file) for file in files] or [_group(plan, self._target, None)]
+            groups = [group_plan(plan, self._target, file) for file in files] or [group_plan(plan, self._target, None)]
             gathered = self._recorded(plan, groups)
-            schema = resolve(gathered.seen, self._target.options, newest)
+            with said_to_be_kept(plan):
+                schema = resolve(gathered.seen, self._target.options, newest)
             records: list[ShardRecord] = []
             for group, record in zip(groups, gathered.records, strict=True):
                 adapting.tell(len(records), len(groups))
@@ -274,12 +272,7 @@ class ParquetScan:
 
     def _recorded(self, plan: ScanPlan, groups: Sequence[ConversionPlan]) -> Gathered:
         gathered = Gathered()
-        for group in groups:
-            (shard,) = group.shards
-            record = Conversion(self._store, group).recorded(shard.number)
-            if record is None and not shard.files:
-                # An empty table has one part without rows, so that its columns can be read.
-                record = convert_shard(group, shard, root=self._root, lake=self._lake)
+        for record in map(self._record_of, groups):
             if record is None:
                 raise self._gone(plan)
             gathered.add(record)
@@ -287,6 +280,14 @@ class ParquetScan:
         if missing_parts(self._store, plan.started_at, parts):
             raise self._gone(plan)
         return gathered
+
+    def _record_of(self, group: ConversionPlan) -> ShardRecord | None:
+        (shard,) = group.shards
+        record = Conversion(self._store, group).recorded(shard.number)
+        if record is None and not shard.files:
+            # An empty table has one part without rows, so that its columns can be read.
+            record = convert_shard(group, shard, root=self._root, lake=self._lake)
+        return record
 
     def _gone(self, plan: ScanPlan) -> PublishRaceError:
         return PublishRaceError(
@@ -304,76 +305,12 @@ class ParquetScan:
             return convert_shard(again.under(schema), again.shards[0], root=root, lake=self._lake)
 
 
-class _Conversions:
-    """Delivers groups of pages as parts. Safe to share between threads.
+def _format(target: Target) -> str:
+    """Return in words what all tries of a scan have to agree on.
 
-    It converts in the few threads of *pool*: each thread that ever did keeps some of the memory it took.
+    Names and partitions are no part of it: which of them will do may be known only when all of the table was read, and
+    parts that have others are built again.
     """
-
-    def __init__(
-        self, pool: Executor, lake: ObjectStore, target: Target, plan: ScanPlan, table_schema: Schema | None
-    ) -> None:
-        self._pool = pool
-        self._lake = lake
-        self._target = target
-        self._plan = plan
-        self._table_schema = table_schema
-        self._seen = Observation()
-        self._lock = threading.Lock()
-
-    def __call__(self, group: PageGroup) -> FileEntry:
-        file = FileEntry(key=f"{data_file_name()}.json.gz", item_count=group.items, md5=group.md5)
-        record = self._pool.submit(self._converted, file, group.path).result()
-        with self._lock:
-            if record.observation is not None:
-                self._seen.merge(record.observation)
-        return file
-
-    def _converted(self, file: FileEntry, path: Path) -> ShardRecord:
-        """Convert the local file at *path* and record what became of it."""
-        plan = _group(self._plan, self._target, _data_file(file))
-        local = dataclasses.replace(_data_file(file), key=path.name)
-        plan = dataclasses.replace(
-            plan,
-            export=dataclasses.replace(plan.export, files=(local,)),
-            shards=(Shard(plan.shards[0].number, (local,)),),
-            table_schema=self._table_schema,
-        )
-        root = LocalStore(path.parent)
-        with self._lock:
-            seen = self._seen if self._seen.items else sample_export(root, plan.export)
-            schema = resolve(seen, self._target.options, self._table_schema, is_sample=True)
-        plan = dataclasses.replace(plan, schema=schema)
-        record = convert_shard(plan, plan.shards[0], root=root, lake=self._lake)
-        if record.is_built or record.observation is None:
-            return record
-        # What the guess had no room for: now all of it is known.
-        exact = plan.under(resolve(record.observation, self._target.options, self._table_schema))
-        again = convert_shard(exact, exact.shards[0], root=root, lake=self._lake)
-        record = dataclasses.replace(again, observation=record.observation)
-        Conversion(self._lake.child(plan.table), plan).keep(record)
-        return record
-
-
-def _group(plan: ScanPlan, target: Target, file: DataFile | None) -> ConversionPlan:
-    """Return the conversion of one group of pages, or of none, whose schema is still to be said."""
-    files = () if file is None else (file,)
-    # Not by its contents: where a projection leaves the keys out, two groups may be alike.
-    digest = hashlib.sha256(f"{plan.export_id} {files[0].key if files else ''}".encode()).hexdigest()
-    return ConversionPlan(
-        export=_export(plan, (), files, digest),
-        target=target,
-        # Parts are called by it and by a digest: thousands of groups need more than the digest's 32 bits.
-        shards=(Shard(int(digest[:4], 16), files),),
-        schema=resolve(Observation(), target.options, None),
-        table_schema=None,
-    )
-
-
-def _export(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFile, ...], digest: str) -> Export:
-    summary = scan_summary(plan, done, files)
-    return Export(source=summary.export_arn, summary=summary, files=files, digest=digest, checked=CHECKED)
-
-
-def _data_file(file: FileEntry) -> DataFile:
-    return DataFile(key=file.key, item_count=file.item_count, md5=file.md5)
+    options = target.options_json()
+    agreed = {name: value for name, value in options.items() if name not in ("column_names", "partition_by")}
+    return f"PARQUET {target.table} {json.dumps(agreed, sort_keys=True)}"

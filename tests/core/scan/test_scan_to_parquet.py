@@ -32,7 +32,14 @@ from airflow_provider_ddbexport.core.snapshot import (
 )
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore
-from airflow_provider_ddbexport.errors import BadCallError, OutcomeUnknownError, ScanResumeError, ScanStoppedError
+from airflow_provider_ddbexport.errors import (
+    BadCallError,
+    ColumnNameConflictError,
+    OutcomeUnknownError,
+    ScanResumeError,
+    ScanStoppedError,
+    SchemaConflictError,
+)
 
 JOB = Resumption("hourly Reviews", occasion="2026-01-14")
 
@@ -152,7 +159,7 @@ def test_a_group_that_its_guessed_columns_have_no_room_for_is_converted_again_at
         unbuilt.extend([] if record.is_built else [""])
         return record
 
-    monkeypatch.setattr("airflow_provider_ddbexport.core.scan.to_parquet.convert_shard", noted)
+    monkeypatch.setattr("airflow_provider_ddbexport.core.scan.group_conversion.convert_shard", noted)
     lake = MortalStore({})
     assert items_of(lake, scan(MixedTable(90), lake)) == [turning_item(number) for number in range(90)]
     assert unbuilt
@@ -234,6 +241,72 @@ def test_a_scan_into_other_columns_is_not_gone_on_with() -> None:
     with pytest.raises(ScanResumeError, match="format: started with PARQUET reviews"):
         scan(PageTable(30), lake, options=ColumnOptions(numbers="double"), settings=settings)
     assert len(items_of(lake, scan(PageTable(30), lake, settings=settings))) == 30
+
+
+def conflicting_item(number: int) -> Item:
+    """Two attributes that differ in upper and lower case only, the second of them in the last items."""
+    item = {**turning_item(number), "Rating": {"N": "1"}}
+    return {**item, "rating": {"N": "2"}} if number >= 80 else item
+
+
+LATE_ERRORS: dict[str, tuple[Callable[[int], Item], ColumnOptions, ColumnOptions, type[Exception]]] = {
+    "names": (
+        conflicting_item,
+        ColumnOptions(),
+        ColumnOptions(column_names={"rating": "rating_lower"}),
+        ColumnNameConflictError,
+    ),
+    "partition": (
+        turning_item,
+        ColumnOptions(partition_by="Contry"),  # type: ignore[arg-type]
+        ColumnOptions(partition_by=("Country",)),
+        BadCallError,
+    ),
+}
+
+
+@pytest.mark.parametrize("late", LATE_ERRORS)
+def test_columns_that_will_not_do_are_mended_without_reading_the_table_again(late: str) -> None:
+    """What is found with the last items: their parts are built again under the columns that the next try asks for."""
+    make, wrong, right, expected = LATE_ERRORS[late]
+    table, objects = MixedTable(90, make=make), dict[str, bytes]()
+    lake = MortalStore(objects)
+    for _ in range(2):
+        with pytest.raises(expected, match=r"what was read before is kept: another try.* goes on with it"):
+            scan(table, lake, options=wrong)
+    record = scan(table, lake, options=right)
+    # Of the groups that were refused, two workers have two pages at once.
+    assert table.scanned <= 90 + 2 * 2 * 2 * 3
+    assert items_of(lake, record) == [make(number) for number in range(90)]
+    assert left_over(objects, record) == set()
+    other = MortalStore({})
+    backup = scan_backup(MixedTable(90, make=make), other, table_name="Reviews", bucket="b", segments=4)
+    converted = convert_export(other.child("AWSDynamoDB"), backup, other, table="reviews", options=right)
+    assert (record.schema, record.rescued) == (converted.schema, converted.rescued)
+    assert {part.partition for part in record.parts} == {part.partition for part in converted.parts}
+
+
+def test_options_that_contradict_the_table_are_refused_before_anything_is_read() -> None:
+    """Of the table in the lake: its columns and partitions never change."""
+    lake = MortalStore({})
+    scan(MixedTable(30), lake, resumption=None)
+    table = MixedTable(30)
+    for options in (ColumnOptions(partition_by=("Country",)), ColumnOptions(numbers="string")):
+        with pytest.raises(SchemaConflictError):
+            scan(table, lake, options=options)
+    assert table.scanned == 0
+
+
+def test_a_scan_goes_on_under_another_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that was upgraded meanwhile, or the reference decoder: what another one wrote is read, not scanned."""
+    lake = MortalStore({})
+    table = MixedTable(90)
+    stopping = ScanSettings(workers=1, limits=GroupLimits(pages=1), on_page=lambda _: stopping.stop.set())
+    with pytest.raises(ScanStoppedError):
+        scan(table, lake, settings=stopping)
+    monkeypatch.setattr("airflow_provider_ddbexport.core.snapshot.plan.WRITER", "another")
+    assert items_of(lake, scan(table, lake)) == [turning_item(number) for number in range(90)]
+    assert table.scanned == 90
 
 
 def test_a_scan_in_steps_goes_on_with_one_that_was_begun_in_a_call() -> None:
