@@ -50,6 +50,7 @@ from airflow_provider_ddbexport.core.scan.settings import ScanSettings
 from airflow_provider_ddbexport.core.scan.shard import GroupLimits
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.adapt import widened_shard
+from airflow_provider_ddbexport.core.snapshot.ahead import asked_ahead
 from airflow_provider_ddbexport.core.snapshot.commit import MOST_RACES, adopt, commit, missing_parts, refuse_other_table
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, Gathered, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
@@ -242,7 +243,7 @@ class ParquetScan:
         for races_left in reversed(range(MOST_RACES)):
             number, newest = self._ledger.newest_schema()
             groups = [group_plan(plan, self._target, file) for file in files] or [group_plan(plan, self._target, None)]
-            gathered = self._recorded(plan, groups)
+            gathered = self._recorded(plan, groups, adapting)
             with said_to_be_kept(plan):
                 schema = resolve(gathered.seen, self._target.options, newest)
             records: list[ShardRecord] = []
@@ -270,9 +271,10 @@ class ParquetScan:
             raise BadCallError(f"scan {plan.export_id}: shards {', '.join(missing)} are not through; scan them first")
         return [done for done in found if done is not None]
 
-    def _recorded(self, plan: ScanPlan, groups: Sequence[ConversionPlan]) -> Gathered:
+    def _recorded(self, plan: ScanPlan, groups: Sequence[ConversionPlan], adapting: Adapting) -> Gathered:
         gathered = Gathered()
-        for record in map(self._record_of, groups):
+        for record in asked_ahead(self._record_of, groups):
+            adapting.tell(0, len(groups))
             if record is None:
                 raise self._gone(plan)
             gathered.add(record)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from airflow_provider_ddbexport.core.scan import (
     ScanSettings,
     scan_backup,
 )
+from airflow_provider_ddbexport.core.scan.plan import ScanPlan
 from airflow_provider_ddbexport.core.scan.restage import restaged
 from airflow_provider_ddbexport.core.scan.to_parquet import parquet_scan, scan_to_parquet
 from airflow_provider_ddbexport.core.snapshot import (
@@ -307,6 +309,66 @@ def test_a_scan_goes_on_under_another_writer(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("airflow_provider_ddbexport.core.snapshot.plan.WRITER", "another")
     assert items_of(lake, scan(table, lake)) == [turning_item(number) for number in range(90)]
     assert table.scanned == 90
+
+
+class AskedStore(MortalStore):
+    """Tells *asked* of each record of a group of pages that is read.
+
+    Attributes:
+        records: that were asked for.
+    """
+
+    def __init__(self, objects: dict[str, bytes], asked: Callable[[list[str]], None], folder: str = "") -> None:
+        super().__init__(objects, folder=folder)
+        self.asked = asked
+        self.records: list[str] = []
+
+    def child(self, folder: str) -> AskedStore:
+        child = AskedStore(self.objects, self.asked, f"{self.folder}{folder}/")
+        child.records = self.records
+        return child
+
+    def read(self, key: str) -> bytes:
+        if "/shard-" in key and not key.endswith("/done.json"):
+            self.records.append(key)
+            self.asked(self.records)
+        return super().read(key)
+
+
+def read_in_groups_of_a_page(objects: dict[str, bytes]) -> ScanPlan:
+    request, table = ScanRequest("Reviews"), PageTable(90)
+    steps = parquet_scan(MortalStore(objects), request, table="reviews")
+    plan = steps.begin(table, request, segments=4, resumption=JOB)
+    steps.read(table, plan, request, settings=ScanSettings(workers=2, limits=GroupLimits(pages=1)))
+    return plan
+
+
+def test_records_of_groups_are_asked_for_several_at_a_time() -> None:
+    """There are thousands: the first is answered here when another has been asked for."""
+    objects: dict[str, bytes] = {}
+    plan = read_in_groups_of_a_page(objects)
+    changed = threading.Condition()
+
+    def wait(records: list[str]) -> None:
+        with changed:
+            changed.notify_all()
+            assert changed.wait_for(lambda: len(records) > 1, timeout=20.0)
+
+    lake = AskedStore(objects, wait)
+    assert parquet_scan(lake, ScanRequest("Reviews"), table="reviews").publish(plan).rows == 90
+
+
+def test_publishing_hears_that_it_is_to_stop_while_it_reads_records() -> None:
+    """And goes on when it is asked again."""
+    objects: dict[str, bytes] = {}
+    plan = read_in_groups_of_a_page(objects)
+    settings = ScanSettings()
+    lake = AskedStore(objects, lambda _: settings.stop.set())
+    scan = parquet_scan(lake, ScanRequest("Reviews"), table="reviews")
+    with pytest.raises(ScanStoppedError, match="asked to stop"):
+        scan.publish(plan, settings=settings)
+    assert 0 < len(lake.records) < 30
+    assert scan.publish(plan).rows == 90
 
 
 def test_a_scan_in_steps_goes_on_with_one_that_was_begun_in_a_call() -> None:
