@@ -75,7 +75,9 @@ def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> SparseBatch:
 def _nulls(rows: int, arrow: pa.DataType) -> pa.Array | SparseColumn:
     if pa.types.is_nested(arrow) or not rows:
         return pa.nulls(rows, arrow)
-    return SparseColumn(pa.repeat(pa.scalar(False), rows), pa.array([], arrow))
+    # Not of Python values: with the first of those pyarrow imports pandas, which takes longer than widening a part.
+    no_bits = pa.py_buffer(bytes((rows + 7) // 8))
+    return SparseColumn(pa.BooleanArray.from_buffers(pa.bool_(), rows, [None, no_bits]), pa.nulls(0, arrow))
 
 
 def _in_order(chunks: Iterable[Movable], schema: pa.Schema) -> list[Movable]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -210,6 +213,31 @@ def test_only_shards_that_lack_something_are_gone_through_again(
     check(record, lake, items)
     assert len(read) == 5
     assert len(widened) == 5, "four shards, and what the fifth wrote before"
+
+
+_CONVERT = """
+import json, sys
+from pathlib import Path
+from airflow_provider_ddbexport.core.export import read_export
+from airflow_provider_ddbexport.core.snapshot import convert_export
+from airflow_provider_ddbexport.core.store import LocalStore
+
+root, lake = map(LocalStore, map(Path, sys.argv[1:3]))
+record = convert_export(root, read_export(root, sys.argv[3]), lake)
+print(json.dumps(["widen" in record.report["seconds"], "pandas" in sys.modules]))
+"""
+
+
+def test_parts_are_widened_without_pandas(tmp_path: Path) -> None:
+    """Where that is installed pyarrow imports it for a scalar or a list, and that takes longer than all of this."""
+    assert importlib.util.find_spec("pandas") is not None
+    items = reviews(300, Text={"S": "x" * 2_000})
+    items[-1] |= {"Brand": {"S": "new"}, "Rating": {"N": "4.5"}}
+    root, export = write_export(tmp_path, items, files=1)
+    export_id = export.summary.export_arn.rpartition("/")[2]
+    command = [sys.executable, "-c", _CONVERT, str(root.root), str(tmp_path / "lake"), export_id]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [True, False]
 
 
 PATIENCE_S = 30
