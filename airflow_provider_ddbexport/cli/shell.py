@@ -17,6 +17,8 @@ import airflow_provider_ddbexport
 from airflow_provider_ddbexport.cli import columns
 from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
 
+_MOST_PORT = 65_535
+
 FINE, BAD_DATA, BAD_CALL, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -126,7 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     local = command("local", commands.local, "Serve an embedded AWS for trying things out; end it with Ctrl-C.")
     local.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    local.add_argument("--port", type=int, default=5000, help="0 takes a free one (default %(default)s)")
+    local.add_argument("--port", type=_port, default=5000, help="0 takes a free one (default %(default)s)")
     local.add_argument("--seed", action="store_true", help="begin with a Reviews table and a month of its history")
     return parser
 
@@ -174,6 +176,12 @@ def _convert_options(convert: argparse.ArgumentParser) -> None:
         "--workers", metavar="N", type=columns.positive, default=1, help="processes (default %(default)s)"
     )
     convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _MOST_PORT:
+        raise argparse.ArgumentTypeError(f"expected a port, 0 to {_MOST_PORT}, found {text!r}")
+    return int(text)
 
 
 def _tell(stream: TextIO, kind: str, message: str, context: dict[str, Any], as_json: bool) -> None:

@@ -129,7 +129,9 @@ def serve(host: str = "127.0.0.1", port: int = 0, *, seed: bool = False) -> int:
         try:
             server = LocalServer(host, port)
         except (OSError, SystemExit) as error:
-            _say(f"cannot listen on {host}:{port}: {error}")
+            # Before werkzeug exits it says why.
+            why = "" if isinstance(error, SystemExit) else f": {error}"
+            _say(f"cannot listen on {host}:{port}{why}; choose another --host or --port, 0 for a port that is free")
             return 1
         try:
             aws = LocalAws(server.endpoint_url)

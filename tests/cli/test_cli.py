@@ -313,6 +313,17 @@ def test_local_serves_what_it_is_told_to(run: Run, monkeypatch: pytest.MonkeyPat
     assert run("local", "--port", "0", "--seed").status == FINE
     assert run("local", "--host", "0.0.0.0").status == FINE
     assert calls == [("127.0.0.1", 0, True), ("0.0.0.0", 5000, False)]
+    assert "expected a port" in run("local", "--port", "65536").err
+
+
+def test_local_names_what_is_not_installed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how to install it; the package does without moto, which is an extra's."""
+    monkeypatch.delitem(sys.modules, "airflow_provider_ddbexport.local.server", raising=False)
+    monkeypatch.delattr("airflow_provider_ddbexport.local.server", raising=False)
+    monkeypatch.setitem(sys.modules, "moto.moto_server.werkzeug_app", None)
+    missing = run("local", "--port", "0")
+    assert missing.status == BAD_CALL
+    assert "needs moto.moto_server.werkzeug_app, which is not installed: pip install" in missing.err
 
 
 def test_a_reader_that_has_enough_is_no_error(run: Run, tmp_path: Path) -> None:
