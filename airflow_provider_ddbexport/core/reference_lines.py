@@ -142,23 +142,22 @@ class ReferenceRouter:
         if observer is not None and not isinstance(observer, ReferenceObserver):
             raise TypeError("expected an observer of the reference decoder")
         self.missing = self.full = None
+        keys, touched, most_rows = self._keys, self._touched, self._most_rows
         for item, after in decoded_from(lines, start, self._decode):
-            partition = partition_under(item, self._keys)
+            partition = partition_under(item, keys) if keys else ()
             rows = self._lanes.get(partition)
             if rows is None:
                 self.missing = partition
                 return start
-            if partition not in self._touched:
-                self._touched.add(partition)
+            if partition not in touched:
+                touched.add(partition)
                 rows.mark()
             if observer is not None:
                 observer.add(item)
-            before = rows.bytes
-            rows.add(item)
-            self.bytes += rows.bytes - before
+            self.bytes += rows.add(item)
             self.rows += 1
             start = after
-            if rows.rows >= self._most_rows[partition] or rows.bytes >= self._most_bytes:
+            if rows.rows >= most_rows[partition] or rows.bytes >= self._most_bytes:
                 self.full = partition
                 return start
             if self.bytes >= most_bytes:

@@ -68,6 +68,9 @@ NUMBERS_WITHIN += ["1" * 38, "1" * 38 + "0" * 20, "0." + "0" * 100 + "1" * 20, "
 BAD_ITEMS: dict[str, tuple[Any, str]] = {
     "value without a type": ({"a": {}}, "one member"),
     "value with two types": ({"a": {"S": "x", "N": "1"}}, "one member"),
+    "value with a type and something else": ({"a": {"S": "x", "X": "y"}}, "one member"),
+    "value with two types beside one without": ({"a": {"S": "x", "N": "1"}, "b": {}}, "one member"),
+    "value with a type and a string that looks like a name": ({"a": {"S": ":", "X": '":'}}, "one member"),
     "value that is text": ({"a": "x"}, "one member"),
     "value that is a list": ({"a": ["x"]}, "one member"),
     "unknown type": ({"a": {"X": "x"}}, "a type that DynamoDB does not have"),
@@ -84,6 +87,7 @@ BAD_ITEMS: dict[str, tuple[Any, str]] = {
     "N in digits of another script": ({"a": {"N": "\u0661"}}, "decimal digits"),
     "N of 39 digits": ({"a": {"N": "1" * 39}}, "38 significant digits"),
     "N of 39 digits around its point": ({"a": {"N": "1." + "0" * 37 + "1"}}, "38 significant digits"),
+    "N of 39 digits in a set": ({"a": {"NS": ["1", "1" * 39]}}, "38 significant digits"),
     "N too large": ({"a": {"N": "1E126"}}, "outside"),
     "N too large in plain digits": ({"a": {"N": "1" + "0" * 126}}, "outside"),
     "N too small": ({"a": {"N": "9E-131"}}, "outside"),

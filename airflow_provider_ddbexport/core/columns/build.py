@@ -11,7 +11,7 @@ import pyarrow as pa
 from airflow_provider_ddbexport.core.columns.arrow_types import RESCUED_TYPE, leaves, part_schema
 from airflow_provider_ddbexport.core.columns.names import join, path_of
 from airflow_provider_ddbexport.core.columns.partition import PartitionKey, partition_keys
-from airflow_provider_ddbexport.core.columns.plain_writers import Rescue, Steps, ValueWriter, Writer
+from airflow_provider_ddbexport.core.columns.plain_writers import Put, Rescue, Steps, ValueWriter, Writer
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.columns.writers import FlatWriter, make_writer
@@ -40,7 +40,7 @@ class RowBuilder:
         self._arrow = part_schema(schema)
         self._row_rescued: list[tuple[str, str]] = []
         self._rescued_rows: list[list[tuple[str, str]] | None] = []
-        self._writers: dict[str, tuple[Writer, Steps]] = {}
+        self._puts: dict[str, tuple[Put, Steps]] = {}
         self._leaves: list[ValueWriter] = []
         self._mark: tuple[int, int, Counter[str]] = 0, 0, Counter()
         self._compile(schema)
@@ -56,25 +56,26 @@ class RowBuilder:
                 if key is not None
                 else _top_writer(column, path_of(name), self._rescue, by_path)
             )
-            self._writers[name] = writer, (None, name)
+            self._puts[name] = writer.put, (None, name)
         self._leaves = [by_path[path] for path, column in leaves(schema.columns) if path in by_path]
 
-    def add(self, item: Item) -> None:
-        """Append one row."""
+    def add(self, item: Item) -> int:
+        """Append one row; return by how much that adds to :attr:`bytes`."""
         row = self.rows
         size = 8
-        writers = self._writers
+        puts = self._puts
         for name, value in item.items():
-            known = writers.get(name)
+            known = puts.get(name)
             if known is not None:
-                writer, path = known
-                size += writer.put(row, value, path)
+                put, path = known
+                size += put(row, value, path)
             else:
                 self._rescue((None, name), path_of(name), value)
         if self._row_rescued:
             size += self._keep_rescued(row)
         self.bytes += size
         self.rows = row + 1
+        return size
 
     def _rescue(self, steps: Steps, label: str, value: AttributeValue) -> None:
         trail: list[str] = []

@@ -160,8 +160,12 @@ def _double(text: str) -> float | None:
 
 
 def _decimal(most_whole_digits: int, most_scale: int) -> Fit:
+    whole = f"[0-9]{{1,{most_whole_digits}}}" if most_whole_digits else "0"
+    fraction = rf"(?:\.[0-9]{{1,{most_scale}}})?" if most_scale else ""
+    is_within = re.compile(f"-?{whole}{fraction}").fullmatch
+
     def decimal(text: str) -> str | None:
-        if _is_within(text, most_whole_digits, most_scale):
+        if is_within(text):
             return text
         whole_digits, scale = _measure(text)
         return canonical(text) if whole_digits <= most_whole_digits and scale <= most_scale else None

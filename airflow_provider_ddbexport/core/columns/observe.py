@@ -47,26 +47,23 @@ class Shape:
 
     def add(self, value: AttributeValue) -> bool:
         """Take in one value; return whether that is news, as :attr:`Observation.news` counts them."""
-        counts = self.counts
-        is_news = False
-        for kind, content in value.items():
-            counted = EMPTY_MAP if kind == "M" and not content else kind
-            if counted in counts:
-                counts[counted] += 1
-            else:
-                counts[counted] = 1
-                is_news = True
-            if kind == "N":
-                if self.numbers is None:
-                    self.numbers = NumberSpan()
-                is_news |= self.numbers.add(content)
-            elif kind in _CONTAINERS:
-                is_news |= self._look_inside(kind, content)
+        [(kind, content)] = value.items()
+        if kind == "M" and not content:
+            kind = EMPTY_MAP
+        before = self.counts.get(kind, 0)
+        self.counts[kind] = before + 1
+        is_news = not before
+        if kind == "N":
+            if self.numbers is None:
+                self.numbers = NumberSpan()
+            is_news |= self.numbers.add(content)
+        elif kind in _CONTAINERS:
+            is_news |= self._look_inside(kind, content)
         return is_news
 
     def _look_inside(self, kind: str, content: Any) -> bool:
         is_news = False
-        if kind == "M" and content:
+        if kind == "M":
             is_news = self._add_members(content)
         elif kind == "L":
             if self.elements is None:

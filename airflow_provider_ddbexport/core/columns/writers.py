@@ -15,12 +15,14 @@ from airflow_provider_ddbexport.core.columns.plain_writers import (
     ConvertedWriter,
     JsonWriter,
     PlainWriter,
+    Put,
     Rescue,
     Steps,
     ValueWriter,
     Writer,
     cut,
     is_valid,
+    number_writer,
 )
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind
 from airflow_provider_ddbexport.core.decode import AttributeValue
@@ -35,7 +37,7 @@ class FlatWriter:
     """A map without a column: its members have their own."""
 
     def __init__(self, children: Mapping[str, Writer], path: str, rescue: Rescue) -> None:
-        self._children = children
+        self._puts: dict[str, Put] = {key: child.put for key, child in children.items()}
         self._label = path
         self._rescue = rescue
 
@@ -47,12 +49,12 @@ class FlatWriter:
         return self._put_members(row, members, path)
 
     def _put_members(self, row: int, members: Mapping[str, AttributeValue], path: Steps) -> int:
-        children = self._children
+        puts = self._puts
         size = 1
         for key, member in members.items():
-            child = children.get(key)
-            if child is not None:
-                size += child.put(row, member, (path, key))
+            put = puts.get(key)
+            if put is not None:
+                size += put(row, member, (path, key))
             else:
                 self._rescue((path, key), join(self._label, key), member)
         return size
@@ -98,7 +100,6 @@ class _Repeated(ABC):
     def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
         self._kind = "M" if column.kind is Kind.MAP else column.kind.value
         self._type = arrow_type(column)
-        self._elements = make_writer(column.children[0], path, rescue)
         self._label = path
         self._rescue = rescue
         self._rows = array("i")
@@ -117,13 +118,14 @@ class _Repeated(ABC):
         left = cut(self._rows, rows)
         self._count = self._starts[left] if left < len(self._starts) else self._count
         del self._starts[left:]
-        self._elements.take_back(self._count)
 
     def _offsets(self, rows: int) -> pa.Array:
         """Return where each row's elements begin, null where there are none, and where the last end; start anew."""
-        starts: list[int | None] = [None] * rows
-        for row, start in zip(self._rows, self._starts, strict=True):
-            starts[row] = start
+        starts: list[int | None] = [*self._starts]
+        if len(starts) < rows:
+            starts = [None] * rows
+            for row, start in zip(self._rows, self._starts, strict=True):
+                starts[row] = start
         offsets = pa.array([*starts, self._count], pa.int32())
         self._rows, self._starts, self._count = array("i"), array("i"), 0
         return offsets
@@ -136,11 +138,37 @@ class _Repeated(ABC):
         return self.finish(rows)
 
 
+class _TextSet(_Repeated):
+    """A set of text, of which no element can be anything else."""
+
+    def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
+        super().__init__(column, path, rescue)
+        self._texts: list[str] = []
+
+    def put(self, row: int, value: AttributeValue, path: Steps) -> int:
+        texts = value.get("SS")
+        if texts is None:
+            self._rescue(path, self._label, value)
+            return 0
+        self._begin(row, len(texts))
+        self._texts += texts
+        return 8 + 8 * len(texts) + sum(map(len, texts))
+
+    def take_back(self, rows: int) -> None:
+        super().take_back(rows)
+        del self._texts[self._count :]
+
+    def finish(self, rows: int) -> pa.Array:
+        texts, self._texts = self._texts, []
+        return pa.ListArray.from_arrays(self._offsets(rows), pa.array(texts, pa.string()), type=self._type)
+
+
 class _List(_Repeated):
     """A list or a set. An element that does not fit is null in its place, and rescued by its index."""
 
     def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
         super().__init__(column, path, rescue)
+        self._elements = make_writer(column.children[0], path, rescue)
         self._wrap = None if column.kind is Kind.LIST else column.children[0].kind.value
 
     def put(self, row: int, value: AttributeValue, path: Steps) -> int:
@@ -149,14 +177,16 @@ class _List(_Repeated):
             self._rescue(path, self._label, value)
             return 0
         start = self._begin(row, len(contents))
-        if self._kind == "SS" and isinstance(self._elements, PlainWriter):
-            return 8 + self._elements.put_texts(start, contents)
         size = 8
         wrap = self._wrap
         elements = contents if wrap is None else [{wrap: content} for content in contents]
         for index, element in enumerate(elements):
             size += self._elements.put(start + index, element, (path, str(index)))
         return size
+
+    def take_back(self, rows: int) -> None:
+        super().take_back(rows)
+        self._elements.take_back(self._count)
 
     def finish(self, rows: int) -> pa.Array:
         count = self._count
@@ -168,6 +198,7 @@ class _Map(_Repeated):
 
     def __init__(self, column: Column, path: str, rescue: Rescue) -> None:
         super().__init__(column, path, rescue)
+        self._elements = make_writer(column.children[0], path, rescue)
         self._keys: list[str] = []
 
     def put(self, row: int, value: AttributeValue, path: Steps) -> int:
@@ -188,6 +219,7 @@ class _Map(_Repeated):
     def take_back(self, rows: int) -> None:
         super().take_back(rows)
         del self._keys[self._count :]
+        self._elements.take_back(self._count)
 
     def finish(self, rows: int) -> pa.Array:
         keys, self._keys = self._keys, []
@@ -198,14 +230,14 @@ class _Map(_Repeated):
 
 _WRITERS: dict[Kind, Callable[[Column, str, Rescue], ValueWriter]] = {
     Kind.STRING: PlainWriter,
-    Kind.NUMBER: ConvertedWriter,
+    Kind.NUMBER: number_writer,
     Kind.BINARY: ConvertedWriter,
     Kind.BOOLEAN: ConvertedWriter,
     Kind.JSON: JsonWriter,
     Kind.STRUCT: _Struct,
     Kind.MAP: _Map,
     Kind.LIST: _List,
-    Kind.STRING_SET: _List,
+    Kind.STRING_SET: _TextSet,
     Kind.NUMBER_SET: _List,
     Kind.BINARY_SET: _List,
 }
