@@ -50,6 +50,7 @@ from airflow_provider_ddbexport.snapshot_tasks import (
     checked,
     in_shards,
     pulled,
+    registration,
     source_assets,
     to_checked_snapshot,
 )
@@ -271,7 +272,7 @@ def incremental_snapshot(
     if (increment or {}).get("export_format", _JSON) != _JSON:
         raise ValueError(f"increment: export_format: only {_JSON} can be merged; export may have another format")
     source = {"table_name": table_name, "s3_bucket_name": bucket, "s3_prefix": prefix, **aws}
-    to_lake = {"lake": lake, "table": table, "database": None if crawler else database, **aws}
+    to_lake = {"lake": lake, "table": table, **registration(database, crawler), **aws}
     looking: dict[str, Any] = {"task_id": "chain", "table_name": table_name, "lake": lake, "table": table}
     looking |= {"to_time": to_time, **aws, **(chain or {})}
     with TaskGroup(group_id) as group:

@@ -50,7 +50,7 @@ def to_checked_snapshot(
         "source": pulled(source, "source"),
         "lake": lake,
         "table": table,
-        "database": None if crawler else database,
+        **registration(database, crawler),
         **aws,
         **(convert or {}),
     }
@@ -108,6 +108,13 @@ def checked(
         last >> following
         last = following
     return converted
+
+
+def registration(database: str, crawler: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments that say who registers a snapshot: the task that publishes it, or a crawler behind that."""
+    if not crawler:
+        return {"database": database}
+    return {"database": None, "registered_in": crawler.get("database", database)}
 
 
 def pulled(task: BaseOperator, key: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_provider_ddbexport.cli.columns import column_options
+from airflow_provider_ddbexport.cli.replacing import unregistering
 from airflow_provider_ddbexport.cli.show import (
     ALREADY,
     figures,
@@ -92,6 +93,7 @@ def convert(args: argparse.Namespace) -> int:
             sort_by=args.sort_by,
             workers=args.workers,
             replace=args.replace,
+            before_replace=unregistering(args),
             other_table=args.other_table,
             progress=progress,
             reopen=stores_opener(settings, root_uri, args.lake),

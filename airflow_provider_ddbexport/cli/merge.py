@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from airflow_provider_ddbexport.cli import replacing
 from airflow_provider_ddbexport.cli.columns import positive
 from airflow_provider_ddbexport.cli.filters import Filters
 from airflow_provider_ddbexport.cli.show import ALREADY, counted, figures, print_json, size_text
@@ -31,7 +32,7 @@ def add_command(command: Command) -> None:
         "--max-gap", metavar="SECONDS", type=_seconds, default="0", help="that nothing was written in, as you know"
     )
     merging.add_argument("--workers", metavar="N", type=positive, default=1, help="threads (default %(default)s)")
-    merging.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+    replacing.add_options(merging)
     merging.add_argument(
         "--accept-edited-summary",
         action="store_true",
@@ -64,6 +65,7 @@ def merge(args: argparse.Namespace) -> int:
         max_gap=args.max_gap,
         workers=args.workers,
         replace=args.replace,
+        before_replace=replacing.unregistering(args),
         is_filtered=filters,
     )
     size = sum(part.size for part in record.parts)

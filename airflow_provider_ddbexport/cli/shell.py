@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 import airflow_provider_ddbexport
-from airflow_provider_ddbexport.cli import columns
+from airflow_provider_ddbexport.cli import columns, replacing
 from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
 
 _MOST_PORT = 65_535
@@ -173,9 +173,13 @@ def _convert_options(convert: argparse.ArgumentParser) -> None:
         help="attribute by which the rows of each part are sorted, such as the table's key; repeatable",
     )
     convert.add_argument(
-        "--workers", metavar="N", type=columns.positive, default=1, help="processes (default %(default)s)"
+        "--workers",
+        metavar="N",
+        type=columns.positive,
+        default=1,
+        help="threads; processes where the reference decoder reads (default %(default)s)",
     )
-    convert.add_argument("--replace", action="store_true", help="take the place of another snapshot of the same time")
+    replacing.add_options(convert)
 
 
 def _port(text: str) -> int:

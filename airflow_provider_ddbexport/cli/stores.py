@@ -43,31 +43,33 @@ class StoreSettings:
 
     def dynamodb(self, *, connections: int = 10, is_optional: bool = False) -> Any:
         """Return a DynamoDB client, one that soon gives up where its answer *is_optional*. Raises BadCallError."""
-        import boto3
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
 
-        try:
-            session = boto3.Session(profile_name=self.profile, region_name=self.region)
-            soon = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 2}}
-            config = Config(max_pool_connections=connections, **(soon if is_optional else {}))
-            return session.client("dynamodb", endpoint_url=self.endpoint_url, config=config)
-        except (BotoCoreError, ValueError) as error:
-            raise BadCallError(f"no DynamoDB client: {error}; see --profile, --region and --endpoint-url") from None
+        soon = {"connect_timeout": 5, "read_timeout": 10, "retries": {"total_max_attempts": 2}}
+        return self._client(
+            "dynamodb", "DynamoDB", Config(max_pool_connections=connections, **(soon if is_optional else {}))
+        )
+
+    def glue(self) -> Any:
+        """Return a Glue client. Raises BadCallError."""
+        return self._client("glue", "Glue")
 
     def _s3(self) -> Any:
-        import boto3
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
 
         # Another S3 than Amazon's seldom has a host name for each bucket.
         is_amazons = not (self.endpoint_url or os.getenv("AWS_ENDPOINT_URL_S3") or os.getenv("AWS_ENDPOINT_URL"))
-        config = None if is_amazons else Config(s3={"addressing_style": "path"})
+        return self._client("s3", "S3", None if is_amazons else Config(s3={"addressing_style": "path"}))
+
+    def _client(self, service: str, name: str, config: Any = None) -> Any:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+
         try:
             session = boto3.Session(profile_name=self.profile, region_name=self.region)
-            return session.client("s3", endpoint_url=self.endpoint_url, config=config)
+            return session.client(service, endpoint_url=self.endpoint_url, config=config)
         except (BotoCoreError, ValueError) as error:
-            raise BadCallError(f"no S3 client: {error}; see --profile, --region and --endpoint-url") from None
+            raise BadCallError(f"no {name} client: {error}; see --profile, --region and --endpoint-url") from None
 
 
 @dataclass(frozen=True, slots=True)

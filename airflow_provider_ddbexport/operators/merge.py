@@ -50,7 +50,11 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         (templated)
     :param catalog_id: account of the Glue Catalog, if it is not the caller's. (templated)
     :param workers: parts gone through side by side.
-    :param replace: put another snapshot in the place of one that is published for the same time.
+    :param replace: put another snapshot in the place of one that is published for the same time. The whole snapshot
+        before is gone through once more than usual, then the old one is unregistered, as by
+        :class:`.DynamoDBExportToParquetOperator`.
+    :param registered_in: database of the Glue Catalog that a crawler registers the snapshots in, for *replace*; or
+        ``DATABASE.TABLE``. (templated)
     :param accept_edited_summary: take exports whose manifest-summary.json differs from its md5, because somebody
         edited it on purpose; the commit record says so.
     :param s3_bucket_owner: account id that must own the buckets of exports and lake; not checked if None. (templated)
@@ -61,7 +65,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "increments", "lake", "table", "base", "database", "catalog_id", "s3_bucket_owner"
+        "increments", "lake", "table", "base", "database", "catalog_id", "registered_in", "s3_bucket_owner"
     )
 
     def __init__(
@@ -114,7 +118,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             "max_gap": self.max_gap,
             "workers": self.workers,
             "replace": self.replace,
-            "before_replace": self._unregister if self.database else None,
+            "before_replace": partial(self._unregister, self._catalogs()),
             "is_filtered": partial(is_filtered, self._hook_parameters),
         }
 

@@ -12,7 +12,6 @@ from airflow.providers.amazon.aws.utils.mixins import AwsHookType
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.store.port import ObjectStore
-from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:
@@ -119,14 +118,6 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
             "partitions": registered.created + registered.updated + registered.unchanged,
             "new_columns": list(registered.new_columns),
         }
-
-    def _unregister(self, replaced: CommitRecord) -> None:
-        from airflow_provider_ddbexport.core.catalog.register import unregister_snapshot
-
-        removed = unregister_snapshot(
-            self._glue, replaced, database=str(self.database), catalog_id=self.catalog_id or None
-        )
-        self.log.info("Replacing the snapshot as of %s: %s partitions unregistered", iso(replaced.as_of), removed)
 
     def _tell(self, context: Context, figures: dict[str, Any]) -> None:
         """Log what was published, and tell the outlets of it."""

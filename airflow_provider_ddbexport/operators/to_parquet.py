@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -14,6 +15,7 @@ from airflow_provider_ddbexport.core.export.model import Export
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.publishing import PUBLISHING_FIELDS, PublishingOperator
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_ddbexport.core.snapshot.progress import Progress
+    from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
 _LOG_EVERY_S = 30.0
 
@@ -58,8 +61,12 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
         few of its values skip most of the file. (templated)
     :param workers: shards of the export converted side by side.
     :param replace: put another snapshot in the place of one that is published for the same time. The whole export is
-        read and verified once more than usual, then the old one is unregistered before the first new part is written,
-        so there is a gap in which the catalog has neither.
+        read and verified once more than usual, then the old one is unregistered from *database* and *registered_in*
+        before the first new part is written, so there is a gap in which the catalog has neither. Where it is registered
+        elsewhere as well, unregister it there beforehand: its folder holds the rows of both until the new one is
+        published.
+    :param registered_in: database of the Glue Catalog that a crawler registers the snapshots in, for *replace*; or
+        ``DATABASE.TABLE``, where the table there has another name than the lake's folder. (templated)
     :param other_table: go on although the snapshots in the table's folder are of another DynamoDB table, because it was
         restored under another name, say.
     :param accept_edited_summary: take an export whose manifest-summary.json differs from its md5, because somebody
@@ -72,7 +79,9 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
     """
 
     aws_hook_class = S3Hook
-    template_fields: Sequence[str] = aws_template_fields(*PUBLISHING_FIELDS, "source", "sort_by", "s3_bucket_owner")
+    template_fields: Sequence[str] = aws_template_fields(
+        *PUBLISHING_FIELDS, "source", "sort_by", "registered_in", "s3_bucket_owner"
+    )
 
     def __init__(
         self,
@@ -81,6 +90,7 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
         sort_by: Sequence[str] | str = (),
         workers: int = 1,
         replace: bool = False,
+        registered_in: str | None = None,
         accept_edited_summary: bool = False,
         s3_bucket_owner: str | None = None,
         **kwargs: Any,
@@ -90,6 +100,7 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
         self.sort_by = sort_by
         self.workers = workers
         self.replace = replace
+        self.registered_in = registered_in
         self.accept_edited_summary = accept_edited_summary
         self.s3_bucket_owner = s3_bucket_owner
 
@@ -114,9 +125,30 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
             "sort_by": self.sort_by,
             "workers": self.workers,
             "replace": self.replace,
-            "before_replace": self._unregister if self.database else None,
+            "before_replace": partial(self._unregister, self._catalogs()),
             "progress": self._progress(),
         }
+
+    def _catalogs(self) -> list[dict[str, Any]]:
+        """Return where in the catalog a snapshot that is replaced may be registered. Raises BadCallError."""
+        from airflow_provider_ddbexport.core.catalog.register import catalog_names
+
+        places: list[dict[str, Any]] = [{"database": self.database}] if self.database else []
+        return [*places, catalog_names(self.registered_in)] if self.registered_in else places
+
+    def _unregister(self, catalogs: Sequence[dict[str, Any]], replaced: CommitRecord) -> None:
+        from airflow_provider_ddbexport.core.catalog.register import unregister_snapshot
+
+        for place in catalogs:
+            removed = unregister_snapshot(
+                self._glue, replaced, **place, lake_uri=self.lake, catalog_id=self.catalog_id or None
+            )
+            self.log.info(
+                "Replacing the snapshot as of %s: %s partitions unregistered from %s",
+                iso(replaced.as_of),
+                removed,
+                place["database"],
+            )
 
     def _open(self) -> tuple[ObjectStore, Export, ObjectStore]:
         """Return the export, the store it is in, and the lake."""

@@ -141,7 +141,8 @@ def test_what_is_published_already_leaves_nothing_to_do(lake: EmulatedLake, incr
     assert len(lake.partitions()) == 2
 
 
-def test_the_plan_withdraws_what_is_to_be_replaced(lake: EmulatedLake, increment: str) -> None:
+@pytest.mark.parametrize("catalog", [{}, {"database": None, "registered_in": DATABASE}], ids=["ours", "a crawler's"])
+def test_the_plan_withdraws_what_is_to_be_replaced(lake: EmulatedLake, increment: str, catalog: dict[str, Any]) -> None:
     """After the whole base was gone through: shards must not be written beside a registered snapshot."""
     published = publish(increment)
     store = open_store(f"{LAKE}/reviews", s3=lake.s3)
@@ -149,7 +150,7 @@ def test_the_plan_withdraws_what_is_to_be_replaced(lake: EmulatedLake, increment
     store.delete(record.parts[0].key)
     with pytest.raises(AirflowFailException, match=r"1 of .* parts are missing"):
         plan(increment)
-    tasks = plan(increment, replace=True)
+    tasks = plan(increment, replace=True, **catalog)
     assert len(lake.partitions()) == 1
     for task in tasks:
         merge_shards(increment, task, replace=True)

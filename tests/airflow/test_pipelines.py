@@ -70,6 +70,7 @@ def test_an_incremental_snapshot_goes_one_of_two_ways(dag: DAG) -> None:
     assert crawl.downstream_task_ids == {"snapshot.check"}
     assert crawl.trigger_rule == "none_failed_min_one_success"
     assert merge.database is convert.database is None
+    assert merge.registered_in == convert.registered_in == "d"
     assert dag.get_task("snapshot.check").outlets == [snapshot_asset("s3://b/lake", "reviews")]
     assert all(task.aws_conn_id == "other" for task in dag.tasks)
 
@@ -98,6 +99,18 @@ def test_an_incremental_snapshot_alone_tells_of_itself_either_way(dag: DAG) -> N
     for task in ("merge", "convert"):
         assert dag.get_task(f"snapshot.{task}").outlets == [snapshot_asset("s3://b/lake", "reviews")]
         assert dag.get_task(f"snapshot.{task}").database == "d"
+
+
+@pytest.mark.parametrize("group", [point_in_time_snapshot, scan_snapshot, incremental_snapshot])
+def test_what_a_crawler_registers_is_unregistered_from_its_database(dag: DAG, group: Any) -> None:
+    """Every task that may replace a snapshot knows where the crawler puts it, the mapped ones' plan as well."""
+    with dag:
+        group(**PLACES, table="reviews", shards=2, crawler={"crawler_name": "c", "database": "crawled"})
+    names = {"convert", "merge", "plan_shards", "plan_merge"} & {task.rpartition(".")[2] for task in dag.task_ids}
+    for name in names:
+        task = dag.get_task(f"snapshot.{name}")
+        assert (task.database, task.registered_in) == (None, "crawled")
+    assert len(names) == (4 if group is incremental_snapshot else 2)
 
 
 def test_without_crawler_and_check_the_conversion_registers(dag: DAG) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from emulated_lake import BUCKET, LAKE, EmulatedLake, task_context
+from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
 from airflow_provider_ddbexport.core.snapshot import Ledger
-from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.store import S3Store, open_store
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import BadCallError, ServiceError
+from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
 FIRST = ({"Id": {"S": "sesame-1"}, "Rating": {"N": "5"}}, {"Id": {"S": "sesame-2"}, "Rating": {"N": "4.5"}})
@@ -25,6 +27,19 @@ def lake(aws: Any) -> EmulatedLake:
     lake = EmulatedLake(aws).create()
     lake.put(*FIRST)
     return lake
+
+
+def crawl(record: str) -> None:
+    """Have a crawler register what lies in the lake."""
+    GlueSnapshotCrawlerOperator(
+        task_id="crawl",
+        crawler_name="reviews",
+        record=record,
+        create=True,
+        role="crawler",
+        database=DATABASE,
+        poll_interval_s=0.05,
+    ).execute(task_context())
 
 
 def ledger(lake: EmulatedLake, table: str = "reviews") -> Ledger:
@@ -102,6 +117,32 @@ def test_other_contents_for_the_same_time_are_refused_unless_replaced(lake: Emul
     listed = lake.s3.list_objects_v2(Bucket=BUCKET, Prefix="lake/reviews/ddb_export_timestamp")["Contents"]
     assert len(listed) == 2
     assert lake.query("SELECT count(*) FROM reviews") == [["2"]]
+
+
+def test_what_a_crawler_registered_is_unregistered_before_it_is_replaced(
+    lake: EmulatedLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by registered_in: no query sees the rows of both in one folder, also if the task is killed midway."""
+    source = lake.export()
+    crawl(lake.publish(source, database=None)["record"])
+    registered = [len(lake.partitions())]
+    move_file = S3Store.move_file
+
+    def watched(store: S3Store, key: str, path: Path) -> None:
+        registered.append(len(lake.partitions()))
+        move_file(store, key, path)
+
+    monkeypatch.setattr(S3Store, "move_file", watched)
+    figures = lake.publish(source, database=None, registered_in=DATABASE, replace=True, rows_per_part=1)
+    assert registered == [1, 0, 0], "both new parts were written while nothing was registered"
+    crawl(figures["record"])
+    assert lake.query("SELECT count(*) FROM reviews") == [["2"]]
+
+
+def test_what_is_no_name_in_the_catalog_is_refused_before_anything_is_read(lake: EmulatedLake) -> None:
+    """Not after the export has been verified for hours."""
+    with pytest.raises(AirflowFailException, match=r"expected DATABASE or DATABASE\.TABLE"):
+        lake.publish(NOWHERE, database=None, registered_in=f"{DATABASE}.")
 
 
 def test_columns_grow_with_the_table_and_old_snapshots_stay_readable(lake: EmulatedLake) -> None:

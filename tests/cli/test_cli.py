@@ -21,8 +21,11 @@ from snapshot_exports import AS_OF, in_order, reviews, write_export
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, INTERRUPTED, main
 from airflow_provider_ddbexport.cli.stores import StoreSettings
+from airflow_provider_ddbexport.core.catalog import register_snapshot
 from airflow_provider_ddbexport.core.decoder import describe
+from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import S3Store
+from airflow_provider_ddbexport.local import LocalAws
 
 COMMAND = [sys.executable, "-c", "import sys; from airflow_provider_ddbexport.cli import main; sys.exit(main())"]
 
@@ -217,6 +220,27 @@ def test_an_existing_snapshot_is_kept_unless_replace_is_given(run: Run, source: 
     assert "other options (part_bytes)" in refused.err
     assert "--replace" in refused.err
     assert run("convert", source, lake, "--part-bytes", "64MiB", "--replace").status == FINE
+
+
+def test_what_is_replaced_is_unregistered_where_the_shell_is_told(
+    run: Run, source: str, local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first new part is written; a lake that no catalog can point at, and what is no name, are refused."""
+    for name, value in local_aws.environment().items():
+        monkeypatch.setenv(name, value)
+    local_aws.client("s3").create_bucket(Bucket="lakes")
+    lake, glue = "s3://lakes/lake", local_aws.client("glue")
+    assert run("convert", source, lake).status == FINE
+    store = StoreSettings().open(lake)
+    (record,) = Ledger(store.child("reviews")).records()
+    register_snapshot(glue, record, record.schema, database="d", lake_uri=lake)
+    replacing = ("--rows-per-part", "10", "--replace", "--registered-in")
+    for place, wrong, told in ((lake, "d.", "DATABASE.TABLE"), ("/tmp/lake", "d", "can only point at s3://")):
+        refused = run("convert", source, place, *replacing, wrong)
+        assert (refused.status, told in refused.err) == (BAD_CALL, True)
+    assert len(glue.get_partitions(DatabaseName="d", TableName="reviews")["Partitions"]) == 1
+    assert run("convert", source, lake, *replacing, "d").status == FINE
+    assert glue.get_partitions(DatabaseName="d", TableName="reviews")["Partitions"] == []
 
 
 def test_snapshots_of_one_table_or_all(run: Run, tmp_path: Path) -> None:

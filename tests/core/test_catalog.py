@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from snapshot_records import AS_OF, commit_record, schema_of
 
-from airflow_provider_ddbexport.core.catalog.register import register_snapshot, unregister_snapshot
+from airflow_provider_ddbexport.core.catalog.register import catalog_names, register_snapshot, unregister_snapshot
 from airflow_provider_ddbexport.core.columns import Schema
 from airflow_provider_ddbexport.core.times import snapshot_timestamp
 from airflow_provider_ddbexport.errors import BadCallError, SchemaConflictError, ServiceError
@@ -209,14 +209,43 @@ def test_unregistering_takes_that_snapshot_away_and_nothing_else(glue: Any, data
     later = commit_record(FIRST, as_of=AS_OF + timedelta(days=1))
     for record in (commit_record(FIRST), later):
         register_snapshot(glue, record, FIRST, database=database, lake_uri=LAKE)
-    assert unregister_snapshot(glue, commit_record(FIRST), database=database) == 1
+    assert unregister_snapshot(glue, commit_record(FIRST), database=database, lake_uri=LAKE) == 1
     assert list(partitions_of(glue, database)) == [(snapshot_timestamp(later.as_of),)]
-    assert unregister_snapshot(glue, commit_record(FIRST), database=database) == 0
+    assert unregister_snapshot(glue, commit_record(FIRST), database=database, lake_uri=LAKE) == 0
 
 
 def test_unregistering_from_where_nothing_is_is_fine(glue: Any, database: str) -> None:
     """No database and no table: nothing to take away."""
-    assert unregister_snapshot(glue, commit_record(FIRST), database=database) == 0
+    assert unregister_snapshot(glue, commit_record(FIRST), database=database, lake_uri=LAKE) == 0
+
+
+def test_a_table_of_another_name_is_unregistered_from(glue: Any, database: str) -> None:
+    """A crawler may call the folder's table otherwise; it is named behind the database."""
+    record = commit_record(FIRST)
+    register_snapshot(glue, record, FIRST, database=database, lake_uri=LAKE)
+    table = {name: table_of(glue, database)[name] for name in ("PartitionKeys", "StorageDescriptor")}
+    glue.create_table(DatabaseName=database, TableInput={"Name": "crawled_reviews", **table})
+    partition = partitions_of(glue, database)[(T,)]
+    there = {name: partition[name] for name in ("Values", "StorageDescriptor")}
+    glue.create_partition(DatabaseName=database, TableName="crawled_reviews", PartitionInput=there)
+    names = catalog_names(f"{database}.crawled_reviews")
+    assert unregister_snapshot(glue, record, **names, lake_uri=f"{LAKE}/") == 1
+    assert partitions_of(glue, database, "crawled_reviews") == {}
+    assert (T,) in partitions_of(glue, database)
+    for wrong in (".reviews", f"{database}."):
+        with pytest.raises(BadCallError, match=r"expected DATABASE or DATABASE\.TABLE"):
+            catalog_names(wrong)
+
+
+def test_another_lakes_snapshot_stays_registered(glue: Any, database: str) -> None:
+    """One of the same table and time, in another bucket: refused, without the values that name its folders."""
+    schema = schema_of([{"User": {"S": "u"}, "Kind": {"S": "k"}}], partition_by=["Kind"])
+    record = commit_record(schema, partitions=[("secret",)])
+    register_snapshot(glue, record, schema, database=database, lake_uri=LAKE)
+    with pytest.raises(SchemaConflictError, match="expected s3://other/lake/reviews/, found s3://bucket/") as caught:
+        unregister_snapshot(glue, record, database=database, lake_uri="s3://other/lake")
+    assert "secret" not in f"{caught.value} {caught.value.context}"
+    assert len(partitions_of(glue, database)) == 1
 
 
 @pytest.mark.parametrize("code", ["ConcurrentModificationException", "VersionMismatchException"])

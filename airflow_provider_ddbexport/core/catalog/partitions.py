@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from airflow_provider_ddbexport.core.columns.partition import DEFAULT_PARTITION
 from airflow_provider_ddbexport.core.snapshot.layout import SNAPSHOT_COLUMN
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.times import iso, snapshot_timestamp
-from airflow_provider_ddbexport.errors import ServiceError
+from airflow_provider_ddbexport.errors import SchemaConflictError, ServiceError
 
 _WRITE_BATCH = 100
 _DELETE_BATCH = 25
@@ -67,6 +67,20 @@ def registered_partitions(glue: Any, address: TableAddress, as_of: datetime) -> 
         **address.names, Expression=f"{SNAPSHOT_COLUMN} = '{snapshot_timestamp(as_of)}'"
     )
     return {tuple(partition["Values"]): partition for page in pages for partition in page["Partitions"]}
+
+
+def check_same_lake(address: TableAddress, partitions: Iterable[Mapping[str, Any]]) -> None:
+    """Raise SchemaConflictError where one of *partitions* does not lie in the table's folder."""
+    for partition in partitions:
+        # The folders behind it are named by items' values.
+        found, folder, _ = str(partition["StorageDescriptor"].get("Location", "")).partition(f"/{SNAPSHOT_COLUMN}=")
+        if not folder or f"{found}/" != address.location:
+            raise SchemaConflictError(
+                f"{address}: the catalog has a snapshot of that time in another folder; expected {address.location}, "
+                f"found {found}/; it was left as it is: name the table that the lake's snapshots are registered in",
+                expected=address.location,
+                found=f"{found}/",
+            )
 
 
 def apply_partitions(

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from airflow_provider_ddbexport.core.catalog.partitions import (
     apply_partitions,
+    check_same_lake,
     partition_values,
     registered_partitions,
     remove_partitions,
@@ -106,18 +107,42 @@ def is_registered(glue: Any, record: CommitRecord, *, database: str, catalog_id:
     return {partition_values(record, part) for part in record.parts} <= set(found)
 
 
-def unregister_snapshot(glue: Any, record: CommitRecord, *, database: str, catalog_id: str | None = None) -> int:
+def unregister_snapshot(
+    glue: Any,
+    record: CommitRecord,
+    *,
+    database: str,
+    lake_uri: str,
+    table: str | None = None,
+    catalog_id: str | None = None,
+) -> int:
     """Make the catalog show no partition under this snapshot's timestamp; return how many there were.
 
-    The table and its columns stay. Nothing registered, no table or no database: 0.
+    *table* is its name in the catalog, by default the lake folder's. Table and columns stay. Nothing registered, no
+    table or no database: 0. Raises SchemaConflictError, and removes nothing, where the table's partitions of that
+    timestamp lie elsewhere than in the ``s3://`` folder *lake_uri*: they are another lake's.
     """
-    address = TableAddress(database, record.table, "", catalog_id)
+    address = TableAddress(database, table or record.table, _location(lake_uri, record.table), catalog_id)
     with service_errors(f"unregistering a snapshot of {address}"):
         try:
             found = registered_partitions(glue, address, record.as_of)
         except glue.exceptions.EntityNotFoundException:
             return 0
+        check_same_lake(address, found.values())
         return remove_partitions(glue, address, list(found))
+
+
+def catalog_names(registered_in: str) -> dict[str, Any]:
+    """Return the database and table, as unregister_snapshot takes them, of ``DATABASE`` or ``DATABASE.TABLE``.
+
+    Raises BadCallError.
+    """
+    database, dot, table = registered_in.partition(".")
+    if not database or (dot and not table):
+        raise BadCallError(
+            f"registered_in (--registered-in): expected DATABASE or DATABASE.TABLE, found {registered_in!r}"
+        )
+    return {"database": database, "table": table or None}
 
 
 def _location(lake_uri: str, table: str) -> str:
