@@ -177,6 +177,7 @@ def test_another_role_updates_the_crawler_and_nothing_else_does(
         "_snapshots/**",
         "_schemas/**",
         "_conversions/**",
+        "_chains/**",
     ]
     run_task(crawling(record), task_context())
     assert crawler(lake).get("Version") == version

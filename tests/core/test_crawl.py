@@ -12,11 +12,22 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_provider_ddbexport.core.conversation import Patience, aconverse, converse
+from airflow_provider_ddbexport.core.crawl.configuration import crawler_configuration
 from airflow_provider_ddbexport.core.crawl.watch import CLOCK_SKEW, CrawlWatch, crawl_after
+from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.errors import AccessError, BadCallError, CrawlFailedError, DeadlineError, ThrottledError
 
 PUBLISHED = datetime(2026, 1, 14, 12, tzinfo=UTC)
 CRAWL = timedelta(seconds=60)
+
+
+def test_a_crawler_leaves_out_every_folder_that_holds_no_parts() -> None:
+    """Notes of chains, say, are JSON, of which a crawler would make a table; no folder of the layout is forgotten."""
+    configuration = crawler_configuration(crawler="c", role="r", database="d", table_location="s3://b/lake/reviews/")
+    ((target,),) = configuration["Targets"].values()
+    folders = {value for name, value in vars(layout).items() if name.endswith("_FOLDER")}
+    assert {"_chains", "_snapshots"} <= folders
+    assert set(target["Exclusions"]) == {f"{folder}/**" for folder in folders}
 
 
 @dataclass

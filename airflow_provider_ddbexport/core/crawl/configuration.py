@@ -29,9 +29,6 @@ class Change(StrEnum):
     """It is running: the update must wait for its end."""
 
 
-_NO_PARTS = ["_snapshots/**", "_schemas/**", "_conversions/**"]
-
-
 def crawler_configuration(
     *,
     crawler: str,
@@ -45,12 +42,16 @@ def crawler_configuration(
     What is no part is left out, columns only grow, partitions inherit the table's types, and what
     disappears is logged, not deleted. *more* overrides any of it. Raises BadCallError without a role.
     """
+    # Airflow imports this module whenever it parses a DAG, and should not have to import pyarrow.
+    from airflow_provider_ddbexport.core.snapshot.layout import FOLDERS_WITHOUT_PARTS
+
+    exclusions = [f"{folder}/**" for folder in FOLDERS_WITHOUT_PARTS]
     configuration = {
         "Name": crawler,
         "Role": role,
         "DatabaseName": database,
         "Description": "Snapshots of a DynamoDB table, by airflow-provider-ddbexport",
-        "Targets": {"S3Targets": [{"Path": table_location, "Exclusions": _NO_PARTS}]},
+        "Targets": {"S3Targets": [{"Path": table_location, "Exclusions": exclusions}]},
         "SchemaChangePolicy": {"UpdateBehavior": "UPDATE_IN_DATABASE", "DeleteBehavior": "LOG"},
         "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_EVERYTHING"},
         "Configuration": json.dumps(

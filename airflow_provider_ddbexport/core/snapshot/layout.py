@@ -26,6 +26,8 @@ RECORDS_FOLDER = "_snapshots"
 SCHEMAS_FOLDER = "_schemas"
 CONVERSIONS_FOLDER = "_conversions"
 CHAINS_FOLDER = "_chains"
+FOLDERS_WITHOUT_PARTS = (RECORDS_FOLDER, SCHEMAS_FOLDER, CONVERSIONS_FOLDER, CHAINS_FOLDER)
+"""Beside those of the snapshots."""
 
 _SCHEMA = re.compile(rf"{SCHEMAS_FOLDER}/([0-9]{{6,}})\.json")
 _ESCAPED_IN_FOLDERS = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
