@@ -64,8 +64,6 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         source="{{ ti.xcom_pull(task_ids='due')['full'] }}",
         lake=f"s3://{BUCKET}/history",
         table="reviews_history",
-        # The crawler is told of the day's own snapshot only.
-        database="history",
         numbers={"Rating": "decimal(3,1)"},
     )
     merge = DynamoDBMergeIncrementsOperator(

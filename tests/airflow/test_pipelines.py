@@ -11,6 +11,8 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.common.compat.sdk import DAG, TaskGroup
 
 from airflow_provider_ddbexport.assets import snapshot_asset
+from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
+from airflow_provider_ddbexport.operators.publishing import PublishingOperator
 from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
 from airflow_provider_ddbexport.pipelines import incremental_snapshot, point_in_time_snapshot, scan_snapshot
 
@@ -111,6 +113,17 @@ def test_what_a_crawler_registers_is_unregistered_from_its_database(dag: DAG, gr
         task = dag.get_task(f"snapshot.{name}")
         assert (task.database, task.registered_in) == (None, "crawled")
     assert len(names) == (4 if group is incremental_snapshot else 2)
+
+
+def test_no_example_registers_what_it_crawls() -> None:
+    """The two would write one table in two ways, as the page of the crawler says."""
+    crawling = set()
+    for dag_id, dag in DagBag(DAGS).dags.items():
+        if any(isinstance(task, GlueSnapshotCrawlerOperator) for task in dag.tasks):
+            crawling.add(dag_id)
+            publishing = [task for task in dag.tasks if isinstance(task, PublishingOperator)]
+            assert {task.database for task in publishing} == {None}, dag_id
+    assert crawling == {"reviews_daily_snapshot", "reviews_history"}
 
 
 def test_without_crawler_and_check_the_conversion_registers(dag: DAG) -> None:
