@@ -88,6 +88,11 @@ class WatchedStore:
         self.inner.move_file(key, path)
         self.steps("after", "move_file", key)
 
+    def copy(self, source: str, key: str, opened: BinaryIO) -> None:
+        self.steps("before", "copy", key)
+        self.inner.copy(source, key, opened)
+        self.steps("after", "copy", key)
+
     def create(self, key: str, body: bytes) -> None:
         self.steps("before", "create", key)
         self.inner.create(key, body)

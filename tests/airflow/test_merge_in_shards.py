@@ -70,14 +70,14 @@ def publish(source: str, **more: Any) -> dict[str, Any]:
 def streamed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the keys of the parts that are read from now on."""
     read: list[str] = []
-    stream = S3Store.stream
+    chunks = S3Store._chunks
 
-    def noted(store: S3Store, key: str, **options: Any) -> Iterator[bytes]:
+    def noted(store: S3Store, key: str, chunk_bytes: int) -> Iterator[tuple[str, bytes]]:
         if key.endswith(".parquet"):
             read.append(key)
-        return stream(store, key, **options)
+        return chunks(store, key, chunk_bytes)
 
-    monkeypatch.setattr(S3Store, "stream", noted)
+    monkeypatch.setattr(S3Store, "_chunks", noted)
     return read
 
 

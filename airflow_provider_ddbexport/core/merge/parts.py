@@ -27,7 +27,7 @@ from airflow_provider_ddbexport.core.snapshot.fetch import fetched, fetched_part
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
-from airflow_provider_ddbexport.core.store.port import ObjectStore
+from airflow_provider_ddbexport.core.store.port import MOST_COPIED_BYTES, ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, MergeConflictError, PublishRaceError, SnapshotDamagedError
@@ -46,8 +46,7 @@ def merge_shard(plan: MergePlan, number: int, changes: StagedChanges, records: S
     with workplace() as home:
         for lot in plan.lot_shards[number]:
             with _emptied(home / "lot") as folder:
-                merged, path = _merged(plan, lot, changes, folder, records.store)
-                lots.append(records.put(lot, merged, path))
+                lots.append(_merge_lot(plan, lot, changes, folder, records))
     return records.keep(number, lots)
 
 
@@ -72,8 +71,9 @@ def check_shard(plan: MergePlan, number: int, changes: StagedChanges, table_stor
         for lot in plan.lot_shards[number]:
             kept = []
             for part in plan.lots[lot]:
-                with _emptied(home / "lot") as folder:
-                    kept.append(_without_changed(plan, part, changes, folder, table_store)[0])
+                with _emptied(home / "lot") as folder, fetched_part(table_store, plan.base, part) as source:
+                    name = part_named(table_store, plan.base, part)
+                    kept.append(_without_changed(plan, part, source, changes, folder, name=name)[0])
             lots.append(_sum(kept, None))
     return tuple(lots)
 
@@ -89,13 +89,29 @@ def _emptied(folder: Path) -> Iterator[Path]:
             left.unlink()
 
 
-def _merged(
-    plan: MergePlan, number: int, changes: StagedChanges, folder: Path, table_store: ObjectStore
-) -> tuple[MergedLot, Path]:
-    """Return what stays of lot *number*, under the plan's schema, and the file that it is in."""
-    kept = [_without_changed(plan, part, changes, folder, table_store) for part in plan.lots[number]]
+def _merge_lot(plan: MergePlan, lot: int, changes: StagedChanges, folder: Path, records: ShardRecords) -> MergedLot:
+    """Write what stays of *lot*, under the plan's schema, and return what to record."""
+    kept = []
+    for number in plan.lots[lot]:
+        with fetched_part(records.store, plan.base, number) as source:
+            name = part_named(records.store, plan.base, number)
+            merged, path = _without_changed(plan, number, source, changes, folder, name=name)
+            if path is None:
+                base = plan.base.parts[number]
+                if len(plan.lots[lot]) == 1 and plan.schema == plan.base.schema and base.size <= MOST_COPIED_BYTES:
+                    return records.copy(lot, base, source)
+                path = _copied(source, folder / f"kept-{number}")
+            kept.append((merged, path))
     merged, path = _together(plan, kept, folder / "gathered")
-    return _under(plan, merged, plan.base.schema, plan.schema, path)
+    merged, path = _under(plan, merged, plan.base.schema, plan.schema, path)
+    return records.put(lot, merged, path)
+
+
+def _copied(source: BinaryIO, path: Path) -> Path:
+    source.seek(0)
+    with path.open("wb") as file:
+        shutil.copyfileobj(source, file, _PIECE_BYTES)
+    return path
 
 
 def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: Path) -> tuple[MergedLot, Path]:
@@ -115,24 +131,20 @@ def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: 
 
 
 def _without_changed(
-    plan: MergePlan, number: int, changes: StagedChanges, folder: Path, table_store: ObjectStore
-) -> tuple[MergedLot, Path]:
-    """Return what stays of part *number* of the base, still under its own name, and the file it is in."""
+    plan: MergePlan, number: int, source: BinaryIO, changes: StagedChanges, folder: Path, *, name: str
+) -> tuple[MergedLot, Path | None]:
+    """Return what stays of part *number* of the base, still under its own name, and the file in *folder* it is in.
+
+    *source* is the part, called *name* in messages. Where all of it stays no file is written, and None returned.
+    """
     base, schema = plan.base.parts[number], plan.base.schema
     kept, dropped = folder / f"kept-{number}", folder / "gone"
     # A quiet window changes nothing.
     keys = changes.keys.search(schema, base.partition) if plan.compacted.changed else None
-    name = part_named(table_store, plan.base, number)
-    with fetched_part(table_store, plan.base, number) as source:
-        with damage_named(source, name, made_again(plan.base), as_of=iso(plan.base.as_of)):
-            split = None if keys is None else split_part(source, keys, kept, dropped)
-        if split is None:
-            # What is moved into the store must not be the file that is there.
-            source.seek(0)
-            with kept.open("wb") as copy:
-                shutil.copyfileobj(source, copy, _PIECE_BYTES)
+    with damage_named(source, name, made_again(plan.base), as_of=iso(plan.base.as_of)):
+        split = None if keys is None else split_part(source, keys, kept, dropped)
     if split is None:
-        return MergedLot(base, 0, 0), kept
+        return MergedLot(base, 0, 0), None
     gone = len(split.keys)
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(

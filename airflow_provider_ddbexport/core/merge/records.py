@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -14,7 +14,7 @@ from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
-from airflow_provider_ddbexport.core.snapshot.parts import put_part
+from airflow_provider_ddbexport.core.snapshot.parts import copy_part, put_part
 from airflow_provider_ddbexport.core.snapshot.plan import digest_of
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
@@ -94,9 +94,15 @@ class ShardRecords:
         """
         if merged.part is None:
             return merged
-        part = self._described(lot, merged.part, path)
+        part = self._described(lot, merged.part, path.stat().st_size)
         put_part(self.store, self._plan.survivors, part, path)
         return replace(merged, part=part)
+
+    def copy(self, lot: int, part: Part, opened: BinaryIO) -> MergedLot:
+        """Copy *part*, one of the base that is *opened* and all there is of *lot*, and return what to record."""
+        copied = self._described(lot, part, part.size)
+        copy_part(self.store, self._plan.survivors, copied, part, opened)
+        return MergedLot(copied, 0, 0)
 
     def keep(self, shard: int, lots: Sequence[MergedLot]) -> MergedShard:
         """Record what became of the *lots* of *shard*, whose parts are written, and return that."""
@@ -104,11 +110,11 @@ class ShardRecords:
         self.store.write(self._key(shard), json.dumps(fields, ensure_ascii=False).encode())
         return tuple(lots)
 
-    def _described(self, lot: int, part: Part, path: Path) -> Part:
+    def _described(self, lot: int, part: Part, size: int) -> Part:
         folder = layout.partition_folder(self._plan.base.schema.partition_by, part.partition)
         # Rows that were read and written again have other bytes than spliced pages, so the bytes are in the name.
         name = layout.part_name(lot, digest_of([self._names, part.sha256]))
-        return replace(part, key=f"{self._folder}/{folder}{name}", size=path.stat().st_size)
+        return replace(part, key=f"{self._folder}/{folder}{name}", size=size)
 
     def _key(self, shard: int) -> str:
         return f"{self._plan.publication.conversion}/lots-{shard:05d}-{self._names[:8]}.json"

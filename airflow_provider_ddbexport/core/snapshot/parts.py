@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -320,10 +321,19 @@ def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -
 
     Raises PublishRaceError if one is, and *made* is not of it.
     """
+    _put(store, plan, made, lambda: store.move_file(made.key, path))
+
+
+def copy_part(store: ObjectStore, plan: ConversionPlan, made: Part, source: Part, opened: BinaryIO) -> None:
+    """Copy *source*, a part in *store* that is *opened*, as *made*; else do what :func:`put_part` does."""
+    _put(store, plan, made, lambda: store.copy(source.key, made.key, opened))
+
+
+def _put(store: ObjectStore, plan: ConversionPlan, made: Part, put: Callable[[], None]) -> None:
     ledger = Ledger(store)
     published = ledger.get(plan.as_of)
     if published is None:
-        store.move_file(made.key, path)
+        put()
         # That took a while. Whoever published meanwhile has removed what was there, and this was not yet.
         published = ledger.get(plan.as_of)
         if published is not None and made.key not in {part.key for part in published.parts}:

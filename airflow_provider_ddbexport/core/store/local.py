@@ -110,6 +110,13 @@ class LocalStore:
                     unfinished.replace(final)
                 path.unlink()
 
+    def copy(self, source: str, key: str, opened: BinaryIO) -> None:  # noqa: ARG002 - it is what is opened
+        """Make *key* a file of its own with the bytes of *opened*; the file system may share them until one changes."""
+        with self._unfinished(key) as (file, unfinished, path):
+            _copy_bytes(opened, file)
+            _sync(file)
+            unfinished.replace(path)
+
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* if there is no such file; a file that holds exactly *body* is as good."""
         with self._unfinished(key) as (file, unfinished, path):
@@ -216,6 +223,18 @@ class LocalStore:
 
     def _shown(self, path: Path) -> str:
         return str(self.root / shown_key(path.relative_to(self.root).as_posix()))
+
+
+def _copy_bytes(source: BinaryIO, target: BinaryIO) -> None:
+    """Make *target*, a new file, hold all of *source*."""
+    at, size = 0, os.fstat(source.fileno()).st_size
+    with contextlib.suppress(OSError, AttributeError):
+        # Not on every system, nor between any two file systems.
+        while at < size and (copied := os.copy_file_range(source.fileno(), target.fileno(), size - at, at, at)):
+            at += copied
+    source.seek(at)
+    target.seek(at)
+    shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _in_folder(folder: Path, act: Callable[[], Done]) -> Done:

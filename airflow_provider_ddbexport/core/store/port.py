@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+MOST_COPIED_BYTES = 5 << 30
+"""What S3 copies in one request."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -62,6 +65,12 @@ class ObjectStore(Protocol):
         """Make *key* hold the bytes of the local file *path*, which is gone then; whole or not at all.
 
         After an error *path* is as it was, so that it can be tried again.
+        """
+
+    def copy(self, source: str, key: str, opened: BinaryIO) -> None:
+        """Make *key* hold what *opened* does, which :meth:`open` of *source* gave; whole or not at all.
+
+        Of at most :data:`MOST_COPIED_BYTES`. Where *source* is still what was opened, its bytes need not be sent.
         """
 
     def create(self, key: str, body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from airflow_provider_ddbexport.core.store.port import ObjectInfo
 from airflow_provider_ddbexport.core.store.retry import RetryPolicy, Tries
 from airflow_provider_ddbexport.core.store.s3_errors import (
     S3_FAILURES,
+    code_of,
     describe,
     is_precondition_failed,
     is_transient,
@@ -25,6 +27,7 @@ from airflow_provider_ddbexport.core.store.s3_errors import (
 from airflow_provider_ddbexport.core.workplace import full_disk_named
 from airflow_provider_ddbexport.errors import (
     AccessError,
+    BadCallError,
     ObjectExistsError,
     ObjectNotFoundError,
     OutcomeUnknownError,
@@ -33,6 +36,12 @@ from airflow_provider_ddbexport.errors import (
 )
 
 T = TypeVar("T")
+
+
+class _Download(io.BufferedRandom):
+    """A copy of an object in a file; *etag* is the object's."""
+
+    etag = ""
 
 
 class S3Store:
@@ -54,7 +63,8 @@ class S3Store:
     ) -> None:
         """Take a boto3 S3 client; *prefix* is without ``/`` at its start, and "" for the whole bucket.
 
-        *write_options* are further arguments of PutObject and CreateMultipartUpload, such as ``ServerSideEncryption``.
+        *write_options* are further arguments of PutObject, CopyObject and CreateMultipartUpload, such as
+        ``ServerSideEncryption``.
         """
         self._s3 = s3
         self._bucket = bucket
@@ -97,6 +107,11 @@ class S3Store:
 
         The deadline runs from the last byte that came, so that it bounds a failure and not a long object.
         """
+        for _, chunk in self._chunks(key, chunk_bytes):
+            yield chunk
+
+    def _chunks(self, key: str, chunk_bytes: int) -> Iterator[tuple[str, bytes]]:
+        """Yield the ETag of *key* with each chunk of it."""
         uri = self._shown(key)
         tries = self._retries.tries(f"reading {uri}")
         etag: str | None = None
@@ -115,7 +130,7 @@ class S3Store:
                     while chunk := body.read(chunk_bytes):
                         offset += len(chunk)
                         tries.progressed()
-                        yield chunk
+                        yield etag, chunk
             except S3_FAILURES as error:
                 if is_precondition_failed(error):
                     raise StorageError(
@@ -132,10 +147,11 @@ class S3Store:
 
     def open(self, key: str) -> BinaryIO:
         """Download *key* into a file without a name."""
-        file = tempfile.TemporaryFile(prefix="ddbexport-")  # noqa: SIM115 - the caller closes it
+        file = _Download(tempfile.TemporaryFile(prefix="ddbexport-", buffering=0))  # noqa: SIM115 - the caller closes it
         try:
             with full_disk_named():
-                for chunk in self.stream(key):
+                for etag, chunk in self._chunks(key, 1 << 20):
+                    file.etag = etag
                     file.write(chunk)
                 file.seek(0)
         except BaseException:
@@ -169,6 +185,36 @@ class S3Store:
     def _put_file(self, key: str, path: Path) -> None:
         with path.open("rb") as body:
             self._s3.put_object(**self._where, Key=self._key(key), Body=body, **self._write_options)
+
+    def copy(self, source: str, key: str, opened: BinaryIO) -> None:
+        """Make *key* a copy of *source*, made by S3, as long as that has the ETag that it had when it was *opened*."""
+        uri = self._shown(source)
+        if not isinstance(opened, _Download):
+            raise BadCallError(f"{uri}: expected what open() returned, found {type(opened).__name__}", uri=uri)
+        condition = {"CopySourceIfMatch": opened.etag}
+        if self._owner:
+            condition["ExpectedSourceBucketOwner"] = self._owner
+
+        def request() -> None:
+            try:
+                self._s3.copy_object(
+                    **self._where,
+                    Key=self._key(key),
+                    CopySource={"Bucket": self._bucket, "Key": self._key(source)},
+                    # Nothing but the bytes: permission to read tags is not asked for.
+                    MetadataDirective="REPLACE",
+                    TaggingDirective="REPLACE",
+                    **condition,
+                    **self._write_options,
+                )
+            except S3_FAILURES as error:
+                if not is_precondition_failed(error) and code_of(error) != "NoSuchKey":
+                    raise
+                raise StorageError(
+                    f"{uri}: the object was replaced or deleted before it was copied; run again", uri=uri
+                ) from None
+
+        self._call(request, "copying to", key, writing=True)
 
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* if there is no such object; an object that holds exactly *body* is as good."""

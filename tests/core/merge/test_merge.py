@@ -18,6 +18,7 @@ import pytest
 from increments import HOUR, START, change, write_increment
 from merged_tables import History, Told, key
 from snapshot_exports import in_order, items_of, parts_below, resealed, write_export
+from watched_store import Steps, WatchedStore
 
 from airflow_provider_ddbexport.core.columns import RESCUED_COLUMN, ColumnOptions, Observation
 from airflow_provider_ddbexport.core.decode import Item
@@ -150,12 +151,15 @@ def test_a_part_that_loses_nothing_is_copied(tmp_path: Path) -> None:
     base = story.convert(lake, rows_per_part=15)
     number = next(iter(story.table))
     write = write_increment(story.folder, [change(1, key(number), story.table[number], None)])
-    merged = merge_increments([Increment(story.root, write)], lake, table="reviews")
+    steps = Steps()
+    merged = merge_increments([Increment(story.root, write)], WatchedStore(lake, steps), table="reviews")
     untouched = {part.sha256 for part in base.parts} & {part.sha256 for part in merged.parts}
     assert len(untouched) == len(base.parts) - 1 == 2
     assert merged.rows == base.rows - 1
     parts = [part for record in (base, merged) for part in record.parts]
     assert len({(lake.root / "reviews" / part.key).stat().st_ino for part in parts}) == len(parts)
+    copied = {line.split(" ", 2)[2] for line in steps.log if line.startswith("before copy")}
+    assert copied == {part.key for part in merged.parts if part.sha256 in untouched}
 
 
 def test_a_base_with_larger_parts_than_new_ones_may_have_is_merged_into(

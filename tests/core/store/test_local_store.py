@@ -68,6 +68,34 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     assert source.read_bytes() == b"new"
 
 
+def test_a_copy_is_of_what_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of its own, also where the system cannot copy, or not all; and never what the other key holds by now."""
+    store = LocalStore(tmp_path)
+    store.write("a/part", b"verified" * 1000)
+    copy = getattr(os, "copy_file_range", None)
+
+    def little(source: int, target: int, count: int, *offsets: int) -> int:
+        if offsets[0] > 2000 or copy is None:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return int(copy(source, target, min(count, 999), *offsets))
+
+    with store.open("a/part") as opened:
+        opened.read(10)
+        store.copy("a/part", "b/part", opened)
+        assert not (tmp_path / "b/part").samefile(tmp_path / "a/part")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "copy_file_range", little, raising=False)
+            store.copy("a/part", "c/part", opened)
+        store.write("a/part", b"another!")
+        store.copy("a/part", "d/part", opened)
+        store.delete("a/part")
+        store.copy("a/part", "e/part", opened)
+    assert {info.key: store.read(info.key) for info in store.list()} == dict.fromkeys(
+        ("b/part", "c/part", "d/part", "e/part"), b"verified" * 1000
+    )
+    assert not list(tmp_path.rglob(".*"))
+
+
 def test_a_killed_writers_file_is_hidden_and_later_removed(tmp_path: Path) -> None:
     """An unfinished file is no object; writing its key again removes it when it is old, not while it may be alive."""
     store = LocalStore(tmp_path)

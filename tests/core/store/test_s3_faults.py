@@ -17,6 +17,7 @@ from faulty_road import Fault, FaultyRoad
 from airflow_provider_ddbexport.core.store import ObjectInfo, S3Store
 from airflow_provider_ddbexport.errors import (
     AccessError,
+    BadCallError,
     DdbExportError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -98,6 +99,30 @@ def test_an_object_replaced_while_it_is_read_is_an_error(store: S3Store, road: F
     with pytest.raises(StorageError, match="replaced while it was read"):
         list(chunks)
     assert cut.happened == 1
+
+
+def test_only_what_was_opened_is_copied(s3: Any, bucket: str, road: FaultyRoad, time: FakeTime) -> None:
+    """S3 is told the ETag of what was opened, and the owner of both; that it is another by now is an error."""
+    store = S3Store(s3, bucket, "lake", retries=time.policy(60), expected_bucket_owner="123456789012")
+    store.write("x", BODY)
+    etag = s3.head_object(Bucket=bucket, Key="lake/x")["ETag"]
+    failed = road.add(Fault("status", "PUT", times=2, status=503, code="SlowDown"))
+    with store.open("x") as opened:
+        store.copy("x", "y", opened)
+        replaced = road.add(Fault("status", "PUT", status=412, code="PreconditionFailed"))
+        with pytest.raises(StorageError, match=r"lake/x: the object was replaced or deleted before it was copied"):
+            store.copy("x", "z", opened)
+        store.delete("x")
+        with pytest.raises(StorageError, match="or deleted"):
+            store.copy("x", "z", opened)
+    with pytest.raises(BadCallError, match="expected what open"), tempfile.TemporaryFile() as another:
+        store.copy("x", "z", another)
+    assert (failed.happened, replaced.happened) == (2, 1)
+    assert [info.key for info in store.list()] == ["y"]
+    copies = [r.headers for r in road.requests if "x-amz-copy-source" in r.headers]
+    assert {headers["x-amz-copy-source-if-match"] for headers in copies} == {etag}
+    assert {headers["x-amz-source-expected-bucket-owner"] for headers in copies} == {"123456789012"}
+    assert not any("content-length" in headers and int(headers["content-length"]) for headers in copies)
 
 
 def test_a_road_that_ignores_ranges_is_an_error(store: S3Store, road: FaultyRoad) -> None:

@@ -74,6 +74,23 @@ def test_a_file_is_moved_in(store: ObjectStore, tmp_path: Path) -> None:
     assert not source.exists()
 
 
+def test_an_object_is_copied_while_it_is_open(store: ObjectStore) -> None:
+    """copy() gives the other key its bytes, whatever was there, also twice; either may go, and the other stays."""
+    store.write("t/a/part", b"PAR1" * 50_000)
+    store.write("t/b/part", b"older")
+    for _ in range(2):
+        with store.open("t/a/part") as opened:
+            assert opened.read(4) == b"PAR1"
+            store.copy("t/a/part", "t/b/part", opened)
+        assert list(store.list()) == [ObjectInfo("t/a/part", 200_000), ObjectInfo("t/b/part", 200_000)]
+    store.write("t/a/part", b"another")
+    assert store.read("t/b/part") == b"PAR1" * 50_000
+    with store.open("t/b/part") as opened:
+        store.copy("t/b/part", "t/c/part", opened)
+    store.delete("t/b/part")
+    assert store.read("t/c/part") == b"PAR1" * 50_000
+
+
 def test_reading_what_is_absent_says_so(store: ObjectStore) -> None:
     """read() and stream() raise ObjectNotFoundError with the address; exists() is False."""
     for key in ("nothing", "no/thing"):
