@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.conversation import Patience, converse
-from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import CheckFailedError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import AthenaQueryLink
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_ddbexport.core.check.athena import QuerySettings, Tries
     from airflow_provider_ddbexport.core.check.verdict import Bounds, Verdict
     from airflow_provider_ddbexport.core.snapshot.published import Published
+    from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
 
 class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
@@ -123,10 +124,10 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
 
         with permanent_errors_fail():
             published = self._published()
-            keys = self._key_attributes(published)
+            keys, previous = self._key_attributes(published), published.previous()
             queries = build_checks(
                 published.record,
-                published.previous(),
+                previous,
                 database=self.database,
                 table=self.table or None,
                 keys=keys,
@@ -149,16 +150,19 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
                 query_execution_id=self._executions[COUNTS],
             )
             if self.deferrable:
-                self._defer(patience, keys)
+                self._defer(patience, keys, previous)
             converse(await_queries(self._executions, patience), self.hook.conn)
-            return self._conclude(context, published, keys)
+            return self._conclude(context, published, previous, keys)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the figures of a snapshot that passed, or raise what ended the wait or failed."""
         with permanent_errors_fail():
             waited_for = outcome_of(validate_execute_complete_event(event))
             self._executions = waited_for["executions"]
-            return self._conclude(context, self._published(), waited_for["keys"])
+            published, before = self._published(), waited_for["previous"]
+            # The one that the queries were made for: another may have been published in between.
+            previous = None if before is None else published.ledger.get(parse_time(before))
+            return self._conclude(context, published, previous, waited_for["keys"])
 
     def on_kill(self) -> None:
         """Cancel the queries, which would be billed to their end."""
@@ -203,11 +207,12 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
         ti = context["ti"]
         return Tries(first=max(0, int(ti.max_tries) - int(self.retries or 0)), last=max(0, int(ti.try_number) - 1))
 
-    def _defer(self, patience: Patience, keys: list[str]) -> None:
+    def _defer(self, patience: Patience, keys: list[str], previous: CommitRecord | None) -> None:
         self.defer(
             trigger=AthenaQueriesTrigger(
                 executions=self._executions,
                 keys=keys,
+                previous=None if previous is None else iso(previous.as_of),
                 deadline=patience.until.isoformat(),
                 poll_interval_s=self.poll_interval_s,
                 aws_conn_id=self.aws_conn_id,
@@ -219,12 +224,14 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
             timeout=timedelta(seconds=self.patience_s) + TRIGGER_GRACE,
         )
 
-    def _conclude(self, context: Context, published: Published, keys: Sequence[str]) -> dict[str, Any]:
+    def _conclude(
+        self, context: Context, published: Published, previous: CommitRecord | None, keys: Sequence[str]
+    ) -> dict[str, Any]:
         """Return the figures if every check passed; raises CheckFailedError, QueryFailedError."""
         from airflow_provider_ddbexport.core.check.athena import read_answers
         from airflow_provider_ddbexport.core.check.verdict import judge
 
-        record, previous = published.record, published.previous()
+        record = published.record
         verdict = judge(
             record,
             previous,

@@ -18,18 +18,20 @@ class AthenaQueriesTrigger(ConversationTrigger):
 
     :param executions: QueryExecutionId by name of the query.
     :param keys: attributes of the table's key, as the task found them out.
+    :param previous: instant of the snapshot before the one that is checked, ISO 8601 text; None where there was none.
     """
 
     aws_hook_class = AthenaHook
 
-    def __init__(self, *, executions: dict[str, str], keys: list[str], **kwargs: Any) -> None:
+    def __init__(self, *, executions: dict[str, str], keys: list[str], previous: str | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.executions = executions
         self.keys = keys
+        self.previous = previous
 
     def own_fields(self) -> dict[str, Any]:
-        """Return the queries and the keys."""
-        return {"executions": self.executions, "keys": self.keys}
+        """Return the queries, the keys and the snapshot before."""
+        return {"executions": self.executions, "keys": self.keys, "previous": self.previous}
 
     def conversation(self, patience: Patience) -> Conversation[dict[str, Any]]:
         """Return the conversation that ends with the queries."""

@@ -100,6 +100,17 @@ def test_a_good_snapshot_passes_with_figures_and_bytes_scanned(
     assert "sesame" not in json.dumps(figures)
 
 
+def test_a_snapshot_published_while_the_queries_run_is_not_compared_with(
+    lake: EmulatedLake, record: str, run_task: Any
+) -> None:
+    """A backfill may publish the day in between: bounds and queries are of the one that was there before."""
+    later = lake.place(ROWS, AS_OF + timedelta(days=2))
+    run_task.on_deferral = lambda: lake.place(ROWS * 9, AS_OF + timedelta(days=1))
+    figures = run_task(checking(later, deferrable=True, max_growth=0.1, max_shrink=0.1), first_try())
+    assert len(run_task.deferrals) == 1
+    assert (figures["previous_rows"], figures["checks"]["row count change"]) == (2, "passed")
+
+
 def test_everything_that_is_wrong_is_listed_and_fails_for_good(
     lake: EmulatedLake, run_task: Any, deferrable: bool
 ) -> None:
@@ -335,6 +346,7 @@ def test_the_trigger_survives_serialisation(rebuilt: Any) -> None:
     trigger = AthenaQueriesTrigger(
         executions={"counts": "1-2", "it's": "3-4"},
         keys=["Id", 'drop"table'],
+        previous="2026-01-13T10:18:50Z",
         deadline="2026-01-14T12:00:00+00:00",
         poll_interval_s=3.5,
         aws_conn_id="other",
