@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.operators.export import RUN_INSTANT
 from airflow_provider_ddbexport.sensors.waking import WakingSensor
-from airflow_provider_ddbexport.triggers.snapshot import SnapshotTrigger, find_snapshot
+from airflow_provider_ddbexport.triggers.snapshot import SnapshotTrigger
 
 
 class DynamoDBSnapshotSensor(WakingSensor[S3Hook]):
@@ -55,9 +55,10 @@ class DynamoDBSnapshotSensor(WakingSensor[S3Hook]):
     def look(self) -> dict[str, Any] | None:
         """Return the snapshot's figures."""
         from airflow_provider_ddbexport.core.snapshot import layout
+        from airflow_provider_ddbexport.core.snapshot.published import find_awaited
 
         s3 = self.hook.conn if self.lake.startswith("s3://") else None
-        record = find_snapshot(self.lake, self.table, self._instant(), at_or_after=self.at_or_after, s3=s3)
+        record = find_awaited(self.lake, self.table, self._instant(), at_or_after=self.at_or_after, s3=s3)
         if record is None:
             self.log.info("No snapshot of %s as of %s in %s yet", self.table, self.as_of, self.lake)
             return None

@@ -7,28 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-from airflow_provider_ddbexport.core.store import open_store
-from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.triggers.polling import PollingTrigger
 
 if TYPE_CHECKING:
     from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
-
-
-def find_snapshot(lake: str, table: str, as_of: str, *, at_or_after: bool, s3: Any) -> CommitRecord | None:
-    """Return the published snapshot of *as_of*, or the first one since then; None where there is none yet.
-
-    Exports show whole seconds, and a run's logical date need not be one: the second it lies in is meant. Raises
-    ObjectNotFoundError when there is no such bucket, which no waiting would mend.
-    """
-    from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-
-    ledger = Ledger(open_store(lake, s3=s3).child(table))
-    moment = parse_time(as_of, what="as_of")
-    second = moment.replace(microsecond=0)
-    wanted = (time for time in ledger.times() if (time >= second if at_or_after else time in {moment, second}))
-    found = next(wanted, None)
-    return None if found is None else ledger.get(found)
 
 
 class SnapshotTrigger(PollingTrigger):
@@ -56,5 +38,7 @@ class SnapshotTrigger(PollingTrigger):
         return await asyncio.to_thread(self._find) is not None
 
     def _find(self) -> CommitRecord | None:
+        from airflow_provider_ddbexport.core.snapshot.published import find_awaited
+
         s3 = S3Hook(**self.hook_parameters).conn if self.lake.startswith("s3://") else None
-        return find_snapshot(self.lake, self.table, self.as_of, at_or_after=self.at_or_after, s3=s3)
+        return find_awaited(self.lake, self.table, self.as_of, at_or_after=self.at_or_after, s3=s3)
