@@ -296,6 +296,15 @@ def test_another_generation_is_another_export_once(worker: Worker, wanted: Expor
     assert _billed(worker) == [first, second]
 
 
+def test_a_request_without_a_generation_takes_what_another_generation_exported(
+    worker: Worker, wanted: ExportRequest
+) -> None:
+    """The other way round it does not; DynamoDB tells no generation from what was made by hand."""
+    first = worker.start(replace(wanted, generation="after the repair"))
+    assert worker.start(wanted) == first
+    assert _billed(worker) == [first]
+
+
 def test_a_generation_whose_ledger_was_lost_is_found_by_its_token(worker: Worker, wanted: ExportRequest) -> None:
     """It looks like the first one; only DynamoDB still knows which is which."""
     first = worker.start(wanted)
@@ -425,6 +434,20 @@ def test_who_may_not_list_exports_may_still_start_them(worker: Worker, wanted: E
     """The ledger says that nobody asked; what is in no ledger is not looked for then."""
     worker.aws.fail_next("ListExports", "AccessDeniedException")
     assert [worker.start(wanted)] == _billed(worker)
+
+
+def test_a_list_that_is_throttled_midway_is_carried_on(worker: Worker, wanted: ExportRequest) -> None:
+    """Where one call is let through at a time, it comes to its end all the same: no answer is asked for twice."""
+    others = [_by_hand(worker, wanted, S3Prefix=f"other-{number}") for number in range(4)]
+
+    def throttle_the_next(parsed: dict[str, Any], **_: Any) -> None:
+        if "Error" not in parsed:
+            worker.aws.fail_next("DescribeExport", "ThrottlingException")
+
+    worker.dynamodb.meta.events.register("after-call.dynamodb.DescribeExport", throttle_the_next)
+    assert worker.start(wanted) not in others
+    assert len(worker.naps) == len(others) - 1, "throttled after each answer but the last"
+    assert (worker.calls.count("ListExports"), worker.calls.count("DescribeExport")) == (1, 2 * len(others) - 1)
 
 
 def test_a_full_house_is_waited_out(worker: Worker, wanted: ExportRequest) -> None:

@@ -29,7 +29,12 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_ddbexport.core.exporting.ledger import Attempt, ExportLedger
-from airflow_provider_ddbexport.core.exporting.listed_exports import export_with_token, exports_alike, is_export_of
+from airflow_provider_ddbexport.core.exporting.listed_exports import (
+    Listing,
+    export_with_token,
+    exports_alike,
+    is_export_of,
+)
 from airflow_provider_ddbexport.core.exporting.point_in_time import ExportStatus, describe
 from airflow_provider_ddbexport.core.exporting.remembered import Remembered
 from airflow_provider_ddbexport.core.exporting.request import ExportRequest, client_token
@@ -118,6 +123,8 @@ class _Asking:
 
     Attributes:
         is_unsure: a call was made whose answer did not come.
+        listing: what was told of the table's exports since *listed_at*.
+        listed_at: by stopwatch and clock; None where all has to be looked at anew.
     """
 
     dynamodb: Any
@@ -128,10 +135,14 @@ class _Asking:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     is_unsure: bool = field(default=False)
+    listing: Listing = field(default_factory=Listing)
+    listed_at: tuple[float, datetime] | None = field(default=None)
 
     def step(self) -> str | None:
         """Return the ARN, or None when the ledger was written and is to be looked at again."""
-        looked_at = self.monotonic(), self.now()
+        if self.listed_at is None or self._has_aged(*self.listed_at):
+            # One that was throttled midway is carried on: begun anew each time, it might never come to its end.
+            self.listing, self.listed_at = Listing(), (self.monotonic(), self.now())
         attempts = self.ledger.attempts(self.request)
         newest, number = (attempts[-1], attempts[-1].number) if attempts else (None, 1)
         if newest is not None and newest.export_arn:
@@ -146,14 +157,18 @@ class _Asking:
             newest = self.ledger.claim(self.request, number, self.now())
         if found is None and (self.is_unsure or not self._is_token_young(newest)):
             since = newest.claimed_at
-            found = export_with_token(self.dynamodb, self.request, newest.client_token, since=since)
+            found = export_with_token(
+                self.dynamodb, self.request, newest.client_token, since=since, listing=self.listing
+            )
         if found is not None:
             _log.info("export %s was started before, and is not in the ledger; it is used", found)
             self.ledger.record(self.request, newest, found)
+            self.listed_at = None
             return None
         self.before_call()
-        if self._has_aged(*looked_at):
+        if self._has_aged(*self.listed_at):
             return None
+        self.listed_at = None
         return self._call(newest)
 
     def unfinished(self, error: ServiceError) -> ServiceError:
@@ -180,8 +195,8 @@ class _Asking:
             if request.generation or number > 1:
                 # Another generation, and another attempt, looks like the one before it, but for its token.
                 token = client_token(request, attempt=number)
-                return export_with_token(self.dynamodb, request, token, since=request.export_time)
-            return exports_alike(self.dynamodb, request)
+                return export_with_token(self.dynamodb, request, token, since=request.export_time, listing=self.listing)
+            return exports_alike(self.dynamodb, request, self.listing)
         except AccessError as error:
             # The ledger says that nobody asked: looking further is a courtesy, and needs a permission of its own.
             _log.warning("exports that are not in the ledger are not looked for: %s", error)

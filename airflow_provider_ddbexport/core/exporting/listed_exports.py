@@ -7,6 +7,7 @@ started, so that only those that can be meant are described.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,26 +25,46 @@ _ATTEMPTS = range(1, 65)
 """Attempts at a request whose tokens are known again without the ledger: far more than anybody lets fail."""
 
 
-def export_with_token(dynamodb: Any, request: ExportRequest, token: str, *, since: datetime) -> str | None:
+@dataclass(slots=True)
+class Listing:
+    """What DynamoDB has told of a table's exports so far; a look that was broken off goes on from there.
+
+    Attributes:
+        summaries: ListExports', page by page.
+        next_page: arguments of its next call; None after the last.
+        described: DescribeExport's, by ARN.
+    """
+
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    next_page: dict[str, Any] | None = field(default_factory=dict)
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def export_with_token(
+    dynamodb: Any, request: ExportRequest, token: str, *, since: datetime, listing: Listing
+) -> str | None:
     """Return the export that *token* started at *since* or later, whatever became of it; None if there is none.
+
+    What *listing* knows already is not asked for.
 
     Needs dynamodb:ListExports and dynamodb:DescribeExport. Raises AccessError, ThrottledError, ServiceError.
     """
     found = [
         description
-        for description in _described(dynamodb, request, since=since - _CLOCKS_DIFFER, with_failed=True)
+        for description in _described(dynamodb, request, listing, since=since - _CLOCKS_DIFFER, with_failed=True)
         if description.get("ClientToken") == token
     ]
     return _first(found)
 
 
-def exports_alike(dynamodb: Any, request: ExportRequest) -> str | None:
+def exports_alike(dynamodb: Any, request: ExportRequest, listing: Listing) -> str | None:
     """Return an export of exactly *request* that did not fail, our own rather than anybody's; None if there is none.
 
-    An export is not older than the time it shows. Needs and raises what :func:`export_with_token` does.
+    One of another generation is anybody's: DynamoDB does not tell it from one that was made by hand. An export is not
+    older than the time it shows. Needs and raises what :func:`export_with_token` does.
     """
     since = request.export_time - _SAME_MOMENT
-    found = [d for d in _described(dynamodb, request, since=since, with_failed=False) if _is_of(request, d)]
+    found = [d for d in _described(dynamodb, request, listing, since=since, with_failed=False) if _is_of(request, d)]
     return _first([d for d in found if _is_own(request, d)] or found)
 
 
@@ -76,10 +97,10 @@ def _first(found: list[dict[str, Any]]) -> str | None:
 
 
 def _described(
-    dynamodb: Any, request: ExportRequest, *, since: datetime, with_failed: bool
+    dynamodb: Any, request: ExportRequest, listing: Listing, *, since: datetime, with_failed: bool
 ) -> Iterator[dict[str, Any]]:
     wanted = request.parameters()["ExportType"]
-    for summary in listed(dynamodb, request.table_arn):
+    for summary in listed(dynamodb, request.table_arn, listing):
         export_arn = str(summary["ExportArn"])
         started = started_at(export_arn)
         if (
@@ -87,7 +108,9 @@ def _described(
             and (with_failed or summary["ExportStatus"] != ExportStatus.FAILED)
             and (started is None or started >= since)
         ):
-            yield _description(dynamodb, export_arn)
+            if export_arn not in listing.described:
+                listing.described[export_arn] = _description(dynamodb, export_arn)
+            yield listing.described[export_arn]
 
 
 def _description(dynamodb: Any, export_arn: str) -> dict[str, Any]:
@@ -95,16 +118,20 @@ def _description(dynamodb: Any, export_arn: str) -> dict[str, Any]:
         return dict(dynamodb.describe_export(ExportArn=export_arn)["ExportDescription"])
 
 
-def listed(dynamodb: Any, table_arn: str) -> Iterator[dict[str, Any]]:
-    """Give ListExports' summary of each export of the table. Needs dynamodb:ListExports."""
-    page: dict[str, Any] = {}
-    while True:
+def listed(dynamodb: Any, table_arn: str, listing: Listing | None = None) -> Iterator[dict[str, Any]]:
+    """Give ListExports' summary of each export of the table; those of *listing* first, which is carried on.
+
+    Needs dynamodb:ListExports.
+    """
+    listing = listing or Listing()
+    yield from tuple(listing.summaries)
+    while listing.next_page is not None:
         with service_errors(f"listing the exports of {table_arn}"):
-            answer = dynamodb.list_exports(TableArn=table_arn, **page)
-        yield from answer.get("ExportSummaries", ())
-        if not answer.get("NextToken"):
-            return
-        page = {"NextToken": answer["NextToken"]}
+            answer = dynamodb.list_exports(TableArn=table_arn, **listing.next_page)
+        page = answer.get("ExportSummaries", ())
+        listing.summaries += page
+        listing.next_page = {"NextToken": answer["NextToken"]} if answer.get("NextToken") else None
+        yield from page
 
 
 def _is_own(request: ExportRequest, description: dict[str, Any]) -> bool:
