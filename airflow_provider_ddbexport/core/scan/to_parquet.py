@@ -226,9 +226,9 @@ class ParquetScan:
         for folder in folders:
             # Of runs that were killed; whoever still writes there has lost, and finds out.
             self._store.remove_unfinished(folder)
-        for key in [info.key for folder in folders for info in self._store.list(folder)]:
-            if key not in kept:
-                self._store.delete(key)
+        found = [info.key for folder in folders for info in self._store.list(folder)]
+        for _ in asked_ahead(self._store.delete, [key for key in found if key not in kept]):
+            pass
 
     def _published(self, plan: ScanPlan, settings: ScanSettings) -> CommitRecord:
         done = self._done(plan)

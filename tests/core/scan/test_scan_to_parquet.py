@@ -312,27 +312,34 @@ def test_a_scan_goes_on_under_another_writer(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class AskedStore(MortalStore):
-    """Tells *asked* of each record of a group of pages that is read.
+    """Tells *asked* of each record of a group of pages that is read, and of each checkpoint that is deleted.
 
     Attributes:
-        records: that were asked for.
+        read_keys, deleted_keys: of those.
     """
 
     def __init__(self, objects: dict[str, bytes], asked: Callable[[list[str]], None], folder: str = "") -> None:
         super().__init__(objects, folder=folder)
         self.asked = asked
-        self.records: list[str] = []
+        self.read_keys: list[str] = []
+        self.deleted_keys: list[str] = []
 
     def child(self, folder: str) -> AskedStore:
         child = AskedStore(self.objects, self.asked, f"{self.folder}{folder}/")
-        child.records = self.records
+        child.read_keys, child.deleted_keys = self.read_keys, self.deleted_keys
         return child
 
     def read(self, key: str) -> bytes:
-        if "/shard-" in key and not key.endswith("/done.json"):
-            self.records.append(key)
-            self.asked(self.records)
+        if "/shard-" in key and "/_scan/" not in key:
+            self.read_keys.append(key)
+            self.asked(self.read_keys)
         return super().read(key)
+
+    def delete(self, key: str) -> None:
+        if "/_scan/shard-" in key:
+            self.deleted_keys.append(key)
+            self.asked(self.deleted_keys)
+        super().delete(key)
 
 
 def read_in_groups_of_a_page(objects: dict[str, bytes]) -> ScanPlan:
@@ -343,19 +350,20 @@ def read_in_groups_of_a_page(objects: dict[str, bytes]) -> ScanPlan:
     return plan
 
 
-def test_records_of_groups_are_asked_for_several_at_a_time() -> None:
+def test_publishing_reads_and_deletes_several_objects_at_a_time() -> None:
     """There are thousands: the first is answered here when another has been asked for."""
     objects: dict[str, bytes] = {}
     plan = read_in_groups_of_a_page(objects)
     changed = threading.Condition()
 
-    def wait(records: list[str]) -> None:
+    def wait(keys: list[str]) -> None:
         with changed:
             changed.notify_all()
-            assert changed.wait_for(lambda: len(records) > 1, timeout=20.0)
+            assert changed.wait_for(lambda: len(keys) > 1, timeout=20.0)
 
     lake = AskedStore(objects, wait)
     assert parquet_scan(lake, ScanRequest("Reviews"), table="reviews").publish(plan).rows == 90
+    assert min(len(lake.read_keys), len(lake.deleted_keys)) >= 30
 
 
 def test_publishing_hears_that_it_is_to_stop_while_it_reads_records() -> None:
@@ -367,7 +375,7 @@ def test_publishing_hears_that_it_is_to_stop_while_it_reads_records() -> None:
     scan = parquet_scan(lake, ScanRequest("Reviews"), table="reviews")
     with pytest.raises(ScanStoppedError, match="asked to stop"):
         scan.publish(plan, settings=settings)
-    assert 0 < len(lake.records) < 30
+    assert 0 < len(lake.read_keys) < 30
     assert scan.publish(plan).rows == 90
 
 
