@@ -147,17 +147,16 @@ class S3Store:
 
     def open(self, key: str) -> BinaryIO:
         """Download *key* into a file without a name."""
-        file = _Download(tempfile.TemporaryFile(prefix="ddbexport-", buffering=0))  # noqa: SIM115 - the caller closes it
-        try:
-            with full_disk_named():
-                for etag, chunk in self._chunks(key, 1 << 20):
-                    file.etag = etag
-                    file.write(chunk)
-                file.seek(0)
-        except BaseException:
-            file.close()
-            raise
-        return file
+        # Closing, too, writes what is left of a file, and may find the disk full.
+        with full_disk_named(), contextlib.ExitStack() as unread:
+            made = tempfile.TemporaryFile(prefix="ddbexport-", buffering=0)  # noqa: SIM115 - the caller closes it
+            file = unread.enter_context(_Download(made))
+            for etag, chunk in self._chunks(key, 1 << 20):
+                file.etag = etag
+                file.write(chunk)
+            file.seek(0)
+            unread.pop_all()
+            return file
 
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* (at most 5 GB)."""

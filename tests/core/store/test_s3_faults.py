@@ -245,10 +245,11 @@ def test_an_endpoint_that_is_not_there_says_what_to_look_at() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is not at hand")
-def test_a_disk_too_full_for_an_object_is_named(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not the store that failed."""
-    store.write("x", BODY)
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb", buffering=0))  # noqa: SIM115 - the store closes it
+@pytest.mark.parametrize("size", [100, len(BODY)])
+def test_a_disk_too_full_for_an_object_is_named(store: S3Store, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not the store that failed; of a small object that is found out when the file is closed, once more."""
+    store.write("x", BODY[:size])
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b", buffering=0))  # noqa: SIM115 - the store closes it
     with pytest.raises(StorageError, match="the disk is full, on which temporary files lie"):
         store.open("x")
 
