@@ -10,11 +10,11 @@ object store refuses that write. So each publication looks after the newest snap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
-from time import monotonic
 
 from airflow_provider_ddbexport.core.snapshot import layout
+from airflow_provider_ddbexport.core.snapshot.ahead import AT_ONCE, asked_ahead
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectInfo, ObjectStore
@@ -22,9 +22,6 @@ from airflow_provider_ddbexport.errors import SnapshotDamagedError
 
 LOOKED_AFTER = 3
 """Of the newest other snapshots of a table, those that a publication looks after."""
-
-_SWEPT_AT_ONCE = 10
-_SWEPT_FOR_S = 1.0
 
 _PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
 
@@ -78,21 +75,15 @@ def sweep_newest(store: ObjectStore, besides: datetime) -> None:
             remove_strays(store, record)
 
 
-def _removed(store: ObjectStore, record: CommitRecord, keys: Iterable[str]) -> int:
+def _removed(store: ObjectStore, record: CommitRecord, keys: Sequence[str]) -> int:
     """Remove *keys*, and return how many of them: all, unless *record* is not the published one any more.
 
-    Looks before each :data:`_SWEPT_AT_ONCE`, and again where those take longer than :data:`_SWEPT_FOR_S`, because a run
-    that replaces the snapshot may be writing its parts now.
+    Looks before each few, which are removed at once, because a run that replaces the snapshot may be writing its parts
+    now.
     """
-    looked = 0.0
     removed = 0
-    for key in keys:
-        if removed % _SWEPT_AT_ONCE == 0 or monotonic() - looked > _SWEPT_FOR_S:
-            if not _is_current(store, record):
-                break
-            looked = monotonic()
-        store.delete(key)
-        removed += 1
+    while removed < len(keys) and _is_current(store, record):
+        removed += sum(1 for _ in asked_ahead(store.delete, keys[removed : removed + AT_ONCE]))
     return removed
 
 

@@ -24,8 +24,9 @@ from watched_store import Killed, Steps, WatchedStore, die, kill_this_process
 from airflow_provider_ddbexport.core.columns import ColumnOptions
 from airflow_provider_ddbexport.core.export import Export, lines, read_export
 from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export, layout, sample
-from airflow_provider_ddbexport.core.snapshot import strays as strays_module
+from airflow_provider_ddbexport.core.snapshot.ahead import AT_ONCE
 from airflow_provider_ddbexport.core.snapshot.plan import by_contents
+from airflow_provider_ddbexport.core.snapshot.strays import sweep
 from airflow_provider_ddbexport.core.store import LocalStore, open_store
 from airflow_provider_ddbexport.errors import ObjectExistsError, OutcomeUnknownError
 from airflow_provider_ddbexport.local import LocalAws
@@ -419,14 +420,13 @@ def test_a_lost_answer_to_the_commit_is_no_conflict(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("strays", "moment", "deleted"),
     [
-        (25, "after delete", strays_module._SWEPT_AT_ONCE),
-        (25, "slow delete", 1),
+        (25, "after delete", AT_ONCE),
         (0, "before list _conversions", 0),
     ],
-    ids=["within the first keys", "while a key takes long", "before files under way are removed"],
+    ids=["within the first keys", "before files under way are removed"],
 )
 def test_what_a_run_that_replaces_is_writing_is_not_swept_away(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strays: int, moment: str, deleted: int
+    tmp_path: Path, strays: int, moment: str, deleted: int
 ) -> None:
     """Tidying up ends soon after the snapshot is withdrawn that it tidies up for."""
     story = Story(tmp_path, replaced=False, options=ColumnOptions())
@@ -436,19 +436,16 @@ def test_what_a_run_that_replaces_is_writing_is_not_swept_away(
     for number in range(strays):
         (folder / f"part-{number:05d}-deadbeef.parquet").touch()
     (folder / ".part-00000-feedbeef.parquet.0.unfinished").touch()
-    clock = [100.0]
-    monkeypatch.setattr(strays_module, "monotonic", lambda: clock[0])
 
     @dataclass
     class Replaced(Steps):
         def __call__(self, when: str, operation: str, key: str) -> None:
-            if not self.acted and f"{when} {operation} {key}".startswith(moment.replace("slow", "after")):
+            if not self.acted and f"{when} {operation} {key}".startswith(moment):
                 self.acted = True
-                clock[0] += 60 if moment.startswith("slow") else 0
                 Ledger(lake.child("reviews")).delete(record.as_of)
 
     steps = Replaced()
-    strays_module.sweep(WatchedStore(lake, steps).child("reviews"), record, layout.conversions_folder(record.as_of))
+    sweep(WatchedStore(lake, steps).child("reviews"), record, layout.conversions_folder(record.as_of))
     assert steps.acted
     assert len(list(folder.glob("part-*-deadbeef.parquet"))) == strays - deleted
     assert len(list(folder.glob(".*.unfinished"))) == 1
