@@ -22,9 +22,9 @@ def add_command(command: Command) -> None:
 
 def strays(args: argparse.Namespace) -> int:
     """``ddbexport strays LAKE``: 1 where there are any, unless they were deleted."""
-    from airflow_provider_ddbexport.core.snapshot import layout
     from airflow_provider_ddbexport.core.snapshot.browse import lake_records
     from airflow_provider_ddbexport.core.snapshot.strays import find_strays, remove_strays
+    from airflow_provider_ddbexport.core.store.keys import shown_key
     from airflow_provider_ddbexport.core.times import iso
 
     lake = StoreSettings.of(args).open(args.lake)
@@ -33,7 +33,7 @@ def strays(args: argparse.Namespace) -> int:
     found = [(record, info) for record in records for info in look(lake.child(record.table), record)]
     if getattr(args, "json", False):
         rows = [
-            {"table": record.table, "as_of": iso(record.as_of), "key": layout.shown(info.key), "bytes": info.size}
+            {"table": record.table, "as_of": iso(record.as_of), "key": shown_key(info.key), "bytes": info.size}
             for record, info in found
         ]
         print_json({"deleted": args.delete, "strays": rows})
@@ -41,7 +41,7 @@ def strays(args: argparse.Namespace) -> int:
         nothing_published(lake, args.table)
     else:
         for record, info in found:
-            sys.stdout.write(f"{lake.uri}/{record.table}/{layout.shown(info.key)}  {size_text(info.size)}\n")
+            sys.stdout.write(f"{lake.uri}/{record.table}/{shown_key(info.key)}  {size_text(info.size)}\n")
         count = f"{len(found)} stray{'' if len(found) == 1 else 's'}" if found else "no strays"
         done = " deleted" if args.delete else "; --delete deletes them"
         sys.stdout.write(f"{count}{done if found else ''}\n")

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from airflow_provider_ddbexport.core.diff import layout
 from airflow_provider_ddbexport.core.diff.record import DiffRecord, record_from_json, record_to_json
-from airflow_provider_ddbexport.core.snapshot.layout import shown
 from airflow_provider_ddbexport.core.snapshot.record import Part
+from airflow_provider_ddbexport.core.store.keys import shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import (
     ObjectExistsError,
@@ -112,7 +112,7 @@ class DiffPlace:
         if missing := self._missing(existing):
             raise SnapshotDamagedError(
                 f"{self.record_uri}: {len(missing)} of {len(existing.parts)} parts are missing or of another size, the "
-                f"first is {shown(missing[0].key)}; use replace (--replace) to write them again",
+                f"first is {shown_key(missing[0].key)}; use replace (--replace) to write them again",
                 record=self.record_uri,
             )
         self._sweep(existing)

@@ -22,11 +22,11 @@ from airflow_provider_ddbexport.core.merge.records import MergedLot, MergedShard
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.merge.staged import StagedChanges
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.fetch import fetched, fetched_part, made_again, part_named
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
+from airflow_provider_ddbexport.core.store.keys import shown_key
 from airflow_provider_ddbexport.core.store.port import MOST_COPIED_BYTES, ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.core.workplace import workplace
@@ -122,7 +122,7 @@ def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: 
     with fetched(records.store, merged.part) as source:
         if source is None:
             raise PublishRaceError(
-                f"{records.store.uri}/{layout.shown(merged.part.key)}: a part of a merge under way is gone or not what "
+                f"{records.store.uri}/{shown_key(merged.part.key)}: a part of a merge under way is gone or not what "
                 "it was; nothing was published, merge again",
                 key=merged.part.key,
             )
@@ -148,7 +148,7 @@ def _without_changed(
     gone = len(split.keys)
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
-            f"{layout.shown(base.key)}: expected {base.rows} rows, found {split.rows + gone}; {made_again(plan.base)}",
+            f"{shown_key(base.key)}: expected {base.rows} rows, found {split.rows + gone}; {made_again(plan.base)}",
             as_of=iso(plan.base.as_of),
         )
     comparison = changes.comparison(split.keys, schema, base.partition) if plan.tells_before else None
@@ -161,7 +161,7 @@ def _without_changed(
         raise conflict(
             plan,
             comparison.unlike,
-            f"{comparison.unlike} of the {gone} items they changed in {layout.shown(base.key)} were not there "
+            f"{comparison.unlike} of the {gone} items they changed in {shown_key(base.key)} were not there "
             "before as they say",
         )
     there = 0 if comparison is None else comparison.there
@@ -182,7 +182,7 @@ def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Pat
         part, path = sources[0] if sources else (None, path)
         return _sum([merged for merged, _ in kept], part), path
     sha256 = gather(
-        [(source, layout.shown(part.key)) for part, source in sources],
+        [(source, shown_key(part.key)) for part, source in sources],
         path,
         plan.base.schema,
         plan.survivors.target,
@@ -221,7 +221,7 @@ def _widened(
     plan: MergePlan, merged: MergedLot, part: Part, source: BinaryIO, wide: Path, *, narrow: Schema, schema: Schema
 ) -> MergedLot:
     """Make *wide* a part of *schema* of the rows in *source*, *part* of *merged*, and return what becomes of that."""
-    with damage_named(source, layout.shown(part.key), made_again(plan.base), as_of=iso(plan.base.as_of)):
+    with damage_named(source, shown_key(part.key), made_again(plan.base), as_of=iso(plan.base.as_of)):
         if can_widen(narrow, schema, part.rescued):
             try:
                 sha256 = widen_part(source, wide, part_schema(schema))

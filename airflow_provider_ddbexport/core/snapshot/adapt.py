@@ -28,6 +28,7 @@ from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.rests import Rest
 from airflow_provider_ddbexport.core.snapshot.shard import begin_shard
 from airflow_provider_ddbexport.core.snapshot.workers import Tick
+from airflow_provider_ddbexport.core.store.keys import shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import BadCallError, SnapshotDamagedError
@@ -123,7 +124,7 @@ def _widened(plan: ConversionPlan, part: Part, schema: Schema, store: ObjectStor
         if narrow is None:
             return None
         try:
-            with damage_named(narrow, layout.shown(part.key), "convert the export again"):
+            with damage_named(narrow, shown_key(part.key), "convert the export again"):
                 sha256 = widen_part(narrow, path, part_schema(schema), plan.target.sort_columns(schema))
         except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
             return None

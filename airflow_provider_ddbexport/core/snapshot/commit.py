@@ -24,6 +24,7 @@ from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Part, Publication
 from airflow_provider_ddbexport.core.snapshot.strays import sweep, sweep_newest
+from airflow_provider_ddbexport.core.store.keys import shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import (
@@ -64,7 +65,7 @@ def is_settled(lake: ObjectStore, existing: CommitRecord, publication: Publicati
         if not replace:
             raise SnapshotDamagedError(
                 f"{_named(store, existing)}: {len(missing)} of {len(existing.parts)} parts are missing or of another "
-                f"size, the first is {layout.shown(missing[0].key)}; use replace (--replace) to write them again",
+                f"size, the first is {shown_key(missing[0].key)}; use replace (--replace) to write them again",
                 as_of=iso(existing.as_of),
             )
     elif not replace:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.record import MERGE, CommitRecord, Part
+from airflow_provider_ddbexport.core.store.keys import shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import ObjectNotFoundError, SnapshotDamagedError, StorageError
@@ -65,14 +65,14 @@ def _opened(store: ObjectStore, key: str) -> Iterator[_Opened | None]:
         try:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # a BinaryIO's readinto has no name
         except OSError as error:
-            uri = f"{store.uri}/{layout.shown(key)}"
+            uri = f"{store.uri}/{shown_key(key)}"
             raise StorageError(f"{uri}: reading failed: {error.strerror}", uri=uri) from error
         yield _Opened(file, file.seek(0, os.SEEK_END), sha256)
 
 
 def part_named(store: ObjectStore, record: CommitRecord, number: int) -> str:
     """Return part *number* of *record* in words, for messages."""
-    return f"part {number + 1} of {len(record.parts)} {store.uri}/{layout.shown(record.parts[number].key)}"
+    return f"part {number + 1} of {len(record.parts)} {store.uri}/{shown_key(record.parts[number].key)}"
 
 
 def _damaged(store: ObjectStore, record: CommitRecord, number: int, problem: str) -> SnapshotDamagedError:

@@ -119,9 +119,3 @@ def renamed_part(key: str, digest: str) -> str:
     """Return *key* with the name of the part of the same number of what *digest* stands for."""
     start, _, _ = key.rpartition("-")
     return f"{start}-{digest[:8]}.parquet"
-
-
-def shown(key: str) -> str:
-    """Return *key* for a message: folders of ``partition_by`` are left out, because their names are items' values."""
-    folders = key.split("/")
-    return key if len(folders) <= 2 else f"{folders[0]}/…/{folders[-1]}"
