@@ -67,9 +67,6 @@ class Compacted:
         return tuple(bucket.survivors for bucket in self.buckets if bucket.survivors is not None)
 
 
-OnFile = Callable[[DataFile, int], None]
-
-
 @dataclass(frozen=True, slots=True)
 class Increment:
     """An incremental export and where its files are.
@@ -96,15 +93,15 @@ def compact(
     staging: ObjectStore,
     *,
     untold_micros: int | None = None,
-    on_file: OnFile | None = None,
 ) -> Compacted:
     """Write to *staging* what *increments*, oldest first, come to, and return what was written.
 
     The change with the highest WriteTimestampMicros decides about its key. Every byte of the increments is verified
     before anything is written. Repeating it writes the same. Of what was written at *untold_micros* it is not told
-    whether it was there before, nor what it was. *on_file* is called after each data file with it and its compressed
-    bytes. Raises BadCallError, DataFileError, ItemError, the store's errors, and MergeConflictError where an increment
-    has another old image of an item than the new one of the increments before it, and no time lies between them.
+    whether it was there before, nor what it was.
+
+    Raises BadCallError, DataFileError, ItemError, the store's errors, and MergeConflictError where an increment has
+    another old image of an item than the new one of the increments before it, and no time lies between them.
     """
     for increment in increments:
         require_changes(increment.export)
@@ -119,11 +116,8 @@ def compact(
             tells_before = export.summary.output_view != NEW_IMAGES_ONLY
             for file in export.files:
                 taker = ChangeTaker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
-                reader = BlockReader(increment.root, export, file, taker)
-                for _ in reader:
+                for _ in BlockReader(increment.root, export, file, taker):
                     pass
-                if on_file is not None:
-                    on_file(file, reader.compressed_bytes)
         written = []
         unlike = 0
         for number, path in enumerate(spill.flushed()):
