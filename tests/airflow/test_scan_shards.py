@@ -111,10 +111,10 @@ def test_tasks_of_a_run_have_scans_of_their_own() -> None:
     """DAG, run, task and map index name a scan; nothing else does."""
     from airflow_provider_ddbexport.operators.scanning import scan_of_task
 
-    def key(**changes: Any) -> str:
+    def folder(**changes: Any) -> str:
         ti = {"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, "max_tries": 0, **changes}
-        return scan_of_task({"ti": SimpleNamespace(**ti)}, "t").key  # type: ignore[typeddict-item]
+        return scan_of_task({"ti": SimpleNamespace(**ti)}, "t").folder  # type: ignore[typeddict-item]
 
     others = [{"dag_id": "e"}, {"run_id": "s"}, {"task_id": "u"}, {"map_index": 1}]
-    assert len({key(), *(key(**change) for change in others)}) == 5
-    assert key(max_tries=5) == key()
+    assert len({folder(), *(folder(**change) for change in others)}) == 5
+    assert folder(max_tries=5) == folder()

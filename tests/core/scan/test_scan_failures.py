@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import tempfile
 import threading
@@ -148,7 +149,8 @@ def test_publishing_ends_when_asked_to_and_is_gone_on_with_without_reading_again
 
     with pytest.raises(ScanStoppedError, match=r"4 of \d+ groups of pages .* nothing is published"):
         scan(stop=stop, on_publish=on_publish)
-    assert told[:4] == [(done, told[0][1]) for done in range(4)]
+    # Told 0 again and again while the records of the groups are read.
+    assert [done for done, _ in itertools.groupby(told)] == [(done, told[0][1]) for done in range(4)]
     assert not [key for key in lake.objects if "_snapshots/" in key]
     assert scan().rows == ITEMS
     assert table.scanned == ITEMS
