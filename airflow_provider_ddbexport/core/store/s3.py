@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -23,6 +24,7 @@ from airflow_provider_ddbexport.core.store.s3_errors import (
     is_transient,
     may_have_happened,
     permanent_error,
+    was_not_reached,
 )
 from airflow_provider_ddbexport.core.workplace import full_disk_named
 from airflow_provider_ddbexport.errors import (
@@ -48,7 +50,8 @@ class S3Store:
     """A folder of a bucket as an :class:`.ObjectStore`.
 
     Every operation is tried again while S3 or the network fails, until the policy's deadline; botocore's own retries
-    happen inside of each try. Safe to share between threads, as the client is; not to be pickled.
+    happen inside of each try. Where S3 was not reached before, not to reach it is an error at once: most often the
+    address is wrong. Safe to share between threads, as the client is; not to be pickled.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class S3Store:
         self._where: dict[str, Any] = {"Bucket": bucket}
         if expected_bucket_owner:
             self._where["ExpectedBucketOwner"] = expected_bucket_owner
+        self._was_reached = threading.Event()
 
     @property
     def uri(self) -> str:
@@ -89,7 +93,7 @@ class S3Store:
         """Return the store whose root is *folder* under this one."""
         trimmed = checked_folder(folder)
         prefix = self._key(trimmed) if trimmed else self._prefix
-        return S3Store(
+        child = S3Store(
             self._s3,
             self._bucket,
             prefix,
@@ -97,6 +101,8 @@ class S3Store:
             expected_bucket_owner=self._owner,
             write_options=self._write_options,
         )
+        child._was_reached = self._was_reached
+        return child
 
     def read(self, key: str) -> bytes:
         """Return all of *key*."""
@@ -121,6 +127,7 @@ class S3Store:
             condition = {} if etag is None else {"IfMatch": etag}
             try:
                 answer = self._s3.get_object(**self._where, Key=self._key(key), **resumed, **condition)
+                self._was_reached.set()
                 if etag is None:
                     etag, size = str(answer["ETag"]), int(answer["ContentLength"])
                 elif resumed and answer.get("ContentRange") != f"bytes {offset}-{size - 1}/{size}":
@@ -238,9 +245,10 @@ class S3Store:
                         ) from None
                     reason = "it was there and gone again"
                 else:
-                    is_unsure = is_unsure or (is_transient(error) and may_have_happened(error))
+                    may_pass = self._may_pass(error)
+                    is_unsure = is_unsure or (may_pass and may_have_happened(error))
                     reason = describe(error)
-                    if not is_transient(error):
+                    if not may_pass:
                         self._settle(key, uri, body, is_unsure, permanent_error(error, uri, writing=True))
                         return
             try:
@@ -291,14 +299,20 @@ class S3Store:
         tries = self._retries.tries(f"{doing} {uri}")
         while True:
             try:
-                return request()
+                answer = request()
             except S3_FAILURES as error:
                 self._failed(error, tries, uri, writing=writing)
+            else:
+                self._was_reached.set()
+                return answer
 
     def _failed(self, error: Exception, tries: Tries, uri: str, *, writing: bool) -> None:
-        if not is_transient(error):
+        if not self._may_pass(error):
             raise permanent_error(error, uri, writing=writing) from error
         tries.failed(describe(error))
+
+    def _may_pass(self, error: Exception) -> bool:
+        return is_transient(error) or (was_not_reached(error) and self._was_reached.is_set())
 
     def _contents(self, key: str, uri: str) -> bytes | None:
         """Return what *key* holds, None where it is absent; for finding out whether a create was ours."""

@@ -83,12 +83,17 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, HTTPClientError | IncompleteReadError | ResponseStreamingError | UrlLibError)
 
 
+def was_not_reached(error: Exception) -> bool:
+    """Return whether nobody answered: the address is wrong, or the network is away."""
+    return isinstance(error, _NOT_REACHED)
+
+
 def may_have_happened(error: Exception) -> bool:
     """Return whether the failed request may have done its work all the same."""
     if isinstance(error, ClientError):
         # botocore's own earlier tries of the same request are not seen here.
         return status_of(error) not in _REFUSALS or int(_metadata(error).get("RetryAttempts", 0)) > 0
-    return not isinstance(error, (*_NOT_REACHED, SSLError))
+    return not (was_not_reached(error) or isinstance(error, SSLError))
 
 
 def is_precondition_failed(error: Exception) -> bool:
@@ -138,7 +143,7 @@ def describe(error: Exception) -> str:
     """Return *error* in a few words: never more of S3's answer than its code and status."""
     if isinstance(error, ClientError):
         return f"HTTP {status_of(error)} {code_of(error)}".rstrip()
-    if isinstance(error, _NOT_REACHED):
+    if was_not_reached(error):
         return f"S3 was not reached ({type(error).__name__}); check the endpoint, the region and the network"
     return type(error).__name__
 

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
 from fake_time import FakeTime
 from faulty_road import Fault, FaultyRoad
 
@@ -242,6 +243,36 @@ def test_an_endpoint_that_is_not_there_says_what_to_look_at() -> None:
         )
         with pytest.raises(StorageError, match=r"s3://lake/x: S3 was not reached .*check the endpoint"):
             S3Store(client, "lake").read("x")
+
+
+def test_a_network_that_is_away_for_a_while_is_waited_for(s3: Any, bucket: str, time: FakeTime) -> None:
+    """An address that was reached is right, so what cannot be reached now is tried again, up to the deadline."""
+
+    class Away:
+        failures = 1
+
+        def __getattr__(self, name: str) -> Any:
+            if self.failures:
+                self.failures -= 1
+                raise EndpointConnectionError(endpoint_url="https://s3.eu-west-1.amazonaws.com")
+            return getattr(s3, name)
+
+    away = Away()
+    store = S3Store(away, bucket, "lake", retries=time.policy(60)).child("t")
+    with pytest.raises(StorageError, match="S3 was not reached"):
+        store.read("x")
+    assert time.pauses == []
+    store.write("x", BODY)
+    away.failures = 3
+    assert store.child("deeper").exists("x") is False
+    away.failures = 3
+    assert store.read("x") == BODY
+    away.failures = 3
+    store.create("y", BODY)
+    assert len(time.pauses) == 9
+    away.failures = 1000
+    with pytest.raises(StorageDeadlineError, match="EndpointConnectionError"):
+        store.write("x", BODY)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is not at hand")
