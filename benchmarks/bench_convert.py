@@ -56,6 +56,8 @@ class Case:
 
     def run(self) -> None:
         """Run once, in a process of its own."""
+        # Ours waits until its parts are on the disk, and would wait for what the engine before it has written, too.
+        os.sync()
         with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as folder:
             home = self._corpus.root.parent
             try:
