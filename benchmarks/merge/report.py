@@ -20,7 +20,9 @@ export of the table again; one worker, files on the local disk, each run in a pr
 and compresses again every page that loses a row, so what it costs depends on where the changes are. Spread evenly over
 the keys is the worst case: every page loses rows. It is also the usual one, because a full export is in the order of
 the keys' hashes, in which new items lie beside old ones. Changes lie together where the snapshot is partitioned by
-something that they have in common, such as the day of an order; then the other parts are copied.
+something that they have in common, such as the day of an order; then the other parts are copied. The customers here,
+which keys begin with, are numbered as they come, so that the footers tell of most parts that they have none of the
+changed keys; where nothing tells that, the pages of the keys are looked at.
 """
 
 _FOOT = """\
