@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_provider_ddbexport.core.diff import layout
 from airflow_provider_ddbexport.core.diff.record import DiffRecord, record_from_json, record_to_json
+from airflow_provider_ddbexport.core.snapshot.layout import is_part
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.keys import shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -18,8 +18,6 @@ from airflow_provider_ddbexport.errors import (
     SnapshotDamagedError,
     SnapshotExistsError,
 )
-
-_PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ class DiffPlace:
         """
         own = {part.key for part in record.parts}
         for info in list(self.store.list(self.folder)):
-            if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2]):
+            if info.key not in own and is_part(info.key):
                 if self.existing() != record:
                     return
                 self.store.delete(info.key)

@@ -29,6 +29,7 @@ CHAINS_FOLDER = "_chains"
 FOLDERS_WITHOUT_PARTS = (RECORDS_FOLDER, SCHEMAS_FOLDER, CONVERSIONS_FOLDER, CHAINS_FOLDER)
 """Beside those of the snapshots."""
 
+_PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
 _SCHEMA = re.compile(rf"{SCHEMAS_FOLDER}/([0-9]{{6,}})\.json")
 _ESCAPED_IN_FOLDERS = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
 _LONGEST_NAME_BYTES = 255
@@ -113,6 +114,11 @@ def escape(value: str) -> str:
 def part_name(number: int, digest: str) -> str:
     """Return the name of part *number* of what *digest* (hex) stands for."""
     return f"part-{number:05d}-{digest[:8]}.parquet"
+
+
+def is_part(key: str) -> bool:
+    """Return whether *key* has a name that :func:`part_name` gives."""
+    return _PART.fullmatch(key.rpartition("/")[2]) is not None
 
 
 def renamed_part(key: str, digest: str) -> str:

@@ -9,7 +9,6 @@ object store refuses that write. So each publication looks after the newest snap
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -23,8 +22,6 @@ from airflow_provider_ddbexport.errors import SnapshotDamagedError
 LOOKED_AFTER = 3
 """Of the newest other snapshots of a table, those that a publication looks after."""
 
-_PART = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.parquet")
-
 
 def find_strays(store: ObjectStore, record: CommitRecord) -> list[ObjectInfo]:
     """Return the parts in the folder of *record* that are not its own. Files that are no parts are nobody's business.
@@ -35,7 +32,7 @@ def find_strays(store: ObjectStore, record: CommitRecord) -> list[ObjectInfo]:
     return [
         info
         for info in store.list(layout.snapshot_folder(record.as_of))
-        if info.key not in own and _PART.fullmatch(info.key.rpartition("/")[2])
+        if info.key not in own and layout.is_part(info.key)
     ]
 
 
