@@ -7,6 +7,8 @@ import importlib
 import logging
 from types import ModuleType
 
+from airflow_provider_ddbexport.core.compiled.sources import is_outdated
+
 MODULES = ("_changes", "_kernel", "_pages", "_splice", "_thrift")
 
 _log = logging.getLogger(__name__)
@@ -14,7 +16,17 @@ _log = logging.getLogger(__name__)
 
 @functools.cache
 def load(name: str) -> ModuleType | None:
-    """Return the compiled module *name*; None, and a line in the log the first time, where it was not built."""
+    """Return the compiled module *name*; None, and a line in the log the first time, where it was not built.
+
+    Nor where it was built of other sources than those beside it, whose Python it may not go with.
+    """
+    if is_outdated(name):
+        _log.info(
+            "The compiled module %s was built of other sources than those beside it; Python gives the same answer "
+            "several times slower. Install the checkout again (make, or pip install -e .) to have it built anew.",
+            name,
+        )
+        return None
     try:
         return importlib.import_module(f"airflow_provider_ddbexport.core.compiled.{name}")
     except ImportError as error:
@@ -29,5 +41,5 @@ def load(name: str) -> ModuleType | None:
 
 
 def missing() -> list[str]:
-    """Return the names of the modules that are not there."""
+    """Return the names of the modules that are not there, or not of the sources beside them."""
     return [name for name in MODULES if load(name) is None]
