@@ -56,7 +56,7 @@ cdef extern from "changes.h" nogil:
         uint64_t left, left_size, found, found_size
 
     ctypedef struct settled:
-        size_t count, there, key_bytes
+        size_t count, there, left, key_bytes
         uint64_t breaks
         buffer doubts
 
@@ -71,7 +71,7 @@ cdef extern from "changes.h" nogil:
         uint8_t *has_before
         int64_t *before
 
-    void settled_table(const settled *s, key_table *table)
+    void settled_table(const settled *s, key_table *table, bint in_place)
     size_t settled_lines(const settled *s, image image, size_t most_bytes, size_t *key, size_t *size)
     void settled_copy(const settled *s, image image, size_t key, size_t end, uint8_t *to)
 
@@ -202,6 +202,11 @@ cdef class Settled:
         return self._settled.there
 
     @property
+    def left(self):
+        """How many of them have an item after."""
+        return self._settled.left
+
+    @property
     def breaks(self):
         """How many changes do not go on from the one before, but for those in doubt."""
         return self._settled.breaks
@@ -218,11 +223,11 @@ cdef class Settled:
             ))
         return pairs
 
-    def table(self):
+    def table(self, bint in_place):
         """Return the columns of the table of keys, as the buffers that Arrow keeps them in.
 
         Offsets and bytes of the keys; where it is told whether they were there, and whether they were, as bits; which
-        have a line before, as bits, and where that begins among the others.
+        have a line before, as bits, and where that begins among the others or, *in_place*, in what was settled.
         """
         cdef key_table table
         cdef size_t count = self._settled.count, bits = (count + 7) // 8
@@ -236,7 +241,7 @@ cdef class Settled:
         table.has_before = <uint8_t *>PyBytes_AS_STRING(buffers[4])
         table.before = <int64_t *>PyBytes_AS_STRING(buffers[5])
         with nogil:
-            settled_table(&self._settled, &table)
+            settled_table(&self._settled, &table, in_place)
         return buffers
 
     def lines(self, bint old, size_t key, size_t most_bytes):

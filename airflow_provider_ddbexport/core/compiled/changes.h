@@ -57,7 +57,7 @@ typedef struct {
 typedef struct {
     const uint8_t *spilled;
     settled_key *keys; /* in the order of their bytes */
-    size_t count, there;
+    size_t count, there, left; /* keys; those that had an item before, and those that have one after */
     size_t key_bytes;
     uint64_t breaks;   /* changes that do not go on from the one before, but for those in doubt */
     buffer doubts;     /* of doubt */
@@ -76,7 +76,8 @@ typedef struct {
     int64_t *before;
 } key_table;
 
-void settled_table(const settled *s, key_table *table);
+/* Lines before begin so far behind the first of them all, or, `in_place`, in `spilled`. */
+void settled_table(const settled *s, key_table *table, int in_place);
 
 enum image { OLD, NEW };
 

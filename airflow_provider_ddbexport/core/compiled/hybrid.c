@@ -1,7 +1,6 @@
 #include "hybrid.h"
 
-#include <string.h>
-
+#include "bits.h"
 #include "varint.h"
 
 int bits_of(uint32_t most) {
@@ -10,43 +9,47 @@ int bits_of(uint32_t most) {
     return bits;
 }
 
+int next_run(input *in, int width, size_t left, hybrid_run *run) {
+    uint64_t header;
+    if (!read_varint(&in->at, in->end, &header) || header < 2) return 0;
+    size_t there = (size_t)(in->end - in->at), count = (size_t)(header >> 1);
+    if (header & 1) {
+        size_t size = count * (size_t)width;
+        run->count = count * 8 < left ? count * 8 : left;
+        if (there < size) {
+            /* The last group may be cut behind its last value. */
+            if (run->count != left || there < (left * (size_t)width + 7) / 8) return 0;
+            size = there;
+        }
+        run->packed = in->at;
+        run->size = there;
+        in->at += size;
+        return 1;
+    }
+    size_t size = (size_t)(width + 7) / 8;
+    if (there < size) return 0;
+    run->count = count < left ? count : left;
+    run->packed = NULL;
+    run->number = 0;
+    for (size_t i = 0; i < size; i++) run->number |= (uint32_t)*in->at++ << 8 * i;
+    return 1;
+}
+
 int decode_hybrid(input *in, int width, uint32_t *numbers, size_t count) {
     const uint32_t mask = width < 32 ? ((uint32_t)1 << width) - 1 : UINT32_MAX;
-    size_t done = 0;
-    while (done < count) {
-        uint64_t header;
-        if (!read_varint(&in->at, in->end, &header)) return 0;
-        size_t run = (size_t)(header >> 1), left = count - done;
-        if (!run) return 0;
-        if (header & 1) {
-            size_t size = run * (size_t)width, here = run * 8 < left ? run * 8 : left;
-            if ((size_t)(in->end - in->at) < size) {
-                /* The last group may be cut behind its last value. */
-                if (here != left || (size_t)(in->end - in->at) < (here * (size_t)width + 7) / 8) return 0;
-                size = (size_t)(in->end - in->at);
-            }
-            size_t i = 0, bit = 0, bytes = (size_t)(in->end - in->at);
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-            for (; i < here && bit / 8 + 8 <= bytes; i++, bit += (size_t)width) {
-                uint64_t word;
-                memcpy(&word, in->at + bit / 8, 8);
-                numbers[done++] = (uint32_t)(word >> bit % 8) & mask;
-            }
-#endif
-            for (; i < here; i++, bit += (size_t)width) {
-                uint64_t word = 0;
-                for (size_t byte = bit / 8; byte * 8 < bit + (size_t)width; byte++)
-                    word |= (uint64_t)in->at[byte] << (byte - bit / 8) * 8;
-                numbers[done++] = (uint32_t)(word >> bit % 8) & mask;
-            }
-            in->at += size;
-        } else {
-            int size = (width + 7) / 8;
-            uint32_t number = 0;
-            if (in->end - in->at < size) return 0;
-            for (int i = 0; i < size; i++) number |= (uint32_t)*in->at++ << 8 * i;
-            if (run > left) run = left;
-            for (size_t i = 0; i < run; i++) numbers[done++] = number;
+    /* Numbers in the bits that are taken at once. */
+    const size_t at_once = width ? 57 / (size_t)width : 57;
+    hybrid_run run;
+    for (; count; count -= run.count, numbers += run.count) {
+        if (!next_run(in, width, count, &run)) return 0;
+        if (run.packed == NULL) {
+            for (size_t i = 0; i < run.count; i++) numbers[i] = run.number;
+            continue;
+        }
+        for (size_t i = 0; i < run.count;) {
+            uint64_t bits = bits_at(run.packed, run.size, i * (size_t)width);
+            for (size_t end = i + at_once < run.count ? i + at_once : run.count; i < end; i++, bits >>= width)
+                numbers[i] = (uint32_t)bits & mask;
         }
     }
     return 1;
@@ -90,19 +93,15 @@ uint8_t *encode_hybrid(uint8_t *out, int width, const uint32_t *numbers, size_t 
     return out;
 }
 
-int decode_levels(input *in, int most, uint32_t *levels, size_t count) {
+int take_sized(input *in, input *sized) {
     if (in->end - in->at < 4) return 0;
     size_t size = little_endian(in->at);
-    in->at += 4;
-    if ((size_t)(in->end - in->at) < size) return 0;
-    input here = {in->at, in->at + size};
-    in->at += size;
-    return decode_hybrid(&here, bits_of((uint32_t)most), levels, count);
+    if ((size_t)(in->end - in->at - 4) < size) return 0;
+    *sized = (input){in->at + 4, in->at + 4 + size};
+    in->at = sized->end;
+    return 1;
 }
 
-uint8_t *encode_levels(uint8_t *out, int most, const uint32_t *levels, size_t count) {
-    uint8_t *end = encode_hybrid(out + 4, bits_of((uint32_t)most), levels, count);
-    size_t size = (size_t)(end - out - 4);
+void put_size(uint8_t *out, size_t size) {
     for (int i = 0; i < 4; i++) out[i] = (uint8_t)(size >> 8 * i);
-    return end;
 }

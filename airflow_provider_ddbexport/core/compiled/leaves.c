@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "hybrid.h"
 #include "varint.h"
 
 static int is_there(const leaf_node *node, int64_t row) {
@@ -275,12 +276,6 @@ void leaf_next_page(const leaf_entries *entries, const leaf_values *values, size
     if (!entries->ended) return;
     page->values = 0;
     for (size_t i = first; i < end; i++) page->values += entries->rows[i] >= 0;
-}
-
-static int bits_of(uint32_t most) {
-    int bits = 0;
-    for (; most; most >>= 1) bits++;
-    return bits;
 }
 
 /* At least one: there are readers that take none for an empty page. */

@@ -7,16 +7,22 @@
 
 #include "sieve.h"
 
-enum page_status { PAGE_OK = 0, PAGE_MALFORMED = 1, PAGE_NO_MEMORY = 2 };
+/* PAGE_UNKNOWN: not to be dealt here, though there are readers for it. */
+enum page_status { PAGE_OK = 0, PAGE_MALFORMED = 1, PAGE_NO_MEMORY = 2, PAGE_UNKNOWN = 3 };
 
 enum page_values { PAGE_FIXED, PAGE_BYTE_ARRAYS, PAGE_INDEXES, PAGE_BITS, PAGE_RUN_BITS };
 
 /* The values of a dictionary page, plain. Zeroes stand for none. */
 typedef struct {
     const uint8_t *at;
-    size_t *starts; /* one more than values */
-    uint32_t count;
+    uint32_t *starts; /* one more than values; NULL where each takes `width` bytes */
+    uint32_t count, width;
 } page_dictionary;
+
+/* Where a value begins; the one behind the last, where that ends. */
+static inline size_t page_dictionary_start(const page_dictionary *d, uint32_t index) {
+    return d->starts == NULL ? (size_t)index * d->width : d->starts[index];
+}
 
 typedef struct {
     const uint8_t *at; /* uncompressed, of version 1 */
@@ -37,7 +43,6 @@ typedef struct {
 /* Memory that is used again for every page: getting it anew costs more than what is done in it. Zeroes to begin with. */
 typedef struct {
     uint32_t *numbers;
-    uint8_t *marks;
     size_t entries;
     page_half halves[2];
 } page_room;

@@ -105,12 +105,17 @@ enum status settle(settled *s, const uint8_t *spilled, size_t size, const int64_
         if (keys) before = header_at(s->keys[keys - 1].first);
         if (keys && by_key(at, &header, s->keys[keys - 1].first, &before) == 0) {
             if (!compare_ends(s, s->keys[i - 1].first, at, stretches)) return NO_MEMORY;
-            if (is_later(at, s->keys[keys - 1].last)) s->keys[keys - 1].last = at;
+            if (is_later(at, s->keys[keys - 1].last)) {
+                s->left -= header_at(s->keys[keys - 1].last).new > 0;
+                s->left += header.new > 0;
+                s->keys[keys - 1].last = at;
+            }
             continue;
         }
         s->keys[keys++] = s->keys[i];
         s->key_bytes += header.key;
         s->there += header.old > 0;
+        s->left += header.new > 0;
     }
     s->count = keys;
     return s->key_bytes > INT32_MAX ? TOO_LARGE : OK;
@@ -122,7 +127,7 @@ void settled_free(settled *s) {
     memset(s, 0, sizeof *s);
 }
 
-void settled_table(const settled *s, key_table *table) {
+void settled_table(const settled *s, key_table *table, int in_place) {
     int32_t end = 0;
     int64_t before = 0;
     for (size_t i = 0; i < s->count; i++) {
@@ -136,7 +141,7 @@ void settled_table(const settled *s, key_table *table) {
         if (!header.old) continue;
         table->was_there[i / 8] |= bit;
         table->has_before[i / 8] |= bit;
-        table->before[i] = before;
+        table->before[i] = in_place ? line_at(at, &header, OLD) - s->spilled : before;
         before += header.old;
     }
     table->offsets[s->count] = end;

@@ -41,17 +41,46 @@ static inline uint64_t sieve_bits(uint64_t hash) {
            UINT64_C(1) << (hash >> 58);
 }
 
-static inline void sieve_add(sieve *s, const uint8_t *at, size_t size) {
+static inline void sieve_add(const sieve *s, const uint8_t *at, size_t size) {
     uint64_t hash = hash_bytes(0, at, size);
     s->rough[hash & s->last_rough] |= sieve_rough_bits(hash);
     s->words[hash & s->last] |= sieve_bits(hash);
 }
 
-static inline int sieve_has(const sieve *s, const uint8_t *at, size_t size) {
-    uint64_t hash = hash_bytes(0, at, size), bits = sieve_rough_bits(hash);
-    if ((s->rough[hash & s->last_rough] & bits) != bits) return 0;
-    bits = sieve_bits(hash);
-    return (s->words[hash & s->last] & bits) == bits;
+/* Values that are looked up together, so that their words are waited for at the same time. */
+typedef struct {
+    size_t count;
+    uint64_t hashes[64];
+    uint8_t *marks[64];
+} sieve_lookups;
+
+/* Takes away the marks of those that the sieve has not, and forgets all. */
+static inline void sieve_look_up(const sieve *s, sieve_lookups *l) {
+    size_t passed = 0;
+    for (size_t i = 0; i < l->count; i++) {
+        uint64_t hash = l->hashes[i], bits = sieve_rough_bits(hash);
+        if ((s->rough[hash & s->last_rough] & bits) != bits) {
+            *l->marks[i] = 0;
+            continue;
+        }
+        __builtin_prefetch(&s->words[hash & s->last]);
+        l->hashes[passed] = hash;
+        l->marks[passed++] = l->marks[i];
+    }
+    for (size_t i = 0; i < passed; i++) {
+        uint64_t bits = sieve_bits(l->hashes[i]);
+        *l->marks[i] = (s->words[l->hashes[i] & s->last] & bits) == bits;
+    }
+    l->count = 0;
+}
+
+/* Has the value at `at` looked up, if not at once; its `mark` is 1. */
+static inline void sieve_ask(const sieve *s, sieve_lookups *l, const uint8_t *at, size_t size, uint8_t *mark) {
+    uint64_t hash = hash_bytes(0, at, size);
+    __builtin_prefetch(&s->rough[hash & s->last_rough]);
+    l->hashes[l->count] = hash;
+    l->marks[l->count++] = mark;
+    if (l->count == sizeof l->hashes / sizeof *l->hashes) sieve_look_up(s, l);
 }
 
 #endif

@@ -20,4 +20,19 @@ int64_t places_in(const binary_array *table, const binary_array *keys, int32_t *
  * all keys; `offsets` has room for one more than keys. Returns how many, or -1 where bytes are no keys. */
 int64_t values_of(const binary_array *keys, int which, uint8_t type, int32_t *offsets, uint8_t *out);
 
+/* Bytes of the keys that are made of `parts`, of so many `attributes` and all as long; -1 where offsets are not in order. */
+int64_t keys_size(const binary_array *parts, uint32_t attributes);
+
+/* Puts those keys into `out`, which has room for them; `offsets` has room for one more than keys. */
+void put_keys(const binary_array *parts, const uint8_t *types, uint32_t attributes, int32_t *offsets, uint8_t *out);
+
+/* Copies the texts that are the plain values of a page, none of them null, behind those that end at `offsets[0]` of `out`,
+ * which has room for all of `body`; `offsets` has room for `most` more. Returns how many, or -1 where `body` is no such
+ * page. */
+int64_t plain_texts(const uint8_t *body, size_t size, int has_levels, int64_t most, int32_t *offsets, uint8_t *out);
+
+/* Puts `texts` as the plain values of a page into `out`, which has so much room. Returns 0 where that is not enough, or
+ * offsets are not in order. */
+int put_plain(const binary_array *texts, uint8_t *out, size_t room);
+
 #endif

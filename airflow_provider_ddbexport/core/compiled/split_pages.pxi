@@ -16,6 +16,7 @@ cdef extern from "pages.h" nogil:
         PAGE_OK
         PAGE_MALFORMED
         PAGE_NO_MEMORY
+        PAGE_UNKNOWN
 
     enum page_values:
         pass
@@ -58,6 +59,8 @@ cdef enum:
 cdef _require(page_status status):
     if status == PAGE_NO_MEMORY:
         raise MemoryError
+    if status == PAGE_UNKNOWN:
+        raise NotImplementedError("page")
     if status != PAGE_OK:
         raise ValueError("malformed page")
 
@@ -135,6 +138,16 @@ cdef class Half:
     cdef add_whole(self, page, bytes body):
         self._put(body[page.start:page.end])
         self._count(page.encoding, page.body - page.start + page.uncompressed, page.entries, page.nulls)
+
+    def extend(self, Half more not None):
+        """Add the pages of *more*."""
+        self.pieces += more.pieces
+        self.size += more.size
+        self.entries += more.entries
+        self.nulls += more.nulls
+        self.uncompressed += more.uncompressed
+        for encoding, count in more.encodings.items():
+            self.encodings[encoding] = self.encodings.get(encoding, 0) + count
 
     cdef _put(self, piece):
         self.pieces.append(piece)

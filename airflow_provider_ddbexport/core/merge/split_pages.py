@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -24,12 +25,16 @@ from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     LIST,
     STRUCT,
     Struct,
+    damaged,
     read_struct_at,
     write_struct,
 )
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+BYTE_ARRAY = 6
+"""Type of texts and bytes."""
 
 # Of a ColumnMetaData.
 _TYPE, _ENCODINGS, _CODEC, _VALUES, _UNCOMPRESSED, _COMPRESSED, _DATA_PAGES, _DICTIONARY_PAGE = 1, 2, 4, 5, 6, 7, 9, 11
@@ -46,8 +51,8 @@ _DATA_PAGE, _DICTIONARY = 0, 2
 _LARGEST_PAGE = (1 << 31) - 1
 _UNCOMPRESSED_CODEC = 0
 _CODECS = {_UNCOMPRESSED_CODEC: None, 1: "snappy", 6: "zstd", 7: "lz4_raw"}
-_BOOLEAN, _BYTE_ARRAY = 0, 6
-_WIDTHS = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8, _BYTE_ARRAY: 0}
+_BOOLEAN, _INT64 = 0, 2
+_WIDTHS = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8, BYTE_ARRAY: 0}
 _PLAIN, _PLAIN_DICTIONARY, _RLE, _RLE_DICTIONARY = 0, 2, 3, 8
 _INDEXES = (_PLAIN_DICTIONARY, _RLE_DICTIONARY)
 
@@ -74,6 +79,17 @@ class _Page:
     nulls: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _DictionaryPage:
+    """A dictionary's page as it is in the file behind its header, sizes of that and of the page, and what it says."""
+
+    piece: bytes
+    header_size: int
+    uncompressed: int
+    entries: int
+    encoding: int
+
+
 class OpenChunk:
     """A column chunk of a row group, read, whose pages are uncompressed when they are needed.
 
@@ -90,13 +106,15 @@ class OpenChunk:
         codec = _CODECS.get(self._meta[_CODEC][1], "")
         if not chunk.is_movable or codec == "":
             raise UnsplittableError
+        self.column = chunk.column
+        """Name of the table's column that it is in."""
         self._chunk = chunk
         self._leaf = leaf
         self._kernel = kernel
         self._codec = None if codec is None else pa.Codec(codec)
         self._kept: dict[int, Buffer] | None = {} if keeps_pages else None
         self._body = chunk.read()
-        self._dictionary: tuple[Struct, int, int] | None = None
+        self._dictionary: _DictionaryPage | None = None
         self._pages = list(self._parsed())
         self.type: int = self._meta[_TYPE][1]
         """Of its values, as Parquet stores them."""
@@ -119,20 +137,43 @@ class OpenChunk:
 
     def split(self, gone: bytes) -> tuple[PickedChunk, PickedChunk]:
         """Return the chunk of the rows that stay and the chunk of those that are *gone*, a byte for each row."""
-        compress = None if self._codec is None else self._codec.compress
+        # Bytes, here and below: the memory of pyarrow's buffers goes back to the system with every page.
+        compress = None if self._codec is None else partial(self._codec.compress, asbytes=True)
         kept, dropped = self._kernel.Half(compress), self._kernel.Half(None)
-        self._splitter.split(self._pages, self._body, self._unpacked, gone, kept, dropped)
-        dictionary = None
-        if self._dictionary is not None:
-            header, start, end = self._dictionary
-            dictionary = header, self._body[start:end]
-        return PickedChunk(self._chunk, kept, self._codec is not None, dictionary), PickedChunk(self._chunk, dropped)
+        self._deal(gone, kept, dropped)
+        return PickedChunk(self._chunk, kept, self._dictionary, is_alike=True), PickedChunk(self._chunk, dropped)
 
     def take(self, rows: bytes) -> PickedChunk:
         """Return the chunk of *rows*, a byte for each that there is, alone."""
         taken = self._kernel.Half(None)
-        self._splitter.split(self._pages, self._body, self._unpacked, rows, None, taken)
+        self._deal(rows, None, taken)
         return PickedChunk(self._chunk, taken)
+
+    def values(self, rows: bytes, arrow: pa.DataType) -> pa.Array | None:
+        """Return the values of *rows*, a byte for each that there is, of a column of the type *arrow*.
+
+        None where some are null but not all, or that is neither text, bytes nor int64 and they are not all null.
+        """
+        pages = self.take(rows).pages
+        if pages.nulls == pages.entries:
+            return pa.nulls(self._kernel.count_marks(rows), arrow)
+        if pages.nulls or self._leaf.max_rep or self._leaf.max_def > 1:
+            return None
+        bodies = pages.pieces[1::2]
+        if self.type == BYTE_ARRAY and arrow in (pa.string(), pa.binary()):
+            offsets, texts = self._kernel.texts(bodies, self._leaf.max_def > 0, pages.entries)
+            return _array(arrow, pages.entries, offsets, texts)
+        if self.type == _INT64 and arrow == pa.int64():
+            numbers = b"".join(body[_levels_size(body) if self._leaf.max_def else 0 :] for body in bodies)
+            if len(numbers) == 8 * pages.entries:
+                return _array(arrow, pages.entries, numbers)
+        return None
+
+    def _deal(self, gone: bytes, kept: Any, dropped: Any) -> None:
+        try:
+            self._splitter.split(self._pages, self._body, self._unpacked, gone, kept, dropped)
+        except NotImplementedError:
+            raise UnsplittableError from None
 
     def _parsed(self) -> Iterator[_Page]:
         at = entries = 0
@@ -143,14 +184,24 @@ class OpenChunk:
             if not start <= end <= len(self._body) or not 0 <= header[_PAGE_UNCOMPRESSED][1] <= _LARGEST_PAGE:
                 raise ValueError("malformed page")
             if header[_PAGE_TYPE][1] == _DICTIONARY:
-                self._dictionary = header, start, end
+                about: Struct = header[_DICTIONARY_HEADER][1]
+                self._dictionary = _DictionaryPage(
+                    self._body[at:end],
+                    start - at,
+                    header[_PAGE_UNCOMPRESSED][1],
+                    about[_ENTRIES][1],
+                    about[_ENCODING][1],
+                )
             elif header[_PAGE_TYPE][1] == _DATA_PAGE:
                 data: Struct = header[_DATA_HEADER][1]
                 if data[_DEFINITIONS][1] != _RLE or data[_REPETITIONS][1] != _RLE:
                     raise UnsplittableError
                 count = data[_ENTRIES][1]
-                if not 0 <= count <= self._meta[_VALUES][1] - entries:
+                if count < 0:
                     raise ValueError("malformed page")
+                if count > self._meta[_VALUES][1] - entries:
+                    # pyarrow reads what the footer tells of them, as if that were all.
+                    raise damaged("tells of fewer values than a column's pages have")
                 nulls = 0 if has_no_nulls and not self._leaf.max_rep else _known_nulls(data, self._leaf)
                 yield _Page(at, start, end, header[_PAGE_UNCOMPRESSED][1], count, data[_ENCODING][1], nulls)
                 entries += count
@@ -162,14 +213,13 @@ class OpenChunk:
         """Return *page* uncompressed, and how its values are stored."""
         found = None if self._kept is None else self._kept.get(page.start)
         if found is None:
-            found = self._uncompressed(page.body, page.end, page.uncompressed)
+            found = self._uncompressed(memoryview(self._body)[page.body : page.end], page.uncompressed)
             if self._kept is not None:
                 self._kept[page.start] = found
         return found, self._values(page)
 
-    def _uncompressed(self, start: int, end: int, size: int) -> Buffer:
-        packed = memoryview(self._body)[start:end]
-        unpacked: Buffer = packed if self._codec is None else self._codec.decompress(packed, size)
+    def _uncompressed(self, packed: memoryview, size: int) -> Buffer:
+        unpacked: Buffer = packed if self._codec is None else self._codec.decompress(packed, size, asbytes=True)
         return unpacked
 
     def _values(self, page: _Page) -> int:
@@ -182,7 +232,7 @@ class OpenChunk:
         if self.type == _BOOLEAN and page.encoding in (_PLAIN, _RLE):
             bits: int = kernel.BITS if page.encoding == _PLAIN else kernel.RUN_BITS
             return bits
-        if page.encoding != _PLAIN or self.type == _BOOLEAN or not (self.width or self.type == _BYTE_ARRAY):
+        if page.encoding != _PLAIN or self.type == _BOOLEAN or not (self.width or self.type == BYTE_ARRAY):
             raise UnsplittableError
         plain: int = kernel.FIXED if self.width else kernel.BYTE_ARRAYS
         return plain
@@ -190,14 +240,15 @@ class OpenChunk:
     def _read_dictionary(self) -> None:
         if self._knows_dictionary:
             return
-        if self._dictionary is None:
+        page = self._dictionary
+        if page is None:
             raise ValueError("malformed chunk")
-        header, start, end = self._dictionary
-        about: Struct = header[_DICTIONARY_HEADER][1]
-        if about[_ENCODING][1] not in (_PLAIN, _PLAIN_DICTIONARY):
+        if page.encoding not in (_PLAIN, _PLAIN_DICTIONARY):
             raise UnsplittableError
-        page = self._uncompressed(start, end, header[_PAGE_UNCOMPRESSED][1])
-        self._splitter.dictionary(page, about[_ENTRIES][1])
+        # Of nothing but nulls, for which pyarrow does not look at what it is compressed to, either.
+        packed = memoryview(page.piece)[page.header_size :]
+        values = self._uncompressed(packed, page.uncompressed) if page.uncompressed else b""
+        self._splitter.dictionary(values, page.entries)
         self._knows_dictionary = True
 
 
@@ -208,14 +259,15 @@ class PickedChunk:
     Attributes:
         like: the chunk they are of.
         pages: of data, the compiled part's.
-        is_compressed: whether their bodies are, as those of *like* are.
-        dictionary: a header, and the page that lies behind it in the file, as it is compressed.
+        dictionary: the page that lies before them.
+        is_alike: whether bodies are compressed as those of *like* are, and values between its bounds; else they are
+            not compressed.
     """
 
     like: Chunk
     pages: Any
-    is_compressed: bool = False
-    dictionary: tuple[Struct, bytes] | None = None
+    dictionary: _DictionaryPage | None = None
+    is_alike: bool = False
 
     @property
     def column(self) -> str:
@@ -225,24 +277,29 @@ class PickedChunk:
     @property
     def size(self) -> int:
         """Bytes of its pages."""
-        return int(self.pages.size) + sum(map(len, self._dictionary()))
+        return int(self.pages.size) + (0 if self.dictionary is None else len(self.dictionary.piece))
+
+    def extend(self, more: PickedChunk) -> None:
+        """Add the rows of *more*, of the same leaf in another row group; neither is alike, nor has a dictionary."""
+        self.pages.extend(more.pages)
 
     def copy_to(self, target: BinaryIO) -> Copy:
         """Append the pages to *target* and return what its footer has to say of them."""
-        start = target.tell()
-        dictionary = self._dictionary()
-        target.writelines((*dictionary, *self.pages.pieces))
+        start = data = target.tell()
         uncompressed = self.pages.uncompressed
         meta = {number: field for number, field in self.like.fields[_META][1].items() if number != _SIZES}
         pages = {(_DATA_PAGE, encoding): count for encoding, count in self.pages.encodings.items()}
         meta.pop(_DICTIONARY_PAGE, None)
         if self.dictionary is not None:
-            header, _ = self.dictionary
-            uncompressed += len(dictionary[0]) + header[_PAGE_UNCOMPRESSED][1]
-            pages[_DICTIONARY, header[_DICTIONARY_HEADER][1][_ENCODING][1]] = 1
+            target.write(self.dictionary.piece)
+            data += len(self.dictionary.piece)
+            uncompressed += self.dictionary.header_size + self.dictionary.uncompressed
+            pages[_DICTIONARY, self.dictionary.encoding] = 1
             meta[_DICTIONARY_PAGE] = I64, start
-        if not self.is_compressed:
+        target.writelines(self.pages.pieces)
+        if not self.is_alike:
             meta[_CODEC] = I32, _UNCOMPRESSED_CODEC
+            meta.pop(_STATISTICS, None)
         if _STATISTICS in meta:
             statistics = {k: v for k, v in meta[_STATISTICS][1].items() if k != _DISTINCT}
             statistics |= {_NULLS: (I64, self.pages.nulls), _MAX_IS_EXACT: (FALSE, None), _MIN_IS_EXACT: (FALSE, None)}
@@ -255,18 +312,19 @@ class PickedChunk:
             _VALUES: (I64, self.pages.entries),
             _UNCOMPRESSED: (I64, uncompressed),
             _COMPRESSED: (I64, self.size),
-            _DATA_PAGES: (I64, start + sum(map(len, dictionary))),
+            _DATA_PAGES: (I64, data),
             _PAGE_COUNTS: (LIST, (STRUCT, counts)),
         }
         fields = write_struct({**self.like.fields, _META: (STRUCT, meta)})
         return Copy(self.like.path, fields, self.size, uncompressed)
 
-    def _dictionary(self) -> tuple[bytes, ...]:
-        """Return the dictionary's header and page, if there is one."""
-        if self.dictionary is None:
-            return ()
-        header, page = self.dictionary
-        return write_struct(header), page
+
+def _array(arrow: pa.DataType, count: int, *buffers: Buffer) -> pa.Array:
+    return pa.Array.from_buffers(arrow, count, [None, *map(pa.py_buffer, buffers)])
+
+
+def _levels_size(body: bytes) -> int:
+    return 4 + int.from_bytes(body[:4], "little")
 
 
 def _known_nulls(data: Struct, leaf: Leaf) -> int | None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from built_rows import rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,18 +23,18 @@ from airflow_provider_ddbexport.core.columns import (
     ColumnOptions,
     Observation,
     RowBuilder,
-    Schema,
     partition_of,
     resolve,
 )
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.keys import key_bytes, key_hashes
 from airflow_provider_ddbexport.core.merge import split_part as splitting
-from airflow_provider_ddbexport.core.merge.changed_keys import ChangedKeys, Found, Sieve, as_stored
+from airflow_provider_ddbexport.core.merge.changed_keys import PLACES, ChangedKeys, Found, Sieve, as_stored
 from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, row_groups
+from airflow_provider_ddbexport.core.snapshot.parquet_thrift import read_struct_at
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "columns"))
 from generated_items import item_lists, random_items
@@ -48,17 +49,6 @@ WRITERS: list[dict[str, Any]] = [
     {"compression": "gzip"},
     {"data_page_version": "2.0"},
 ]
-
-
-def rows_of(items: list[Item], options: ColumnOptions | None = None) -> tuple[Schema, pa.RecordBatch]:
-    observation = Observation()
-    for item in items:
-        observation.add(item)
-    schema = resolve(observation, options or ColumnOptions())
-    builder = RowBuilder(schema)
-    for item in items:
-        builder.add(item)
-    return schema, builder.finish()
 
 
 class Rows:
@@ -82,8 +72,9 @@ class Rows:
         self.seen += len(numbers)
         if not self._gone & set(numbers):
             return None
-        keys = [b"%d" % number for number in numbers if number in self._gone]
-        return Found(bytes(number in self._gone for number in numbers), pa.array(keys, pa.binary()))
+        found = [number for number in numbers if number in self._gone]
+        places = pa.RecordBatch.from_arrays([pa.array([0] * len(found)), pa.array(found)], ["table", "place"])
+        return Found(bytes(number in self._gone for number in numbers), places.cast(PLACES))
 
 
 def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, writer: dict[str, Any]) -> None:
@@ -96,7 +87,7 @@ def check(folder: Path, table: pa.Table, gone: set[int], rows_per_group: int, wr
         assert not kept.exists()
         return
     assert split is not None
-    assert split.keys.to_pylist() == [b"%d" % number for number in sorted(gone)]
+    assert split.places.column("place").to_pylist() == sorted(gone)
     assert split.rows == table.num_rows - len(gone)
     assert split.sha256 == hashlib.sha256(kept.read_bytes()).hexdigest()
     mask = pa.array([number in gone for number in range(table.num_rows)])
@@ -160,6 +151,49 @@ def test_pages_of_thousands_of_rows(writer: dict[str, Any], tmp_path: Path) -> N
         }
     )
     check(tmp_path, table, set(dice.sample(range(count), 300)) - set(range(2000, 4500)), 1 << 17, writer)
+
+
+def in_runs(dice: random.Random, count: int, different: int) -> list[int]:
+    """Return numbers below *different*, of which some come many times in a row."""
+    numbers: list[int] = []
+    while len(numbers) < count:
+        if dice.random() < 0.5:
+            numbers += [dice.randrange(different)] * dice.choice([1, 3, 8, 9, 15, 300])
+        else:
+            numbers += [dice.randrange(different) for _ in range(dice.choice([1, 7, 8, 9, 64, 500]))]
+    return numbers[:count]
+
+
+def test_runs_and_packed_numbers_survive_split_after_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Indexes, levels and booleans of any width: what one split leaves, the next takes apart, and others read."""
+    monkeypatch.setattr(splitting, "_written", None)
+    source, kept, dropped = tmp_path / "source", tmp_path / "kept", tmp_path / "dropped"
+    for seed in range(6):
+        dice = random.Random(seed)
+        count = dice.choice([20, 300, 5000])
+        columns: dict[str, Any] = {"row": pa.array(range(count), pa.int64())}
+        for different in (1, 2, 5, 200, 3000):
+            numbers = [
+                None if seed % 2 and dice.random() < 0.1 else number for number in in_runs(dice, count, different)
+            ]
+            columns[f"text {different}"] = [None if number is None else f"v{number}" for number in numbers]
+            columns[f"flag {different}"] = [None if number is None else number % 2 == 0 for number in numbers]
+            columns[f"list {different}"] = [None if number is None else [number] * (number % 3) for number in numbers]
+        table = pa.table(columns)
+        pq.write_table(
+            table, source, compression="zstd", row_group_size=count // 2, data_page_size=dice.choice([99, 1 << 20])
+        )
+        while table.num_rows > 1:
+            left = table.column("row").to_pylist()
+            gone = set(dice.sample(left, max(1, int(len(left) * dice.choice([0.01, 0.3, 0.9])))))
+            assert split_part(io.BytesIO(source.read_bytes()), Rows(gone, set()), kept, dropped) is not None
+            mask = pa.array([row in gone for row in left])
+            assert pq.read_table(dropped).equals(table.filter(mask))
+            table = table.filter(pc.invert(mask))
+            with duckdb.connect() as connection:
+                found = connection.execute(f"SELECT * FROM read_parquet('{kept}')").fetchall()
+            assert found == [tuple(row.values()) for row in table.to_pylist()]
+            kept.replace(source)
 
 
 def test_the_compiled_way_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,14 +263,57 @@ def test_what_points_elsewhere_in_the_file_is_not_copied(tmp_path: Path) -> None
         io.BytesIO((tmp_path / "source").read_bytes()), Rows({2, 4, 5}), tmp_path / "kept", tmp_path / "gone"
     )
     assert split is not None
-    for name, expected in (("kept", [[0, 1], [3]]), ("gone", [[2], [4, 5]])):
+    for name, expected, sorted_by in (("kept", [[0, 1], [3]], ["row"]), ("gone", [[2], [4, 5]], [])):
         with (tmp_path / name).open("rb") as file:
             groups = list(row_groups(file))
             assert all(chunk.is_movable for group in groups for chunk in group.chunks)
-            assert [[by.column for by in group.sorted_by] for group in groups] == [["row"], ["row"]]
+            assert [[by.column for by in group.sorted_by] for group in groups] == [sorted_by, sorted_by]
         with pq.ParquetFile(tmp_path / name) as parquet:
             found = [parquet.read_row_group(number) for number in range(2)]
         assert found == [table.take(rows) for rows in expected]
+
+
+def test_rows_that_are_gone_of_many_row_groups_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order with those of a row group that goes as it is; one at a time where each is large enough."""
+    table = pa.table({"row": pa.array(range(600), pa.int64()), "text": [f"{row % 7}" * 50 for row in range(600)]})
+    gone = {*range(0, 600, 13), *range(200, 220)}
+    for most, groups in ((1 << 20, 3), (1, 30)):
+        monkeypatch.setattr(splitting, "_GONE_BYTES", most)
+        check(tmp_path, table, gone, 20, {"use_dictionary": ["text"]})
+        assert pq.read_metadata(tmp_path / "dropped").num_row_groups == groups
+
+
+def test_indexes_wider_than_their_page_says_are_read_and_written(tmp_path: Path) -> None:
+    """pyarrow reads them, so nothing else is made of them."""
+    table = pa.table({"row": pa.array(range(60), pa.int64()), "text": ["x"] * 20 + ["y"] * 20 + ["z"] * 20})
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="none", use_dictionary=["text"])
+    body, runs = file.getvalue(), bytes([40, 0, 40, 1, 40, 2])
+    assert body.count(b"\2" + runs) == 1
+    body = body.replace(b"\2" + runs, b"\1" + runs)
+    assert pq.read_table(io.BytesIO(body)).equals(table)
+    gone = {0, *range(42, 58)}
+    assert split_part(io.BytesIO(body), Rows(gone, set()), tmp_path / "kept", tmp_path / "gone") is not None
+    mask = pa.array([row in gone for row in range(60)])
+    assert pq.read_table(tmp_path / "kept").equals(table.filter(pc.invert(mask)))
+    assert pq.read_table(tmp_path / "gone").equals(table.filter(mask))
+
+
+def test_a_dictionary_of_nothing_is_not_uncompressed(tmp_path: Path) -> None:
+    """pyarrow does not do so, and reads a part where such a page is damaged."""
+    table = pa.table({"row": pa.array(range(10), pa.int64()), "none": pa.nulls(10, pa.list_(pa.string()))})
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    body = bytearray(file.getvalue())
+    chunk = pq.read_metadata(file).row_group(0).column(1)
+    header, start = read_struct_at(bytes(body), chunk.dictionary_page_offset)
+    assert header[2][1] == 0, "the dictionary has something"
+    body[start + header[3][1] - 2] = 248
+    with pytest.raises(OSError, match="ZSTD"):
+        pa.Codec("zstd").decompress(bytes(body[start : start + header[3][1]]), 0)
+    assert pq.read_table(io.BytesIO(body)).equals(table)
+    assert split_part(io.BytesIO(body), Rows({3, 4}), tmp_path / "kept", tmp_path / "gone") is not None
+    assert pq.read_table(tmp_path / "gone").equals(table.slice(3, 2))
 
 
 def test_a_damaged_page_is_no_crash(tmp_path: Path) -> None:
@@ -281,20 +358,25 @@ def test_changed_keys_are_found_in_whatever_column(
         observation.add(item)
     schema = resolve(observation, options)
     wanted = {key for item in [*changed, *items[:1]] if (key := key_bytes(item, attributes)) is not None}
-    keys = ChangedKeys(attributes, dealt(wanted, 2))
+    tables = dealt(wanted, 2)
+    keys = ChangedKeys(attributes, tables)
     for item in items:
         builder = RowBuilder(schema)
         builder.add(item)
         found = keys.search(schema, partition_of(item, schema)).find(builder.finish())
         key = key_bytes(item, attributes)
         assert (found is not None) == (key in wanted)
-        assert found is None or (found.marks, found.keys.to_pylist()) == (b"\1", [key])
+        assert found is None or (found.marks, keys_at(found.places, tables)) == (b"\1", [key])
 
 
 def dealt(keys: Iterable[bytes], tables: int) -> list[pa.BinaryArray]:
     ordered = pa.array(sorted(keys), pa.binary())
     numbers = [number % tables for number in key_hashes(ordered)]
     return [ordered.filter(pa.array([number == table for number in numbers], pa.bool_())) for table in range(tables)]
+
+
+def keys_at(places: pa.RecordBatch, tables: list[pa.BinaryArray]) -> list[bytes]:
+    return [tables[place["table"]][place["place"]].as_py() for place in places.to_pylist()]
 
 
 @pytest.mark.usefixtures("way")
@@ -320,12 +402,13 @@ def test_parts_lose_the_rows_of_changed_keys(
     schema, batch = rows_of(items, options)
     pq.write_table(pa.table(batch), folder / "source", row_group_size=3, compression="zstd")
     wanted = {key for item in [*changed, *items[:1]] if (key := key_bytes(item, attributes)) is not None}
-    search = ChangedKeys(attributes, dealt(wanted, 2)).search(schema)
+    tables = dealt(wanted, 2)
+    search = ChangedKeys(attributes, tables).search(schema)
     split = split_part(io.BytesIO((folder / "source").read_bytes()), search, folder / "kept", folder / "gone")
     hits = [key for item in items if (key := key_bytes(item, attributes)) in wanted]
     assert (split is None) == (not hits)
     if split is not None:
-        assert split.keys.to_pylist() == hits
+        assert keys_at(split.places, tables) == hits
         mask = pa.array([key_bytes(item, attributes) in wanted for item in items])
         assert pq.read_table(folder / "kept").equals(pa.table(batch.filter(pc.invert(mask))))
         assert pq.read_table(folder / "gone").equals(pa.table(batch.filter(mask)))
