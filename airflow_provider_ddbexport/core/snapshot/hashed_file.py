@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from isal import isal_zlib
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-class HashedFile(io.BufferedWriter):
-    """The file at *path*, opened in *mode* to be written piece by piece; *sha256* is updated with each."""
+class Hash(Protocol):
+    """What is updated with one piece after the other, as those of hashlib are."""
 
-    def __init__(self, path: Path, mode: str, sha256: hashlib._Hash) -> None:
-        super().__init__(io.FileIO(path, mode))
-        self._sha256 = sha256
+    def update(self, piece: Buffer, /) -> None:
+        """Take in *piece*."""
+
+
+class Crc32:
+    """A CRC-32, which takes a tenth of the time of a sha256 and tells bytes from those that damage makes of them.
+
+    Attributes:
+        value: of all pieces so far.
+    """
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def update(self, piece: Buffer, /) -> None:
+        """Take in *piece*."""
+        self.value = isal_zlib.crc32(piece, self.value)
+
+
+_BUFFER_BYTES = 1 << 20
+"""Written at once. Pages one by one, of which a dozen are as much, take the file system half as long again."""
+
+
+class HashedFile(io.BufferedWriter):
+    """The file at *path*, opened in *mode* to be written piece by piece; *hashes* are updated with each."""
+
+    def __init__(self, path: Path, mode: str, *hashes: Hash) -> None:
+        super().__init__(io.FileIO(path, mode), _BUFFER_BYTES)
+        self._hashes = hashes
 
     def write(self, piece: Buffer, /) -> int:
-        self._sha256.update(piece)
+        for each in self._hashes:
+            each.update(piece)
         return super().write(piece)

@@ -32,6 +32,8 @@ class Part:
         sha256: hex.
         partition: values of the ``partition_by`` columns, unescaped; None for the default partition.
         rescued: number of rescued values in it by path of the attribute; empty when every value fits its column.
+        crc32: of the same bytes, by which merges, which read it to write another, tell damage in a tenth of the time;
+            None where what wrote it has none.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Part:
     sha256: str
     partition: tuple[str | None, ...] = ()
     rescued: dict[str, int] = field(default_factory=dict, hash=False)
+    crc32: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,7 @@ class LocalStore:
 
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body*."""
-        with self._unfinished(key) as (file, unfinished, path):
-            file.write(body)
-            _sync(file)
-            unfinished.replace(path)
+        self._put(key, lambda file: file.write(body), Path.replace)
 
     def move_file(self, key: str, path: Path) -> None:
         """Make *key* hold the bytes of *path*, which is gone then; nothing is copied where both are on one disk."""
@@ -104,24 +101,17 @@ class LocalStore:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                with self._unfinished(key) as (file, unfinished, _):
-                    shutil.copyfileobj(source, file, 1 << 20)
-                    _sync(file)
-                    unfinished.replace(final)
+                self._put(key, lambda file: _copy_bytes(source, file), Path.replace)
                 path.unlink()
 
     def copy(self, source: str, key: str, opened: BinaryIO) -> None:  # noqa: ARG002 - it is what is opened
         """Make *key* a file of its own with the bytes of *opened*; the file system may share them until one changes."""
-        with self._unfinished(key) as (file, unfinished, path):
-            _copy_bytes(opened, file)
-            _sync(file)
-            unfinished.replace(path)
+        self._put(key, lambda file: _copy_bytes(opened, file), Path.replace)
 
     def create(self, key: str, body: bytes) -> None:
         """Make *key* hold *body* if there is no such file; a file that holds exactly *body* is as good."""
-        with self._unfinished(key) as (file, unfinished, path):
-            file.write(body)
-            _sync(file)
+
+        def link(unfinished: Path, path: Path) -> None:
             try:
                 os.link(unfinished, path)
             except FileExistsError:
@@ -130,6 +120,8 @@ class LocalStore:
                     raise ObjectExistsError(
                         f"{uri}: expected no such file, found one with other contents; it was left as it is", uri=uri
                     ) from None
+
+        self._put(key, lambda file: file.write(body), link)
 
     def delete(self, key: str) -> None:
         """Make sure that there is no *key*, nor folders that are empty without it."""
@@ -175,17 +167,22 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         return self.root / checked_key(key)
 
-    @contextlib.contextmanager
-    def _unfinished(self, key: str) -> Iterator[tuple[BinaryIO, Path, Path]]:
-        """Open a file beside *key*'s that is gone afterwards, unless it was renamed."""
+    def _put(self, key: str, fill: Callable[[BinaryIO], object], name: Callable[[Path, Path], object]) -> None:
+        """Give *key*'s name, by *name*, to a file beside it, which *fill* has written; nothing else is left."""
         path = self._path(key)
         unfinished = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}{_UNFINISHED}")
+
+        def put() -> None:
+            with unfinished.open("xb") as file:
+                fill(file)
+                _sync(file)
+                name(unfinished, path)
+
         with self._writing(path):
             _remove_litter(path)
-            file: BinaryIO = _in_folder(path.parent, lambda: unfinished.open("xb"))
             try:
-                with file:
-                    yield file, unfinished, path
+                # Where it is swept away meanwhile, as what a run that has ended left behind, it is written again.
+                _in_folder(path.parent, put)
                 _sync_folder(path.parent)
             finally:
                 with contextlib.suppress(FileNotFoundError):
@@ -238,14 +235,16 @@ def _copy_bytes(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def _in_folder(folder: Path, act: Callable[[], Done]) -> Done:
-    """Make *folder* and return what *act* does in it; where another process finds it empty and removes it, again."""
-    for tries_left in (4, 3, 2, 1, 0):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Return what *act* does in *folder*, which is made where there is none, or another process removes it, empty."""
+    for tries_left in (5, 4, 3, 2, 1, 0):
         try:
             return act()
         except FileNotFoundError:
             if not tries_left:
                 raise
+        # It, or the folder that it is made in, may be removed while it is made.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
     raise AssertionError
 
 

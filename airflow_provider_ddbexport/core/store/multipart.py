@@ -32,7 +32,6 @@ def upload_parts(
     path: Path,
     call: Caller,
     *,
-    part_bytes: int = _PART_BYTES,
     options: Mapping[str, Any] | None = None,
 ) -> None:
     """Make the object at *where* (Bucket, Key, ExpectedBucketOwner) hold *path*'s bytes, whole or not at all.
@@ -43,7 +42,7 @@ def upload_parts(
     Holds one part in memory.
     """
     size = path.stat().st_size
-    step = max(part_bytes, -(-size // _MOST_PARTS))
+    step = max(_PART_BYTES, -(-size // _MOST_PARTS))
     mark = uuid.uuid4().hex
     begin = {**where, **(options or {}), "Metadata": {_MARK: mark}}
     upload = call(lambda: s3.create_multipart_upload(**begin), "starting to write")["UploadId"]

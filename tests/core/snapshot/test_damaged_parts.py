@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from part_fuzz import (
+    ROW,
     PartChecks,
     Rows,
     damaged_bytes,
@@ -73,6 +74,30 @@ def test_a_row_group_of_more_rows_than_values_is_damage(tmp_path: Path) -> None:
         damage_named(path, "lake/part", "convert it again"),
     ):
         split_part(io.BytesIO(path.read_bytes()), Rows({3}, is_sifted=True), tmp_path / "kept", tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([["a"], [], ["b", "c"]]), pa.array(["a", None, "c"])], ids=["lists", "flat"]
+)
+def test_a_page_of_more_values_than_its_column_is_damage(column: pa.Array, tmp_path: Path) -> None:
+    """Also where pyarrow reads the part, of which it leaves out what is too many."""
+    path = tmp_path / "part"
+    pq.write_table(pa.table({ROW: [1, 2, 3], "x": column}), path, use_dictionary=False)
+    whole = path.read_bytes()
+    start = pq.read_metadata(path).row_group(0).column(1).data_page_offset
+    header, end = thrift.read_struct_at(whole, start)
+    _, about = header[5]
+    about[1] = thrift.I32, about[1][1] + 1
+    damaged = whole[:start] + thrift.write_struct(header) + whole[end:]
+    assert len(damaged) == len(whole)
+    path.write_bytes(damaged)
+    if pa.types.is_list(column.type):
+        assert pq.read_table(path).column("x").combine_chunks().equals(column)
+    with (
+        pytest.raises(SnapshotDamagedError, match="lake/part: its footer tells of fewer values than a column's pages"),
+        damage_named(path, "lake/part", "convert it again"),
+    ):
+        split_part(io.BytesIO(damaged), Rows({3}, is_sifted=True), tmp_path / "kept", tmp_path / "gone")
 
 
 @pytest.fixture(params=["compiled", "Python"])

@@ -169,6 +169,13 @@ def test_tables_have_folders_that_the_catalog_accepts(name: str, folder: str) ->
     assert check_table(folder) == folder
 
 
+@pytest.mark.parametrize(("name", "way_out"), [("my-Table", "; 'my_table' would do"), ("", ""), ("A" * 256, "")])
+def test_another_folder_is_refused_with_one_that_would_do_if_there_is_any(name: str, way_out: str) -> None:
+    """What is empty or too long has no such folder."""
+    with pytest.raises(BadCallError, match=f"found '{name}'{way_out}$"):
+        check_table(name)
+
+
 @settings(deadline=None)
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001 (made aware below)
 def test_the_key_of_a_record_says_its_time(moment: datetime) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
 import threading
 import traceback
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from airflow_provider_ddbexport.core.store import LocalStore
+from airflow_provider_ddbexport.core.store import LocalStore, local
 from airflow_provider_ddbexport.errors import (
     ObjectExistsError,
     StorageError,
@@ -68,6 +70,31 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
     assert source.read_bytes() == b"new"
 
 
+def test_a_file_that_is_swept_away_while_it_is_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its folder, by a run that has published the snapshot that both were to: no disk is broken."""
+    store, source = LocalStore(tmp_path), tmp_path / "source"
+    source.write_bytes(b"z")
+    sync, swept = local._sync, []
+
+    def sweep_once(file: BinaryIO) -> None:
+        sync(file)
+        folder = Path(file.name).parent
+        if folder not in swept:
+            swept.append(folder)
+            shutil.rmtree(folder)
+
+    monkeypatch.setattr(local, "_sync", sweep_once)
+    store.write("written/file", b"x")
+    store.create("created/file", b"y")
+    with source.open("rb") as opened:
+        store.copy("source", "copied/file", opened)
+    assert [folder.name for folder in swept] == ["written", "created", "copied"]
+    assert [store.read(f"{folder.name}/file") for folder in swept] == [b"x", b"y", b"z"]
+    assert not list(tmp_path.rglob(".*"))
+
+
 def test_a_copy_is_of_what_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of its own, also where the system cannot copy, or not all; and never what the other key holds by now."""
     store = LocalStore(tmp_path)
@@ -111,6 +138,31 @@ def test_a_killed_writers_file_is_hidden_and_later_removed(tmp_path: Path) -> No
     assert alive.exists()
     assert other.exists()
     assert [info.key for info in store.list()] == ["part"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(
+    *, is_there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who deletes the last key in a folder removes it: before one is made in it, or as mkdir finds that it is there."""
+    folder, make, removed = tmp_path / "folder", os.mkdir, []
+
+    def mkdir(path: Path, mode: int = 0o777) -> None:
+        if path == folder and is_there and not removed:
+            # Another run has made it meanwhile.
+            make(path)
+        try:
+            make(path, mode)
+        finally:
+            if path == folder and not removed:
+                folder.rmdir()
+                removed.append(path)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    store, key = LocalStore(tmp_path), "folder/part" if is_there else "folder/deeper/part"
+    store.write(key, b"x")
+    assert removed
+    assert store.read(key) == b"x"
 
 
 def test_a_root_that_is_a_file_is_not_writable(tmp_path: Path) -> None:
