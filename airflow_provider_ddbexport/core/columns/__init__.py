@@ -12,7 +12,7 @@ from airflow_provider_ddbexport.core.columns.arrow_types import (
 )
 from airflow_provider_ddbexport.core.columns.build import RowBuilder
 from airflow_provider_ddbexport.core.columns.grow import grow
-from airflow_provider_ddbexport.core.columns.names import column_name
+from airflow_provider_ddbexport.core.columns.names import column_name, shown_attribute
 from airflow_provider_ddbexport.core.columns.observation_json import observation_from_json, observation_to_json
 from airflow_provider_ddbexport.core.columns.observe import Observation
 from airflow_provider_ddbexport.core.columns.options import ColumnOptions
@@ -35,6 +35,7 @@ __all__ = [
     "table_columns",
     "partition_columns",
     "column_name",
+    "shown_attribute",
     # deciding columns
     "ColumnOptions",
     "Observation",

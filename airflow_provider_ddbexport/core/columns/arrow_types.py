@@ -56,6 +56,17 @@ def leaves(columns: Iterable[Column], path: str | None = None) -> Iterator[tuple
             yield here, column
 
 
+def places(columns: Iterable[Column], path: str | None = None) -> Iterator[str]:
+    """Yield the path of everything in *columns*, at any depth, as the options of a conversion name it."""
+    for column in columns:
+        here = path_of(column.attribute) if path is None else join(path, column.attribute)
+        yield here
+        inside = column
+        while inside.children and inside.kind not in (Kind.STRUCT, Kind.FLAT):
+            inside = inside.children[0]
+        yield from places(inside.children, here)
+
+
 @lru_cache(maxsize=4)
 def part_schema(schema: Schema) -> pa.Schema:
     """Return the schema of the parts: the columns without those in the path, ``_rescued`` last."""

@@ -16,6 +16,7 @@ from airflow_provider_ddbexport.core.columns.observe import Observation, Shape
 from airflow_provider_ddbexport.core.columns.options import ColumnOptions
 from airflow_provider_ddbexport.core.columns.resolve import resolve
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
+from airflow_provider_ddbexport.core.columns.widen import SAYING_LITTLE
 
 _HELD = 1 << 60
 """Values that a column stands for: more than any export has, so that no other type becomes the commonest."""
@@ -32,6 +33,22 @@ def grow(schema: Schema, observation: Observation, options: ColumnOptions, table
     seen = _assumed(schema)
     seen.merge(observation)
     return resolve(seen, options, table, is_sample=True)
+
+
+def with_columns_of(schema: Schema, other: Schema, options: ColumnOptions, table: Schema | None) -> Schema:
+    """Return *schema* with columns for those attributes of *other* that it has none for, as far as it has room.
+
+    Rows without them have the same values and rescue the same under either, so only kinds are taken that hold nothing
+    which would be rescued as a whole without a column.
+    """
+    known = {column.attribute for column in schema.columns}
+    new = [column for column in other.columns if column.attribute not in known and column.kind not in SAYING_LITTLE]
+    if not new:
+        return schema
+    seen = _assumed(schema)
+    seen.merge(Observation.of(0, _members(new)))
+    wide = resolve(seen, options, table, is_sample=True)
+    return wide if set(schema.columns) <= set(wide.columns) else schema
 
 
 def _assumed(schema: Schema) -> Observation:

@@ -41,6 +41,11 @@ def _safe_character(character: str) -> str:
     return character.lower() if character.isalnum() else "_"
 
 
+def shown_attribute(name: str) -> str:
+    """Return *name*, an attribute's or a path, as one line of text: what is not printable is its code, ``\\u000a``."""
+    return "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in name)
+
+
 def path_of(*steps: str) -> str:
     """Return the path of the place that *steps* lead to: ``("address", "a/b")`` -> ``address/a~1b``.
 

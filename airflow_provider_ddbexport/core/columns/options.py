@@ -64,6 +64,10 @@ class ColumnOptions:
         key = path if path in numbers else "*"
         return _number_type(numbers.get(key, "auto"), key)
 
+    def named_paths(self) -> set[str]:
+        """Return the paths that ``numbers`` and ``column_names`` name."""
+        return (self._numbers().keys() | self.column_names.keys()) - {"*"}
+
     def _numbers(self) -> Mapping[str, str]:
         return {"*": self.numbers} if isinstance(self.numbers, str) else self.numbers
 

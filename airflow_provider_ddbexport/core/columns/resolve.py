@@ -52,7 +52,8 @@ def resolve(
     *previous* are the table's columns so far. They keep their places, names and types, and structs among them get new
     fields behind the old ones; new columns follow, by name. An attribute gets the type most of its values have. One
     whose values say nothing about a type (NULL, empty maps, lists without a typed element) gets no column. Of a sample
-    nothing is expected: a ``partition_by`` attribute that it says nothing about is taken for text.
+    nothing is expected: a ``partition_by`` attribute that it says nothing about is taken for text. So it is of a table
+    without items, until the first items say something else.
 
     Raises ColumnNameConflictError when two attributes would have one column, SchemaConflictError when the options ask
     for something else than *previous* has, BadCallError when no item can be partitioned as asked.
@@ -72,6 +73,9 @@ class _Resolver:
             self._refuse_other_partitions(previous)
         known = {column.attribute: column for column in merge_flat(old)}
         columns = [self._grown(column, shapes.get(column.attribute), path_of(column.attribute)) for column in old]
+        if previous is not None and len(old) == len(previous.partition_by):
+            # Snapshots without items have no other columns; items have those of their key.
+            columns = [self._decided(column, shapes.get(column.attribute)) for column in columns]
 
         new = [
             self._partition_column(attribute, shapes.get(attribute), is_empty=not observation.items)
@@ -178,6 +182,13 @@ class _Resolver:
             )
         return Column(attribute, name, Kind.STRING)
 
+    def _decided(self, guess: Column, shape: Shape | None) -> Column:
+        """Return the column of a ``partition_by`` attribute that was taken for text, as no item was there to tell."""
+        says_nothing = shape is None or not any(kind.value in shape.counts for kind in PARTITION_KINDS)
+        if says_nothing or guess.kind is not Kind.STRING:
+            return guess
+        return self._partition_column(guess.attribute, shape, is_empty=False)
+
     # Columns that the table has already.
 
     def _grown(self, column: Column, shape: Shape | None, path: str, *, is_inner: bool = False) -> Column:
@@ -277,7 +288,7 @@ def _refuse_equal_names(columns: Iterable[Column]) -> None:
         if column.name in RESERVED:
             raise ColumnNameConflictError(
                 f"attribute {path!r} would become column {column.name!r}, which every table has; "
-                f"give it another name: {_how_to_rename(path)}",
+                f"{_how_to_rename(path)}",
                 attributes=[path],
                 column=column.name,
             )
@@ -300,12 +311,12 @@ def _refuse_equal_name(taken: dict[str, str], path: str, name: str) -> None:
     other = taken.setdefault(name, path)
     if other != path:
         raise ColumnNameConflictError(
-            f"attributes {other!r} and {path!r} would both become column {name!r}; give one of them another name: "
-            f"{_how_to_rename(path)}",
+            f"attributes {other!r} and {path!r} would both become column {name!r}; {_how_to_rename(path)}",
             attributes=[other, path],
             column=name,
         )
 
 
 def _how_to_rename(path: str) -> str:
-    return f'column_names={{{path!r}: "another_name"}}, or --rename on the command line'
+    rename = f'column_names={{{path!r}: "another_name"}}'
+    return f"give {path!r} another name where this failed, by {rename}, or --rename on the command line"

@@ -12,9 +12,14 @@ from airflow_provider_ddbexport.core.columns.numbers import canonical
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
 from airflow_provider_ddbexport.errors import BadCallError
 
-_SAYING_LITTLE = (Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.FLAT, Kind.JSON)
+SAYING_LITTLE = (Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.FLAT, Kind.JSON)
 """Kinds whose column takes values, or what is in them, that are rescued as a whole where there is no column: ``[]``,
 lists and maps of nothing but NULL. What other kinds do not hold is rescued with a column and without, alike."""
+
+_INT64_DIGITS = 19
+
+_LOOKED_AT = 1000
+"""Values that tell whether a column's repeat."""
 
 
 def can_widen(narrow: Schema, wide: Schema, rescued: Mapping[str, int]) -> bool:
@@ -42,7 +47,7 @@ def _can_widen_all(
         known = old.pop(column.attribute, None)
         if known is None:
             # Beyond some number of paths all are counted under one.
-            if column.kind in _SAYING_LITTLE and (here in rescued or "*" in rescued):
+            if column.kind in SAYING_LITTLE and (here in rescued or "*" in rescued):
                 return False
         elif not _can_widen(known, column, here, rescued):
             return False
@@ -108,5 +113,20 @@ def _widened_numbers(array: pa.Array, wide: pa.DataType) -> pa.Array:
     most = pc.min_max(array).as_py().values()
     if any(number is not None and abs(number) >= 10 ** (wide.precision - wide.scale) for number in most):
         raise BadCallError(f"a column of numbers too large for {wide} cannot be widened to it; convert its items again")
-    # It casts integers to few scales, decimals to any.
-    return (array.cast(pa.decimal128(19, 0)) if is_int64 else array).cast(wide)
+    if not _repeats(array):
+        return _as_decimals(array, wide)
+    encoded = array.dictionary_encode()
+    return _as_decimals(encoded.dictionary, wide).take(encoded.indices)
+
+
+def _repeats(array: pa.Array) -> bool:
+    """Return whether the first values tell that values repeat: then each is cast once, and looked up."""
+    first = array[:_LOOKED_AT]
+    return 2 * len(first.unique()) <= len(first)
+
+
+def _as_decimals(array: pa.Array, wide: pa.Decimal128Type) -> pa.Array:
+    # Arrow casts integers only where there is room for any of them.
+    if pa.types.is_int64(array.type) and wide.precision - wide.scale < _INT64_DIGITS:
+        array = array.cast(pa.decimal128(_INT64_DIGITS, 0))
+    return array.cast(wide)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns import part_schema
-from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.columns.sparse import SparseBatch
 from airflow_provider_ddbexport.core.decoder import block_router
 from airflow_provider_ddbexport.core.export.reader import item_decoder
@@ -25,8 +24,9 @@ from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.background import Background, Stages
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
 from airflow_provider_ddbexport.core.snapshot.deliveries import Deliveries
+from airflow_provider_ddbexport.core.snapshot.learnt import Under
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
-from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
+from airflow_provider_ddbexport.core.snapshot.parquet_part import PartFile, open_part
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -52,12 +52,13 @@ take though no value waits in them."""
 class _File:
     """One part under way in a local file."""
 
-    def __init__(self, path: Path, arrow: pa.Schema, sort_by: Sequence[str]) -> None:
+    def __init__(self, path: Path, part: PartFile, under: Under) -> None:
         self.path = path
+        self.part = part
+        self.under = under
         self.rows = 0
         self.values: Counter[str] = Counter()
         self.rescued: Counter[str] = Counter()
-        self.part = open_part(path, arrow, sort_by)
 
     def write(self, batch: SparseBatch) -> None:
         """Write *batch* as one row group."""
@@ -65,6 +66,14 @@ class _File:
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             self.values[name] += len(column) - column.null_count
         self.part.write(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPart:
+    """A part that is in the store."""
+
+    part: Part
+    under: Under
 
 
 @dataclass(slots=True)
@@ -89,7 +98,7 @@ class PartsWriter:
     and smaller parts. End with :meth:`finish`, or, after an error, with :meth:`discard`.
 
     Attributes:
-        schema: what rows are built under now.
+        stages: what it took.
         values: of the finished parts that are not null, by column.
     """
 
@@ -99,34 +108,36 @@ class PartsWriter:
         number: int,
         store: ObjectStore,
         folder: Path,
-        stages: Stages,
+        under: Under,
     ) -> None:
         self._plan = plan
         self._number = number
         self._store = store
         self._folder = folder
-        self._stages = stages
+        self.stages = Stages()
         self._decode = item_decoder(plan.export.summary.output_format)
         self._open: dict[Partition, _OpenPart] = {}
         self._row_groups = 0
         self._closed: Counter[Partition] = Counter()
         self._files = 0
-        self._parts: list[tuple[int, Part, Schema]] = []
+        self._parts: list[tuple[int, WrittenPart]] = []
         self.values: Counter[str] = Counter()
         self._row_group_bytes = min(ROW_GROUP_BYTES, plan.target.part_bytes)
         self._background = Background()
         self._deliveries = Deliveries(plan.target.part_bytes)
         self._encoding_bytes = 0
-        self._build_under(plan.schema)
+        self._build_under(under)
 
-    def _build_under(self, schema: Schema) -> None:
-        self.schema = schema
+    def _build_under(self, under: Under) -> None:
+        self._under = under
+        schema, asked = under.schema, part_schema(under.asked)
         self._arrow = part_schema(schema)
+        self._uncounted = set(self._arrow.names).difference(asked.names)
         self._router = block_router(self._decode, schema, self._row_group_bytes)
         self._digest = self._plan.parts_digest(schema)
         self._sort_by = self._plan.target.sort_columns(schema)
-        self._columns = _width(self._arrow)
-        self._row_group_rows = row_group_rows(self._arrow, is_sparse=not self._sort_by)
+        self._columns = _width(asked)
+        self._row_group_rows = row_group_rows(asked, is_sparse=not self._sort_by)
 
     @property
     def waited_s(self) -> float:
@@ -177,11 +188,11 @@ class PartsWriter:
         if self._router.missing is not None:
             self._keep_few(OPEN_PARTS - 1)
 
-    def go_on_under(self, schema: Schema) -> None:
-        """Finish the parts under way, and build what follows under *schema*."""
+    def go_on_under(self, under: Under) -> None:
+        """Finish the parts under way, and build what follows under another schema."""
         for partition in list(self._open):
             self._finish(partition)
-        self._build_under(schema)
+        self._build_under(under)
 
     def end(self) -> None:
         """Write what is left: all parts are whole afterwards, and on their way into the store.
@@ -191,15 +202,15 @@ class PartsWriter:
         for partition in list(self._open):
             self._finish(partition)
         if not self._closed:
-            nowhere: Partition = tuple(None for _ in self.schema.partition_by)
+            nowhere: Partition = tuple(None for _ in self._under.schema.partition_by)
             self._end(nowhere, self._new_file())
         self._background.wait()
 
-    def finish(self) -> list[tuple[Part, Schema]]:
-        """Return all parts once they are stored, by number, then partition, each with what it was written under."""
+    def finish(self) -> list[WrittenPart]:
+        """Return all parts once they are stored, by number, then partition."""
         self._deliveries.wait()
-        self._parts.sort(key=lambda entry: (entry[0], entry[1].key))
-        return [(part, schema) for _, part, schema in self._parts]
+        self._parts.sort(key=lambda entry: (entry[0], entry[1].part.key))
+        return [written for _, written in self._parts]
 
     def discard(self) -> None:
         """Forget the parts under way; those that are in the store stay there, known to nobody."""
@@ -237,7 +248,8 @@ class PartsWriter:
 
     def _new_file(self) -> _File:
         self._files += 1
-        return _File(self._folder / f"{self._files:06d}.parquet", self._arrow, self._sort_by)
+        path = self._folder / f"{self._files:06d}.parquet"
+        return _File(path, open_part(path, self._arrow, self._sort_by, self._uncounted), self._under)
 
     def _flush_largest(self) -> None:
         """Write row groups, the largest first: enough to be encoded for a while, and few, so that others can grow."""
@@ -276,7 +288,7 @@ class PartsWriter:
         return file, batch
 
     def _encode(self, row_groups: Iterable[tuple[_File, SparseBatch]]) -> None:
-        with self._stages.timed("encode"):
+        with self.stages.timed("encode"):
             for file, batch in row_groups:
                 file.write(batch)
 
@@ -297,23 +309,24 @@ class PartsWriter:
         # Dense with one shard, and with one part for each shard; never the same number twice.
         number = self._number + shards * self._closed[partition]
         self._closed[partition] += 1
-        folder = layout.partition_folder(self.schema.partition_by, partition)
+        folder = layout.partition_folder(self._under.schema.partition_by, partition)
         key = f"{layout.snapshot_folder(self._plan.as_of)}/{folder}{layout.part_name(number, self._digest)}"
-        self._background.do(functools.partial(self._deliver, number, key, partition, file, self.schema))
+        self._background.do(functools.partial(self._deliver, number, key, partition, file))
 
-    def _deliver(self, number: int, key: str, partition: Partition, file: _File, schema: Schema) -> None:
-        with self._stages.timed("encode"):
+    def _deliver(self, number: int, key: str, partition: Partition, file: _File) -> None:
+        with self.stages.timed("encode"):
             file.part.finish()
         self.values.update(file.values)
-        stored = functools.partial(self._store_file, number, key, partition, file, schema)
+        stored = functools.partial(self._store_file, number, key, partition, file)
         self._deliveries.do(file.path.stat().st_size, stored)
 
-    def _store_file(self, number: int, key: str, partition: Partition, file: _File, schema: Schema) -> None:
-        with self._stages.timed("store"):
+    def _store_file(self, number: int, key: str, partition: Partition, file: _File) -> None:
+        with self.stages.timed("store"):
             rescued = dict(sorted(file.rescued.items()))
-            made = Part(key, file.rows, file.path.stat().st_size, file.part.sha256, partition, rescued)
+            size, sums = file.path.stat().st_size, file.part
+            made = Part(key, file.rows, size, sums.sha256, partition, rescued, sums.crc32)
             put_part(self._store, self._plan, made, file.path)
-        self._parts.append((number, made, schema))
+        self._parts.append((number, WrittenPart(made, file.under)))
 
 
 def put_part(store: ObjectStore, plan: ConversionPlan, made: Part, path: Path) -> None:

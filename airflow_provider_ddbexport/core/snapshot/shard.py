@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,11 +17,10 @@ from airflow_provider_ddbexport.core.columns import grow
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.columns.widen import can_widen
 from airflow_provider_ddbexport.core.decoder import line_observer
-from airflow_provider_ddbexport.core.export.model import DataFile, Export
 from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
 from airflow_provider_ddbexport.core.line_blocks import Lines
-from airflow_provider_ddbexport.core.snapshot.background import Stages
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
+from airflow_provider_ddbexport.core.snapshot.learnt import Learnt
 from airflow_provider_ddbexport.core.snapshot.parts import PartsWriter
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.snapshot.rests import Rest
@@ -50,11 +48,17 @@ def convert_shard(
 
 
 def begin_shard(
-    plan: ConversionPlan, shard: Shard, *, root: ObjectStore, lake: ObjectStore, tick: Tick | None = None
+    plan: ConversionPlan,
+    shard: Shard,
+    *,
+    root: ObjectStore,
+    lake: ObjectStore,
+    tick: Tick | None = None,
+    learnt: Learnt | None = None,
 ) -> Rest[ShardRecord]:
     """Do of :func:`convert_shard` what takes a worker, and return the rest, which has to be called.
 
-    All rows are in local files by then, and none in memory.
+    All rows are in local files by then, and none in memory. What is *learnt* is known to the plan's other shards.
     """
     store = lake.child(plan.table)
     conversion = Conversion(store, plan)
@@ -65,9 +69,9 @@ def begin_shard(
     read_bytes = 0
     with ExitStack() as stack:
         folder = stack.enter_context(workplace())
-        writer = stack.enter_context(ShardWriter(plan, shard.number, store, folder))
+        writer = stack.enter_context(ShardWriter(plan, shard.number, store, folder, learnt or Learnt(plan)))
         for file in shard.files:
-            read_bytes += read_file(root, plan.export, file, writer.take, tick)
+            read_bytes += read_lines(root, plan.export, file, writer.take).read(tick)
         writer.end(read_bytes, time.perf_counter() - started - writer.taking_s)
         under_way = stack.pop_all()
 
@@ -80,21 +84,6 @@ def begin_shard(
     return finish
 
 
-def read_file(
-    root: ObjectStore, export: Export, file: DataFile, take: Callable[[Lines], int], tick: Tick | None
-) -> int:
-    """Give the lines of *file* to *take*, verify it, and return its compressed bytes; tell *tick* after each block."""
-    reader = read_lines(root, export, file, take)
-    told = 0
-    for items in reader:
-        if tick is not None:
-            tick(items, reader.compressed_bytes - told)
-            told = reader.compressed_bytes
-    if tick is not None:
-        tick(0, reader.compressed_bytes - told)
-    return reader.compressed_bytes
-
-
 class ShardWriter:
     """Builds and observes the items of a shard, and makes room in its schema as it goes. A context manager.
 
@@ -102,11 +91,12 @@ class ShardWriter:
     ended because of that, it stops building and goes on observing.
     """
 
-    def __init__(self, plan: ConversionPlan, number: int, store: ObjectStore, folder: Path) -> None:
+    def __init__(self, plan: ConversionPlan, number: int, store: ObjectStore, folder: Path, learnt: Learnt) -> None:
         self._plan = plan
         self._number = number
-        self._stages = Stages()
-        self._parts = PartsWriter(plan, number, store, folder, self._stages)
+        self._learnt = learnt
+        self._asked = plan.schema
+        self._parts = PartsWriter(plan, number, store, folder, learnt.under(plan.schema))
         self._decode = item_decoder(plan.export.summary.output_format)
         # Where the schema is final there is nothing to be learned.
         self._observer = line_observer(self._decode) if plan.may_grow else None
@@ -162,25 +152,26 @@ class ShardWriter:
         return 0 if self._observer is None else self._observer.take(lines)
 
     def _wider_schema(self) -> Schema | None:
-        """Return the schema that has room for what was observed; None where the one under way has."""
+        """Return the schema that has room for what was observed; None where the one asked for so far has."""
         observer = self._observer
         if observer is None or observer.news == self._news:
             return None
         self._news = observer.news
-        schema = self._parts.schema
-        grown = grow(schema, observer.observation(), self._plan.target.options, self._plan.table_schema)
-        return None if grown == schema else grown
+        grown = grow(self._asked, observer.observation(), self._plan.target.options, self._plan.table_schema)
+        return None if grown == self._asked else grown
 
     def _make_room(self, wider: Schema) -> bool:
         """Go on under *wider* if that can be done, and return whether it can; stop building otherwise."""
         cut_parts = self._cut_parts + self._parts.under_way
-        if self._cuts == MOST_CUTS or cut_parts > MOST_CUT_PARTS or not can_widen(self._parts.schema, wider, {}):
+        if self._cuts == MOST_CUTS or cut_parts > MOST_CUT_PARTS or not can_widen(self._asked, wider, {}):
             self._is_building = False
             self._parts.discard()
             return False
         self._cuts += 1
         self._cut_parts = cut_parts
-        self._parts.go_on_under(wider)
+        self._asked = wider
+        self._learnt.add(wider)
+        self._parts.go_on_under(self._learnt.under(wider))
         return True
 
     def end(self, read_bytes: int, reading_s: float) -> None:
@@ -192,13 +183,13 @@ class ShardWriter:
 
     def finish(self) -> ShardRecord:
         """Return what became of the shard once its parts are stored."""
-        parts = self._parts.finish() if self._is_building else []
-        seconds = {**self._seconds, **self._stages.seconds}
+        written = self._parts.finish() if self._is_building else []
+        seconds = {**self._seconds, **self._parts.stages.seconds}
         return ShardRecord(
             shard=self._number,
             items=self._items,
-            parts=tuple(part for part, _ in parts),
-            schemas=tuple(schema for _, schema in parts),
+            parts=tuple(each.part for each in written),
+            under=tuple(each.under for each in written),
             is_built=self._is_building,
             observation=None if self._observer is None else self._observer.observation(),
             figures=ShardFigures(

@@ -12,6 +12,7 @@ from generated_items import random_items
 
 from airflow_provider_ddbexport.core.columns import (
     ColumnOptions,
+    Kind,
     Observation,
     RowBuilder,
     Schema,
@@ -24,7 +25,7 @@ from airflow_provider_ddbexport.core.columns.options import Nested
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.errors import ColumnNameConflictError, SchemaConflictError
 
-S, N, HALF = {"S": "x"}, {"N": "1"}, {"N": "0.5"}
+S, N, HALF, NULL = {"S": "x"}, {"N": "1"}, {"N": "0.5"}, {"NULL": True}
 
 
 def grown(items: list[Item], previous: Schema | None, **options: Any) -> Schema:
@@ -149,6 +150,21 @@ def test_an_option_that_contradicts_a_column_is_refused(before: Any, after: Any,
     assert grown([] if is_empty else items, first, **before) == first
     with pytest.raises(SchemaConflictError, match="another table"):
         grown([] if is_empty else items, first, **after)
+
+
+def test_what_partitions_an_empty_table_is_text_until_its_first_items_tell() -> None:
+    """That is no type it had; once there are items, it never changes."""
+    empty = grown([], None, partition_by=("Year", "City"))
+    assert grown([], empty, partition_by=("Year", "City")) == empty
+    first = grown([{"k": S, "Year": N, "City": NULL}], empty, partition_by=("Year", "City"))
+    assert [(column.name, column.kind) for column in first.columns] == [
+        ("city", Kind.STRING),
+        ("year", Kind.NUMBER),
+        ("k", Kind.STRING),
+    ]
+    assert grown([{"k": S, "Year": S, "City": N}], first, partition_by=("Year", "City")) == first
+    keys = grown([{"Year": N}], grown([], None, partition_by="Year"), partition_by="Year")
+    assert grown([{"Year": HALF}], keys, partition_by="Year") == keys
 
 
 def test_leaving_an_option_out_contradicts_nothing() -> None:

@@ -6,10 +6,12 @@ from base64 import b64encode
 from collections import Counter
 
 import pyarrow as pa
+import pytest
 from generated_items import NUMBERS, item_lists, numbers, texts, through_parquet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_ddbexport.core import keys as keys_module
 from airflow_provider_ddbexport.core.columns import (
     ColumnOptions,
     Observation,
@@ -19,6 +21,7 @@ from airflow_provider_ddbexport.core.columns import (
     resolve,
 )
 from airflow_provider_ddbexport.core.columns.numbers import canonical
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.keys import batch_keys, key_bytes, key_hashes
 
@@ -65,6 +68,40 @@ def test_a_batch_has_the_keys_of_its_items(
     """In whatever column, path or rescued value the key attributes ended up, and whatever columns were there before."""
     schema = schema_of([*others, {"x": {"N": "1"}, "User": {"S": "a"}}], options)
     assert keys_in_parts(items, schema, attributes) == Counter(key_bytes(item, attributes) for item in items)
+
+
+@pytest.mark.parametrize("attributes", [["User"], ["Book", "User"], ["Raw", "Book"]])
+def test_the_compiled_part_makes_the_same_keys(attributes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of texts, numbers and binaries, of any length, and of some rows of a batch."""
+    items: list[Item] = [
+        {"User": {"S": "é" * size}, "Book": {"N": f"{size - 9}.5"}, "Raw": {"B": b64encode(b"\0" * size).decode()}}
+        for size in (*range(12), 99, 100, 12345)
+    ]
+    schema = schema_of(items)
+    builder = RowBuilder(schema)
+    for item in items:
+        builder.add(item)
+    batch = builder.finish()
+    compiled = [batch_keys(rows, schema, attributes) for rows in (batch, batch.slice(3, 7), batch.slice(0, 0))]
+    assert load("_pages") is not None
+    monkeypatch.setattr(keys_module, "load", lambda _: None)
+    assert [batch_keys(rows, schema, attributes) for rows in (batch, batch.slice(3, 7), batch.slice(0, 0))] == compiled
+    assert compiled[0].to_pylist() == [key_bytes(item, attributes) for item in items]
+
+
+def test_columns_of_other_lengths_make_no_keys() -> None:
+    """Nothing beyond the shorter one is read."""
+    kernel = load("_pages")
+    assert kernel is not None
+    two, one = pa.array([b"a", b"b"]), pa.array([b"a"])
+    for types, columns in ((b"SS", [two, one]), (b"S", [two, two]), (b"", []), (b"SSS", [one, one, one])):
+        with pytest.raises(ValueError, match="columns"):
+            kernel.join_keys(types, columns)
+    falling = pa.BinaryArray.from_buffers(
+        pa.binary(), 2, [None, pa.py_buffer(b"\0\0\0\0\3\0\0\0\2\0\0\0"), pa.py_buffer(b"abc")]
+    )
+    with pytest.raises(ValueError, match="keys"):
+        kernel.join_keys(b"S", [falling])
 
 
 def test_every_spelling_of_a_number_is_the_same_key() -> None:
