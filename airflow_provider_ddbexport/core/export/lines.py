@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from isal import igzip, igzip_lib
 
-from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.export.model import DataFile, Export, HeldFile
 from airflow_provider_ddbexport.core.line_blocks import UNTIL_MENDED, RefusedLineError, UndecodedLineError
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import DataFileError, DecoderError, ItemError, ObjectNotFoundError
@@ -63,6 +63,17 @@ class _VerifyingReader(ABC, Generic[T]):
         return next(self._values)
 
     def _read(self) -> Iterator[T]:
+        if isinstance(self._file, HeldFile):
+            yield from self._values_of(self._file.blocks())
+        else:
+            yield from self._verified()
+        if self.count != self._file.item_count:
+            raise self._error(
+                f"item count expected {self._file.item_count}, found {self.count}; the export contradicts itself, "
+                "start a new one"
+            )
+
+    def _verified(self) -> Iterator[T]:
         chunks = self._hashed()
         try:
             yield from self._decoded(_unzipped(chunks))
@@ -77,11 +88,6 @@ class _VerifyingReader(ABC, Generic[T]):
             self._require_md5()
             raise problem from None
         self._require_md5()
-        if self.count != self._file.item_count:
-            raise self._error(
-                f"item count expected {self._file.item_count}, found {self.count}; the export contradicts itself, "
-                "start a new one"
-            )
 
     def _hashed(self) -> Iterator[bytes]:
         try:
@@ -171,6 +177,20 @@ class BlockReader(_VerifyingReader[int]):
         super().__init__(root, export, file)
         self._take = take
 
+    def read(self, tick: Callable[[int, int], None] | None = None) -> int:
+        """Read the file to its end, which verifies it, and return its compressed bytes.
+
+        After each block *tick* is told how many lines and compressed bytes were read since it was told last.
+        """
+        told = 0
+        for lines in self:
+            if tick is not None:
+                tick(lines, self.compressed_bytes - told)
+                told = self.compressed_bytes
+        if tick is not None:
+            tick(0, self.compressed_bytes - told)
+        return self.compressed_bytes
+
     def _values_of(self, blocks: Iterator[bytes]) -> Iterator[int]:
         for lines in blocks:
             try:
@@ -192,17 +212,21 @@ def first_lines(root: ObjectStore, file: DataFile, most_bytes: int) -> bytes:
     They are fewer where the file ends or is broken.
     Nothing of it is verified: what is wrong with the file is found when it is read whole.
     """
+    if isinstance(file, HeldFile):
+        return _first_lines(file.blocks(), most_bytes)
     with contextlib.closing(root.stream(file.key, chunk_bytes=_BLOCK_BYTES)) as chunks:  # type: ignore[type-var]
-        found = bytearray()
-        end = 0
-        try:
-            for block in _unzipped(chunks):
-                found += block
-                end = max(end, found.rfind(b"\n", len(found) - len(block)) + 1)
-                if len(found) >= most_bytes and (end or len(found) > MAX_LINE_BYTES):
-                    break
-        except (ObjectNotFoundError, *GZIP_ERRORS):
-            pass
+        return _first_lines(_unzipped(chunks), most_bytes)
+
+
+def _first_lines(blocks: Iterator[bytes], most_bytes: int) -> bytes:
+    found = bytearray()
+    end = 0
+    with contextlib.suppress(ObjectNotFoundError, *GZIP_ERRORS):
+        for block in blocks:
+            found += block
+            end = max(end, found.rfind(b"\n", len(found) - len(block)) + 1)
+            if len(found) >= most_bytes and (end or len(found) > MAX_LINE_BYTES):
+                break
     return bytes(found[:end])
 
 

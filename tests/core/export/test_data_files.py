@@ -14,6 +14,7 @@ import pytest
 from export_folder import EXPORT_ID, ExportFolder, line
 from fake_time import FakeTime
 from faulty_road import Fault, FaultyRoad
+from fresh_process import in_a_fresh_process
 
 from airflow_provider_ddbexport.core.export import DataFile, read_export, read_items, verify_export
 from airflow_provider_ddbexport.core.store import LocalStore, S3Store
@@ -181,18 +182,26 @@ def test_a_line_that_is_no_item_in_a_damaged_file_is_damage(folder: ExportFolder
     refused(folder, f"md5 expected .* found .* over {len(body)} bytes")
 
 
-def test_an_endless_line_is_not_gathered(folder: ExportFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def peak_bytes(look: Callable[[ExportFolder], object], folder: ExportFolder) -> int:
+    """Return the most memory that Python objects took while *look* looked at *folder*."""
+    # It imports what it needs.
+    look(folder)
+    tracemalloc.start()
+    look(folder)
+    return tracemalloc.get_traced_memory()[1]
+
+
+def refuse_a_line_of_4_megabytes(folder: ExportFolder) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_provider_ddbexport.core.export.lines.MAX_LINE_BYTES", 4 << 20)
+        refused(folder, "line 1 at byte 0 .*no end of line within 4194304 bytes", ItemError)
+
+
+def test_an_endless_line_is_not_gathered(folder: ExportFolder) -> None:
     """A small file that unzips to one huge line is refused before it fills the memory."""
-    monkeypatch.setattr("airflow_provider_ddbexport.core.export.lines.MAX_LINE_BYTES", 4 << 20)
     folder.add(ANN, body=gzip.compress(b" " * (32 << 20)))
     folder.seal()
-    tracemalloc.start()
-    try:
-        refused(folder, "line 1 at byte 0 .*no end of line within 4194304 bytes", ItemError)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 16 << 20
+    assert in_a_fresh_process(peak_bytes, refuse_a_line_of_4_megabytes, folder) < 16 << 20
 
 
 def test_memory_does_not_grow_with_the_file(folder: ExportFolder) -> None:
@@ -200,13 +209,8 @@ def test_memory_does_not_grow_with_the_file(folder: ExportFolder) -> None:
     text = line(User={"S": "ann"}, Review={"S": "x" * 5000})
     folder.add(*[text] * 4000)
     folder.seal()
-    tracemalloc.start()
-    try:
-        assert verify(folder).items == 4000
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 12 << 20
+    assert verify(folder).items == 4000
+    assert in_a_fresh_process(peak_bytes, verify, folder) < 12 << 20
 
 
 def test_a_sum_that_differs_is_found_when_the_manifest_was_not_asked(folder: ExportFolder) -> None:
