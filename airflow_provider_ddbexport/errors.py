@@ -38,6 +38,7 @@
     │   ├── PublishRaceError              another run was faster; nothing was published, run again
     │   └── OutcomeUnknownError           it may or may not have happened; nothing was cleaned up
     ├── DeadlineError                 a wait ended at the deadline its caller set
+    ├── ConversionStoppedError        a conversion or a merge was asked to stop; the next try goes on with it
     ├── ScanStoppedError              a scan was asked to stop, or another run took it over; it can be resumed
     └── CheckFailedError              a snapshot did not pass its checks; has the list of failures
 
@@ -211,6 +212,10 @@ class OutcomeUnknownError(SnapshotError):
 
 class DeadlineError(DdbExportError):
     """A wait ended at the deadline its caller had set; what was waited for goes on."""
+
+
+class ConversionStoppedError(DdbExportError):
+    """A conversion or a merge was asked to stop; shards that were done are kept, and the next try goes on with it."""
 
 
 class ScanStoppedError(DdbExportError):

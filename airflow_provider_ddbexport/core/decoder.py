@@ -16,6 +16,7 @@ from airflow_provider_ddbexport.core.compiled.line_builder import Layout, LineBu
 from airflow_provider_ddbexport.core.compiled.line_observer import CompiledObserver
 from airflow_provider_ddbexport.core.compiled.line_router import LineRouter
 from airflow_provider_ddbexport.core.compiled.loading import load, missing
+from airflow_provider_ddbexport.core.compiled.sources import is_outdated
 from airflow_provider_ddbexport.core.decode import decode_line
 from airflow_provider_ddbexport.core.line_blocks import (
     BlockBuilder,
@@ -99,6 +100,8 @@ def describe() -> str:
         return f"compiled decoder{without}"
     if os.environ.get(DECODER_VARIABLE) == "reference":
         return f"reference decoder, as {DECODER_VARIABLE} asks for"
+    if is_outdated("_kernel"):
+        return "reference decoder, several times slower: the compiled one is of other sources, install them again"
     return "reference decoder, several times slower: this installation has no compiled one"
 
 

@@ -29,7 +29,7 @@ from snapshot_exports import write_export
 
 from airflow_provider_ddbexport.core import decoder
 from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.compiled import loading
+from airflow_provider_ddbexport.core.compiled import loading, sources
 from airflow_provider_ddbexport.core.decode import Item, decode_line
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE, block_builder, line_observer
 from airflow_provider_ddbexport.core.export import verify_export
@@ -488,6 +488,45 @@ def test_a_compiled_module_that_is_missing_alone_is_named(monkeypatch: pytest.Mo
         assert decoder.describe() == "compiled decoder, slower in part: this installation has no _splice"
     finally:
         loading.load.cache_clear()
+
+
+@needs_compiled
+def test_a_checkout_whose_sources_changed_since_they_were_built_does_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a pull, say: the log says once what to do, and installing again cures it."""
+    monkeypatch.delenv(DECODER_VARIABLE, raising=False)
+    shutil.copytree(sources.FOLDER, tmp_path / "compiled")
+    monkeypatch.setattr(sources, "FOLDER", tmp_path / "compiled")
+    for module in loading.MODULES:
+        sources.note_sources(module)
+    with (tmp_path / "compiled/changes.h").open("a") as header:
+        header.write("// One line more.\n")
+    sources.sources_digest.cache_clear()
+    loading.load.cache_clear()
+    try:
+        with caplog.at_level(logging.INFO, logger=loading.__name__):
+            assert loading.missing() == loading.missing() == list(loading.MODULES)
+        assert decoder.describe().endswith("the compiled one is of other sources, install them again")
+        root, export = write_export(tmp_path, [{"a": {"S": "x"}}] * 10, files=2)
+        assert convert_export(root, export, LocalStore(tmp_path / "lake")).rows == 10
+        for module in loading.MODULES:
+            sources.note_sources(module)
+        loading.load.cache_clear()
+        assert decoder.describe() == "compiled decoder"
+    finally:
+        loading.load.cache_clear()
+    told = [record.message for record in caplog.records if record.name == loading.__name__]
+    assert len(told) == len(loading.MODULES)
+    assert all("Install the checkout again (make, or pip install -e .)" in message for message in told)
+
+
+@needs_compiled
+def test_an_editable_install_notes_what_it_built() -> None:
+    """In a file beside each module; where there is none, as in a wheel, nothing is compared."""
+    for module in loading.MODULES:
+        assert sources.note_of(module).read_text() == sources.sources_digest(sources.FOLDER)
+    assert not sources.is_outdated("_other")
 
 
 def test_every_compiled_module_is_known() -> None:

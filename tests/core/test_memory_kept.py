@@ -6,7 +6,7 @@ import ctypes
 import json
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -185,10 +185,10 @@ def test_a_conversion_gives_all_of_it_back(tmp_path: Path, monkeypatch: pytest.M
     waiting: list[int] = []
     work = convert._Convert.__call__
 
-    def watched(*args: object) -> object:
-        record = work(*args)  # type: ignore[arg-type]
+    def watched(*args: object) -> Callable[[], object]:
+        rest = work(*args)  # type: ignore[arg-type]
         waiting.append(kernel.spare_bytes())
-        return record
+        return rest
 
     monkeypatch.setattr(convert._Convert, "__call__", watched)
     lake = LocalStore(tmp_path / "lake")
@@ -199,7 +199,8 @@ def test_a_conversion_gives_all_of_it_back(tmp_path: Path, monkeypatch: pytest.M
     assert sorted(found, key=lambda item: int(item["id"]["N"])) == items
 
     def failing(*args: object) -> object:
-        watched(*args)
+        # Whose threads nobody else would end.
+        watched(*args)()
         raise OSError("no")
 
     monkeypatch.setattr(convert._Convert, "__call__", failing)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -20,6 +21,7 @@ from airflow_provider_ddbexport.core.snapshot.background import Stages
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardFigures, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.deliveries import Deliveries
 from airflow_provider_ddbexport.core.snapshot.fetch import fetched
+from airflow_provider_ddbexport.core.snapshot.learnt import Under
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
 from airflow_provider_ddbexport.core.snapshot.parts import put_part
@@ -72,17 +74,17 @@ def _begin_widening(
     if not _is_widenable(plan, record, schema):
         return None
     stages = Stages()
-    parts = []
+    parts: list[Part] = []
     with ExitStack() as stack:
         folder = stack.enter_context(workplace())
         deliveries = stack.enter_context(Deliveries(plan.target.part_bytes))
-        for number, (part, own) in enumerate(zip(record.parts, record.schemas, strict=True)):
-            if own == schema:
+        for number, (part, under) in enumerate(zip(record.parts, record.under, strict=True)):
+            if under.schema == schema:
                 parts.append(part)
                 continue
             path = folder / f"{number}.parquet"
-            with stages.timed("widen"):
-                wide = _widened(plan, part, schema, store, path)
+            with stages.timed("widen"), fetched(store, part, rewritten=True) as narrow:
+                wide = None if narrow is None else _widened(plan, part, narrow, schema, path)
             if wide is None:
                 return None
             deliveries.do(wide.size, functools.partial(_put, store, plan, wide, path, stages))
@@ -94,7 +96,12 @@ def _begin_widening(
             deliveries.wait()
         seconds = {stage: round(took, 3) for stage, took in stages.seconds.items()}
         figures = ShardFigures(seconds=seconds, values=record.figures.values)
-        wide = replace(record, parts=tuple(parts), schemas=(schema,) * len(parts), figures=figures)
+        wide = replace(
+            record,
+            parts=tuple(parts),
+            under=(Under(schema, schema),) * len(parts),
+            figures=figures,
+        )
         conversion.keep(wide)
         return wide
 
@@ -103,8 +110,9 @@ def _begin_widening(
 
 def _is_widenable(plan: ConversionPlan, record: ShardRecord, schema: Schema) -> bool:
     return record.is_built and all(
-        can_widen(own, schema, part.rescued) and _keeps_order(own, schema, plan.target.sort_columns(schema))
-        for part, own in zip(record.parts, record.schemas, strict=True)
+        can_widen(under.asked, schema, part.rescued)
+        and _keeps_order(under.asked, schema, plan.target.sort_columns(schema))
+        for part, under in zip(record.parts, record.under, strict=True)
     )
 
 
@@ -118,18 +126,15 @@ def _keeps_order(narrow: Schema, wide: Schema, sort_by: Sequence[str]) -> bool:
     )
 
 
-def _widened(plan: ConversionPlan, part: Part, schema: Schema, store: ObjectStore, path: Path) -> Part | None:
-    """Make *path* what *part* is under *schema*, and return that; None where that turns out to be impossible."""
-    with fetched(store, part) as narrow:
-        if narrow is None:
-            return None
-        try:
-            with damage_named(narrow, shown_key(part.key), "convert the export again"):
-                sha256 = widen_part(narrow, path, part_schema(schema), plan.target.sort_columns(schema))
-        except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
-            return None
+def _widened(plan: ConversionPlan, part: Part, narrow: BinaryIO, schema: Schema, path: Path) -> Part | None:
+    """Make *path* what *part*, which is in *narrow*, is under *schema*, and return that; None if it is impossible."""
+    try:
+        with damage_named(narrow, shown_key(part.key), "convert the export again"):
+            sha256 = widen_part(narrow, path, part_schema(schema), plan.target.sort_columns(schema))
+    except (BadCallError, SnapshotDamagedError, pa.ArrowInvalid):
+        return None
     key = layout.renamed_part(part.key, plan.parts_digest(schema))
-    return replace(part, key=key, size=path.stat().st_size, sha256=sha256)
+    return replace(part, key=key, size=path.stat().st_size, sha256=sha256, crc32=None)
 
 
 def _put(store: ObjectStore, plan: ConversionPlan, part: Part, path: Path, stages: Stages) -> None:

@@ -152,9 +152,10 @@ def commit(
     what does not belong there in those of the table's newest snapshots.
     Repeating it is safe.
 
-    Raises PublishRaceError when the table's columns changed meanwhile or a part is gone: convert again what is not
-    there, and publish again. Raises SnapshotExistsError when other contents are published, and OutcomeUnknownError when
-    it cannot be told whether the record was written; then nothing is removed.
+    Raises PublishRaceError when the table's columns changed meanwhile or a part is gone, also in the moment of the
+    commit, which is taken back then: convert again what is not there, and publish again. Raises SnapshotExistsError
+    when other contents are published, and OutcomeUnknownError when it cannot be told whether the record was written;
+    then nothing is removed.
     """
     store = lake.child(publication.table)
     ledger = Ledger(store)
@@ -178,9 +179,28 @@ def commit(
         if winner is None:
             raise
         return adopt(store, publication, winner)
+    _withdraw_if_lost(store, ledger, record)
     sweep(store, record, layout.conversions_folder(record.as_of))
     sweep_newest(store, record.as_of)
     return record
+
+
+def _withdraw_if_lost(store: ObjectStore, ledger: Ledger, record: CommitRecord) -> None:
+    """Raise PublishRaceError, with *record* not published any more, where a part of it is gone since it was looked for.
+
+    A run that swept up after the snapshot before may be slow to remove what was no part of that; see :mod:`.strays`.
+    """
+    lost = missing_parts(store, record.as_of, record.parts)
+    current = ledger.get(record.as_of) if lost else None
+    # What was published whole, and replaced since, is no matter of this run any more.
+    if current is None or current.identity != record.identity:
+        return
+    ledger.delete(record.as_of)
+    raise PublishRaceError(
+        f"{_named(store, record)}: {len(lost)} of {len(record.parts)} parts were removed by another run while it was "
+        f"published, the first is {shown_key(lost[0].key)}; it was withdrawn, run it again",
+        as_of=iso(record.as_of),
+    )
 
 
 def _record(

@@ -23,6 +23,7 @@ from airflow_provider_ddbexport.core.columns import (
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot.ahead import asked_ahead
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
+from airflow_provider_ddbexport.core.snapshot.learnt import Under
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan
 from airflow_provider_ddbexport.core.snapshot.record import Part
 from airflow_provider_ddbexport.core.snapshot.record_json import part_fields, part_from_fields
@@ -58,7 +59,7 @@ class ShardRecord:
         shard: its number.
         items: in its files, all of them verified.
         parts: what was written, in order.
-        schemas: what each of them was written under.
+        under: what each of them was written under.
         is_built: whether the parts hold all its items; if not, it has to be converted again under another schema.
         observation: of its items; None where the schema was final before it was converted.
     """
@@ -66,14 +67,14 @@ class ShardRecord:
     shard: int
     items: int
     parts: tuple[Part, ...]
-    schemas: tuple[Schema, ...]
+    under: tuple[Under, ...]
     is_built: bool
     observation: Observation | None
     figures: ShardFigures = ShardFigures()
 
     def is_under(self, schema: Schema) -> bool:
         """Return whether all its items are in parts of *schema*."""
-        return self.is_built and all(own == schema for own in self.schemas)
+        return self.is_built and all(under.schema == schema for under in self.under)
 
 
 class Gathered:
@@ -93,8 +94,11 @@ class Gathered:
         """Take in *record*."""
         if record.observation is not None:
             self.seen.merge(record.observation)
-        schemas = tuple(self._schemas.setdefault(schema, schema) for schema in record.schemas)
-        self.records.append(replace(record, schemas=schemas, observation=None))
+        under = tuple(Under(self._one(each.schema), self._one(each.asked)) for each in record.under)
+        self.records.append(replace(record, under=under, observation=None))
+
+    def _one(self, schema: Schema) -> Schema:
+        return self._schemas.setdefault(schema, schema)
 
     def figures(self, adapted: Sequence[ShardRecord]) -> tuple[ShardFigures, ...]:
         """Return the figures of all that was done to the shards, whose records are now *adapted*, in the same order."""
@@ -188,14 +192,18 @@ def _damaged(store: ObjectStore, key: str, error: Exception) -> SnapshotDamagedE
 
 
 def _shard_to_json(record: ShardRecord) -> dict[str, Any]:
-    distinct = list(dict.fromkeys(record.schemas))
+    distinct = list(dict.fromkeys(schema for under in record.under for schema in (under.schema, under.asked)))
     return {
         "shard": record.shard,
         "items": record.items,
         "is_built": record.is_built,
         "parts": [
-            {**part_fields(part), "under": distinct.index(schema)}
-            for part, schema in zip(record.parts, record.schemas, strict=True)
+            {
+                **part_fields(part),
+                "under": distinct.index(under.schema),
+                "asked": distinct.index(under.asked),
+            }
+            for part, under in zip(record.parts, record.under, strict=True)
         ],
         "schemas": [schema_to_json(schema) for schema in distinct],
         "observation": None if record.observation is None else observation_to_json(record.observation),
@@ -205,13 +213,14 @@ def _shard_to_json(record: ShardRecord) -> dict[str, Any]:
 
 def _shard_from_json(fields: dict[str, Any]) -> ShardRecord:
     schemas = [schema_from_json(schema) for schema in fields["schemas"]]
-    under = [schemas[part.pop("under")] for part in fields["parts"]]
+    numbers = [part.pop("under") for part in fields["parts"]]
+    asked = [part.pop("asked", number) for part, number in zip(fields["parts"], numbers, strict=True)]
     observation = fields["observation"]
     return ShardRecord(
         shard=fields["shard"],
         items=fields["items"],
         parts=tuple(part_from_fields(part) for part in fields["parts"]),
-        schemas=tuple(under),
+        under=tuple(Under(schemas[number], schemas[own]) for number, own in zip(numbers, asked, strict=True)),
         is_built=fields["is_built"],
         observation=None if observation is None else observation_from_json(observation),
         figures=msgspec.convert(fields["figures"], ShardFigures),

@@ -10,7 +10,7 @@ from typing import Any
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, resolve
 from airflow_provider_ddbexport.core.decoder import line_observer, memory_kept, releases_gil
 from airflow_provider_ddbexport.core.export.model import DataFile, Export
-from airflow_provider_ddbexport.core.export.reader import item_decoder
+from airflow_provider_ddbexport.core.export.reader import item_decoder, read_lines
 from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.snapshot.commit import (
     MOST_RACES,
@@ -22,6 +22,7 @@ from airflow_provider_ddbexport.core.snapshot.commit import (
     withdraw,
 )
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion, ShardRecord, begin, find_plan
+from airflow_provider_ddbexport.core.snapshot.learnt import Learnt
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import (
     ConversionPlan,
@@ -35,7 +36,7 @@ from airflow_provider_ddbexport.core.snapshot.publish import publish
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.rests import Rest
 from airflow_provider_ddbexport.core.snapshot.sample import file_sizes, sample_export
-from airflow_provider_ddbexport.core.snapshot.shard import begin_shard, read_file
+from airflow_provider_ddbexport.core.snapshot.shard import begin_shard
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Reopen, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import table_folder
@@ -164,14 +165,21 @@ def make_plan(
     Raises SchemaConflictError where the options contradict the table's columns as they are now.
     """
     store = lake.child(target.table)
-    table_schema = Ledger(store).newest_schema()[1]
     # In the plan, because another version would look for its records elsewhere.
     target = replaced(target, conversion=target.publication(export).conversion)
     plan = find_plan(store, target.conversion)
     if plan is not None:
         # The table may have got other columns since.
-        resolve(seen or Observation(), target.options, table_schema, is_sample=True)
+        resolve(seen or Observation(), target.options, Ledger(store).newest_schema()[1], is_sample=True)
         return plan
+    return begin(store, unrecorded_plan(root, export, lake, target, seen))
+
+
+def unrecorded_plan(
+    root: ObjectStore, export: Export, lake: ObjectStore, target: Target, seen: Observation | None
+) -> ConversionPlan:
+    """Return a plan as :func:`make_plan` makes it; *target* says which conversion it is of. Raises what that does."""
+    table_schema = Ledger(lake.child(target.table)).newest_schema()[1]
     shards = make_shards(
         export.files, file_sizes(root, export), rows_per_part=target.rows_per_part, part_bytes=target.part_bytes
     )
@@ -180,7 +188,7 @@ def make_plan(
     schema = resolve(seen, target.options, table_schema, is_sample=is_sample)
     if export.summary.item_count:
         target.refuse_unsortable(schema, is_sample=is_sample)
-    return begin(store, ConversionPlan(export, target, shards, schema, table_schema))
+    return ConversionPlan(export, target, shards, schema, table_schema)
 
 
 def convert_shards(
@@ -195,7 +203,7 @@ def convert_shards(
         counter.finish(record.items, record.figures.read_bytes)
     left = [shard for shard in chosen if shard.number not in done]
     with memory_kept():
-        for _, record in crew.run_with_rests(_Convert(plan), left, counter.tick):
+        for _, record in crew.run_with_rests(_Convert(plan, Learnt(plan)), left, counter.tick):
             # Publishing reads what was observed from the record in the lake.
             records.append(replaced(record, observation=None))
             counter.finish(record.items, record.figures.read_bytes)
@@ -220,7 +228,7 @@ class _Observe:
 
     def __call__(self, stores: Stores, file: DataFile, tick: Tick | None) -> tuple[Observation, int]:
         observer = line_observer(item_decoder(self.export.summary.output_format))
-        size = read_file(stores.root, self.export, file, observer.take, tick)
+        size = read_lines(stores.root, self.export, file, observer.take).read(tick)
         return observer.observation(), size
 
 
@@ -229,17 +237,18 @@ class _Convert:
     """Work on one shard."""
 
     plan: ConversionPlan
+    learnt: Learnt
 
     def __call__(self, stores: Stores, shard: Shard, tick: Tick | None) -> Rest[ShardRecord]:
-        return begin_shard(self.plan, shard, root=stores.root, lake=stores.lake, tick=tick)
+        return begin_shard(self.plan, shard, root=stores.root, lake=stores.lake, tick=tick, learnt=self.learnt)
 
 
-def shard_crew(plan: ConversionPlan, stores: Stores, workers: int = 1, reopen: Reopen | None = None) -> Crew:
+def shard_crew(plan: ConversionPlan, stores: Stores, workers: int = 1) -> Crew:
     """Return the workers for shards of *plan*; for :func:`convert_shards`."""
-    return _crew(plan.export, stores, workers, reopen)
+    return _crew(plan.export, stores, workers)
 
 
-def _crew(export: Export, stores: Stores, workers: int, reopen: Reopen | None) -> Crew:
+def _crew(export: Export, stores: Stores, workers: int, reopen: Reopen | None = None) -> Crew:
     return Crew(stores, workers, reopen, releases_gil=releases_gil(item_decoder(export.summary.output_format)))
 
 

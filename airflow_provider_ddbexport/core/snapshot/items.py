@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import BinaryIO
 
 import msgspec
 import pyarrow.parquet as pq
 
 from airflow_provider_ddbexport.core.columns import restore
+from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot.fetch import fetched_part
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
@@ -59,9 +61,15 @@ def find_snapshot(table_store: ObjectStore, table: str, at: datetime | None = No
 
 def record_items(table_store: ObjectStore, record: CommitRecord) -> Iterator[bytes]:
     """Yield the items of *record* as :func:`snapshot_items` does."""
-    encoder = msgspec.json.Encoder()
     for number, part in enumerate(record.parts):
-        with fetched_part(table_store, record, number) as file, pq.ParquetFile(file, pre_buffer=False) as parquet:
-            for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                for item in restore(batch, record.schema, part.partition):
-                    yield encoder.encode({"Item": item})
+        with fetched_part(table_store, record, number) as file:
+            yield from part_items(file, record.schema, part.partition)
+
+
+def part_items(file: BinaryIO, schema: Schema, partition: Sequence[str | None]) -> Iterator[bytes]:
+    """Yield the items of the part in *file*, of *schema* and *partition*, as :func:`snapshot_items` does."""
+    encoder = msgspec.json.Encoder()
+    with pq.ParquetFile(file, pre_buffer=False) as parquet:
+        for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
+            for item in restore(batch, schema, partition):
+                yield encoder.encode({"Item": item})

@@ -43,13 +43,7 @@ def record_key(as_of: datetime) -> str:
 
 def as_of_in(record_key: str) -> datetime | None:
     """Return the time in the key of a commit record; None for another kind of object."""
-    name = record_key.removeprefix(f"{RECORDS_FOLDER}/")
-    if name == record_key or not name.endswith("Z.json"):
-        return None
-    try:
-        return parse_time(name.removesuffix(".json"))
-    except InvalidTimeError:
-        return None
+    return _time_in(record_key, RECORDS_FOLDER, ".json")
 
 
 def schema_key(number: int) -> str:
@@ -76,6 +70,11 @@ def conversion_folder(as_of: datetime, digest: str) -> str:
 def chosen_base_key(as_of: datetime) -> str:
     """Return the key of the note of which snapshot the increments up to *as_of* follow."""
     return f"{CHAINS_FOLDER}/{snapshot_timestamp(as_of)}-base.json"
+
+
+def chosen_base_in(key: str) -> datetime | None:
+    """Return the time in the key of a note that :func:`chosen_base_key` names; None for another kind of object."""
+    return _time_in(key, CHAINS_FOLDER, "-base.json")
 
 
 def broken_chain_key(as_of: datetime) -> str:
@@ -125,3 +124,13 @@ def renamed_part(key: str, digest: str) -> str:
     """Return *key* with the name of the part of the same number of what *digest* stands for."""
     start, _, _ = key.rpartition("-")
     return f"{start}-{digest[:8]}.parquet"
+
+
+def _time_in(key: str, folder: str, ending: str) -> datetime | None:
+    name = key.removeprefix(f"{folder}/")
+    if name == key or not name.endswith(f"Z{ending}"):
+        return None
+    try:
+        return parse_time(name.removesuffix(ending))
+    except InvalidTimeError:
+        return None

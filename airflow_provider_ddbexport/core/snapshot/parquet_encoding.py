@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseColumn, array_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, read_frame, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_leaves import leaf_chunks
-from airflow_provider_ddbexport.core.snapshot.parquet_plain import COMPRESSION_LEVEL, PlainChunk, plain_chunk
+from airflow_provider_ddbexport.core.snapshot.parquet_pages import COMPRESSION_LEVEL
+from airflow_provider_ddbexport.core.snapshot.parquet_plain import PlainChunk, plain_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import distinct_values, sparse_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import Struct
 

@@ -6,7 +6,7 @@ as the footer of the other file says where it is. Numbers of fields are those of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -50,8 +50,8 @@ LONGEST_BOUND = 256
 """Bytes of the lowest or highest value of a chunk. Where one is longer both are left out: they help nobody to skip a
 row group, and of a table of long texts they would be most of the footer, which waits in memory."""
 
-_PIECE_BYTES = 1 << 18
-"""Read at once. Fits into a cache, and into memory that the piece before it had."""
+_PIECE_BYTES = 1 << 19
+"""Read at once. Fits into a cache, where it is when it is hashed and written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Chunk:
 
     def read(self) -> bytes:
         """Return the pages."""
-        start = self._start
+        start = self.start
         # Not left to reading, which makes room for as much as it is asked for.
         if start + self.size > self.file.seek(0, 2):
             raise damaged("has a column chunk that ends behind the end of the file")
@@ -148,19 +148,19 @@ class Chunk:
 
     def copy_to(self, target: BinaryIO) -> Copy:
         """Append the pages to *target* and return what its footer has to say of them."""
-        start, begins = target.tell(), self._start
-        self.file.seek(begins)
-        left = self.size
-        while left:
-            piece = self.file.read(min(left, _PIECE_BYTES))
-            if not piece:
-                raise damaged("has a column chunk that ends behind the end of the file")
-            target.write(piece)
-            left -= len(piece)
+        (copy,) = _copied([self], target)
+        return copy
+
+    def follows(self, other: Chunk) -> bool:
+        """Return whether its pages lie directly behind those of *other*."""
+        return self.file is other.file and self.start == other.start + other.size
+
+    def moved(self, by: int) -> Copy:
+        """Return what a footer has to say of it where its pages lie so many bytes further on."""
         moved = dict(self._meta)
-        for place in (_DATA_PAGES, _DICTIONARY_PAGE):
-            if self._place(place):
-                moved[place] = I64, self._place(place) + start - begins
+        for number in (_DATA_PAGES, _DICTIONARY_PAGE):
+            if place := self._place(number):
+                moved[number] = I64, place + by
         if _STATISTICS in moved:
             moved[_STATISTICS] = STRUCT, with_short_bounds(moved[_STATISTICS][1])
         fields = write_struct({**self.fields, _META: (STRUCT, moved)})
@@ -172,8 +172,10 @@ class Chunk:
         return meta
 
     @property
-    def _start(self) -> int:
-        start = min(filter(None, map(self._place, (_DATA_PAGES, _DICTIONARY_PAGE))), default=0)
+    def start(self) -> int:
+        """Where its pages begin in the file."""
+        places = self._place(_DATA_PAGES), self._place(_DICTIONARY_PAGE)
+        start = min(places) or max(places)
         if start < len(_MAGIC) or self.size < 0:
             raise damaged("has a column chunk that is nowhere in the file")
         return start
@@ -181,6 +183,37 @@ class Chunk:
     def _place(self, number: int) -> int:
         """Return an offset in the file; 0 for none, as which some writers write it and some leave it out."""
         return int(self._meta.get(number, (I64, 0))[1])
+
+
+def _copied(run: Sequence[Chunk], target: BinaryIO) -> list[Copy]:
+    """Append the pages of *run*, which follow each other, to *target*; return what its footer has to say of them."""
+    first, last = run[0], run[-1]
+    place, start = target.tell(), first.start
+    first.file.seek(start)
+    left = last.start + last.size - start
+    buffer = memoryview(bytearray(min(left, _PIECE_BYTES)))
+    while left:
+        read = first.file.readinto(buffer[:left])  # type: ignore[attr-defined] # every file that is open has it, BinaryIO has not
+        if not read:
+            raise damaged("has a column chunk that ends behind the end of the file")
+        target.write(buffer[:read])
+        left -= read
+    return [chunk.moved(place - start) for chunk in run]
+
+
+def _copies(chunks: Iterable[Movable], target: BinaryIO) -> Iterator[Copy]:
+    """Do that with any *chunks*, those at once that follow each other in a file."""
+    run: list[Chunk] = []
+    for chunk in chunks:
+        if run and not (isinstance(chunk, Chunk) and chunk.follows(run[-1])):
+            yield from _copied(run, target)
+            run = []
+        if isinstance(chunk, Chunk):
+            run.append(chunk)
+        else:
+            yield chunk.copy_to(target)
+    if run:
+        yield from _copied(run, target)
 
 
 def with_short_bounds(statistics: Struct) -> Struct:
@@ -294,7 +327,7 @@ class Assembly:
     def add(self, group: RowGroup, chunks: Iterable[Movable], sorted_by: Iterable[SortedBy]) -> None:
         """Append the rows of *group* as *chunks*, in the order of the schema's leaves, which are so sorted."""
         start = self.target.tell()
-        copies = [chunk.copy_to(self.target) for chunk in chunks]
+        copies = list(_copies(chunks, self.target))
         leaves = {chunk.path: number for number, chunk in enumerate(copies)}
         sorting = [{**by.fields, _LEAF: (I32, leaves[by.path])} for by in sorted_by]
         fields = {

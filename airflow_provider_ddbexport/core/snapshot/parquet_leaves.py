@@ -16,7 +16,7 @@ import pyarrow as pa
 from airflow_provider_ddbexport.core.columns.sparse import SparseColumn
 from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Copy
-from airflow_provider_ddbexport.core.snapshot.parquet_plain import (
+from airflow_provider_ddbexport.core.snapshot.parquet_pages import (
     DATA_PAGE,
     DICTIONARY_PAGE,
     LARGEST_PAGE,

@@ -6,14 +6,14 @@ A file is open only while something is written to it, so there may be more parts
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseBatch
-from airflow_provider_ddbexport.core.snapshot.hashed_file import HashedFile
+from airflow_provider_ddbexport.core.snapshot.hashed_file import Crc32, HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
@@ -24,11 +24,15 @@ class PartFile(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Size of what was written so far; of a sorted part an estimate."""
+        """Size of what was written so far, but for columns that are left out of it; of a sorted part an estimate."""
 
     @property
     def sha256(self) -> str:
         """Hex digest of what was written, once it is whole."""
+
+    @property
+    def crc32(self) -> int:
+        """Of the same."""
 
     def write(self, rows: Batch) -> None:
         """Write *rows*, which are enough for a row group."""
@@ -40,23 +44,28 @@ class PartFile(Protocol):
         """Remove what was written."""
 
 
-def open_part(path: Path, schema: pa.Schema, sort_by: Sequence[str] = ()) -> PartFile:
+def open_part(path: Path, schema: pa.Schema, sort_by: Sequence[str] = (), uncounted: Collection[str] = ()) -> PartFile:
     """Return the part that will be at *path*, sorted by those columns of *sort_by* that *schema* has.
 
     Ascending, nulls last, rows with equal keys in the order they came in; see :class:`.SortedRows` for what that takes.
+    Columns that are *uncounted* are left out of its size, unless it is sorted.
     """
     known = [name for name in sort_by if name in schema.names]
-    return _SortedPart(path, schema, known) if known else _Part(path, schema)
+    return _SortedPart(path, schema, known) if known else _Part(path, schema, uncounted=uncounted)
 
 
 class _Part:
     """A row group for each batch."""
 
-    def __init__(self, path: Path, schema: pa.Schema, sorted_by: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, schema: pa.Schema, sorted_by: Sequence[str] = (), uncounted: Collection[str] = ()
+    ) -> None:
         self._path = path
+        self._uncounted = uncounted
         self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
         self._encoder = Encoder()
         self._sha256 = hashlib.sha256()
+        self._crc32 = Crc32()
         with self._opened("wb") as file:
             self._assembly = Assembly(file, frame_of(schema))
             self.bytes = file.tell()
@@ -65,11 +74,16 @@ class _Part:
     def sha256(self) -> str:
         return self._sha256.hexdigest()
 
+    @property
+    def crc32(self) -> int:
+        return self._crc32.value
+
     def write(self, rows: Batch) -> None:
         with self._opened("ab") as file:
             self._assembly.target = file
-            self._assembly.add(RowGroup.new(rows.num_rows), self._encoder.chunks(rows), self._sorted_by)
-            self.bytes = file.tell()
+            chunks = self._encoder.chunks(rows)
+            self._assembly.add(RowGroup.new(rows.num_rows), chunks, self._sorted_by)
+        self.bytes += sum(chunk.size for chunk in chunks if chunk.column not in self._uncounted)
 
     def finish(self) -> None:
         with self._opened("ab") as file:
@@ -80,7 +94,7 @@ class _Part:
         self._path.unlink(missing_ok=True)
 
     def _opened(self, mode: str) -> HashedFile:
-        return HashedFile(self._path, mode, self._sha256)
+        return HashedFile(self._path, mode, self._sha256, self._crc32)
 
 
 class _SortedPart:
@@ -93,6 +107,7 @@ class _SortedPart:
         self._waiting = SortedRows(path.with_suffix(".rows"), schema, sort_by)
         self._shrinks_to: float | None = None
         self.sha256 = ""
+        self.crc32 = 0
 
     @property
     def bytes(self) -> int:
@@ -110,7 +125,7 @@ class _SortedPart:
         for rows in self._waiting.batches():
             part.write(rows)
         part.finish()
-        self.sha256 = part.sha256
+        self.sha256, self.crc32 = part.sha256, part.crc32
         self._waiting.remove()
 
     def abandon(self) -> None:

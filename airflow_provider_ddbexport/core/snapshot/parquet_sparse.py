@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from airflow_provider_ddbexport.core.columns.sparse import SparseColumn, sparse_where_mostly_null
 from airflow_provider_ddbexport.core.compiled.loading import load
-from airflow_provider_ddbexport.core.snapshot.parquet_plain import (
+from airflow_provider_ddbexport.core.snapshot.parquet_pages import (
     BITS,
     BYTES,
     DECIMALS,
@@ -24,12 +24,11 @@ from airflow_provider_ddbexport.core.snapshot.parquet_plain import (
     INTEGERS,
     LARGEST_PAGE,
     Laid,
-    PlainChunk,
-    chunk_of,
     compressed_page,
     laid,
     stored,
 )
+from airflow_provider_ddbexport.core.snapshot.parquet_plain import PlainChunk, chunk_of
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import write_varint
 
 _Page = tuple[bytes, bytes | None, bytes | None]

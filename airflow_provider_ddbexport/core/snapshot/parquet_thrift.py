@@ -6,7 +6,6 @@ No schema is needed, because every field says its type; so fields of later versi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -34,24 +33,28 @@ def read_struct(body: bytes) -> Struct:
 
 def read_struct_at(body: bytes, start: int) -> tuple[Struct, int]:
     """Return the struct at *start*, and where it ends. Raises SnapshotDamagedError."""
-    with _refusals():
-        kernel = _kernel()
+    kernel = _kernel()
+    try:
         if kernel is not None:
             found: tuple[Struct, int] = kernel.read_struct_at(body, start)
             return found
         reader = _Reader(body, start)
         return reader.struct(), reader.at
+    except _MALFORMED as error:
+        raise _refusal(error) from None
 
 
 def read_structs(body: bytes, number: int) -> Iterator[Struct]:
     """Yield what field *number* of the struct at the beginning of *body* lists, which are structs, one at a time."""
-    with _refusals():
-        reader = _Reader(body)
+    reader = _Reader(body)
+    try:
         count = reader.find_list(number)
-        at = reader.at
-        for _ in range(count):
-            struct, at = read_struct_at(body, at)
-            yield struct
+    except _MALFORMED as error:
+        raise _refusal(error) from None
+    at = reader.at
+    for _ in range(count):
+        struct, at = read_struct_at(body, at)
+        yield struct
 
 
 def write_struct(struct: Struct) -> bytes:
@@ -70,18 +73,19 @@ def damaged(problem: str) -> SnapshotDamagedError:
     return SnapshotDamagedError(f"the footer of a Parquet file {problem}; convert the export again", problem=problem)
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except IndexError:
-        raise damaged("ends too early") from None
-    except RecursionError:
-        raise damaged("is nested too deep") from None
-    except OverflowError:
-        raise damaged("has a number that is too large") from None
-    except KeyError as kind:
-        raise damaged(f"has a value of type {kind}") from None
+_MALFORMED = (IndexError, RecursionError, OverflowError, KeyError)
+
+
+def _refusal(error: Exception) -> SnapshotDamagedError:
+    match error:
+        case IndexError():
+            return damaged("ends too early")
+        case RecursionError():
+            return damaged("is nested too deep")
+        case OverflowError():
+            return damaged("has a number that is too large")
+        case kind:
+            return damaged(f"has a value of type {kind}")
 
 
 _kernel = partial(load, "_thrift")

@@ -22,10 +22,11 @@ def widen_part(source: BinaryIO, target: Path, schema: pa.Schema, sort_by: Seque
     """Make *target* the part that *source* would be, byte for byte, had its rows been written under *schema*;
     return its sha256, in hex.
 
-    Columns that *source* lacks are null; numbers and fields of structs get wider types and more fields, as
-    :func:`.widened` does; the other columns are copied as they lie there. At most one row group's changed columns are
-    in memory. Whether the rows are right under *schema* is the caller's to know, from :func:`.can_widen`. Rows that are
-    sorted by those columns of *sort_by* that *source* has are sorted by all of them.
+    Columns that *source* lacks are null, and so are those that are null there, whatever their type; numbers and fields
+    of structs get wider types and more fields, as :func:`.widened` does; of the other columns those that *schema* has
+    are copied as they lie there. At most one row group's changed columns are in memory. Whether the rows are right
+    under *schema* is the caller's to know, from :func:`.can_widen`. Rows that are sorted by those columns of *sort_by*
+    that *source* has are sorted by all of them.
 
     A row group whose columns have indexes or filters beside them is written anew as a whole. Raises
     SnapshotDamagedError or pyarrow.ArrowInvalid where *source* is no whole Parquet file, BadCallError or
@@ -39,9 +40,11 @@ def widen_part(source: BinaryIO, target: Path, schema: pa.Schema, sort_by: Seque
         narrow = parquet.schema_arrow
         assembly = Assembly(new, frame_of(schema))
         encoder = Encoder()
+        names = set(schema.names)
         for number, group in enumerate(row_groups(source)):
             changed = _changed(group, narrow, schema)
-            chunks: list[Movable] = [chunk for chunk in group.chunks if chunk.column not in changed]
+            kept = names - changed
+            chunks: list[Movable] = [chunk for chunk in group.chunks if chunk.column in kept]
             if changed:
                 old_columns = [name for name in narrow.names if name in changed]
                 columns = parquet.read_row_group(number, old_columns, use_threads=False)
@@ -61,8 +64,8 @@ def _changed(group: RowGroup, narrow: pa.Schema, wide: pa.Schema) -> set[str]:
 
 
 def _under(fields: pa.Schema, columns: pa.Table, rows: int) -> SparseBatch:
-    """Return *columns* under *fields*, those that are not among them as nulls."""
-    have = set(columns.column_names)
+    """Return *columns* under *fields*, those that are not among them, or have no value, as nulls."""
+    have = {name for name in columns.column_names if columns.column(name).null_count < rows}
     wide = [
         widened(columns.column(field.name).combine_chunks(), field.type)
         if field.name in have

@@ -49,6 +49,7 @@ class Target:
         part_bytes: size at which a part ends, give or take one row group.
         sort_by: attributes by which the rows of each part are sorted; one may be given as text.
         conversion: folder of the records of the conversion, in the table's folder; "" for one of its own.
+        is_accepted: whether a snapshot is published with these options; then no item need have what is sorted by.
     """
 
     table: str
@@ -57,6 +58,7 @@ class Target:
     part_bytes: int = PART_BYTES
     sort_by: tuple[str, ...] = ()
     conversion: str = ""
+    is_accepted: bool = False
 
     def __post_init__(self) -> None:
         given: object = self.sort_by
@@ -101,10 +103,11 @@ class Target:
 
         With *is_sample* an attribute without a column is let pass: items that were not looked at may have it.
         """
+        may_lack = is_sample or self.is_accepted
         kinds = {column.attribute: column.kind for column in schema.columns}
         for attribute in self.sort_by:
             kind = kinds.get(attribute)
-            if kind not in SORTED_KINDS and not (is_sample and kind is None):
+            if kind not in SORTED_KINDS and not (may_lack and kind is None):
                 found = (
                     "has no value of any type in any item; check its spelling, upper and lower case too"
                     if kind is None
@@ -227,6 +230,7 @@ class ConversionPlan:
             "table": self.table,
             "options": self.target.options_json(),
             "conversion": self.target.conversion,
+            "is_accepted": self.target.is_accepted,
             "export": msgspec.to_builtins(self.export),
             "shards": [[places[file] for file in shard.files] for shard in self.shards],
             "schema": schema_to_json(self.schema),
@@ -242,7 +246,9 @@ class ConversionPlan:
         return cls(
             export=export,
             target=replace(
-                Target.from_json(fields["table"], fields["options"]), conversion=fields.get("conversion", "")
+                Target.from_json(fields["table"], fields["options"]),
+                conversion=fields.get("conversion", ""),
+                is_accepted=fields.get("is_accepted", False),
             ),
             shards=tuple(
                 Shard(number, tuple(export.files[place] for place in places))

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Stage = Literal["verify", "convert", "adapt"]
+Stage = Literal["verify", "convert", "adapt", "read", "merge"]
 """``verify`` reads what is to replace a snapshot; ``convert`` reads the export; ``adapt`` goes through those shards
-again whose parts do not have the columns that all items together ask for."""
+again whose parts do not have the columns that all items together ask for. In a merge ``read`` reads the increments,
+``convert`` what they left, and ``merge`` goes through the parts of the snapshot before, as ``verify`` does there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Progress:
     Attributes:
         items: read so far in this stage.
         total: items of the stage.
-        bytes: compressed bytes read so far in this stage.
+        bytes: compressed bytes read so far in this stage; of parts, their sizes.
     """
 
     stage: Stage
@@ -29,6 +30,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+"""What it raises ends the work: nothing is recorded of shards that are not done, and another run goes on with them."""
 
 
 class ProgressCounter:

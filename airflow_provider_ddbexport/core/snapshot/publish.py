@@ -48,7 +48,8 @@ def publish(
     if existing is not None:
         return adopt(store, plan.publication, existing)
     agreed = agree(plan, lake, crew or Crew(Stores(root, lake)), progress)
-    report = conversion_report(agreed.seen, agreed.schema, agreed.parts, agreed.figures, ledger.previous(plan.as_of))
+    previous, options = ledger.previous(plan.as_of), plan.target.options
+    report = conversion_report(agreed.seen, agreed.schema, agreed.parts, agreed.figures, previous, options=options)
     return commit(plan.publication, agreed.schema, agreed.schema_number, agreed.parts, lake, report=report, now=now)
 
 

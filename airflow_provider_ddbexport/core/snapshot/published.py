@@ -9,6 +9,7 @@ from airflow_provider_ddbexport.core.snapshot import layout
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.errors import BadCallError, SnapshotNotFoundError
 
@@ -59,12 +60,13 @@ def find_published(record_uri: str, *, s3: Any | None = None) -> Published:
 def find_awaited(lake: str, table: str, as_of: str, *, at_or_after: bool, s3: Any) -> CommitRecord | None:
     """Return the published snapshot of *as_of*, or the first one since then; None where there is none yet.
 
-    Exports show whole seconds, and a run's logical date need not be one: the second it lies in is meant. Raises
-    ObjectNotFoundError when there is no such bucket, which no waiting would mend.
+    Exports show whole seconds, and a run's logical date need not be one: one of the second it lies in will do. Raises
+    BadCallError when no table can be called so, and ObjectNotFoundError when there is no such bucket, which no waiting
+    would mend.
     """
-    ledger = Ledger(open_store(lake, s3=s3).child(table))
+    ledger = Ledger(open_store(lake, s3=s3).child(check_table(table)))
     moment = parse_time(as_of, what="as_of")
     second = moment.replace(microsecond=0)
-    wanted = (time for time in ledger.times() if (time >= second if at_or_after else time in {moment, second}))
+    wanted = (time for time in ledger.times() if time in {moment, second} or (at_or_after and time > moment))
     found = next(wanted, None)
     return None if found is None else ledger.get(found)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from airflow_provider_ddbexport.core.columns import Observation
-from airflow_provider_ddbexport.core.columns.arrow_types import arrow_type, leaves
+from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation
+from airflow_provider_ddbexport.core.columns.arrow_types import arrow_type, leaves, places
 from airflow_provider_ddbexport.core.columns.names import steps_of
 from airflow_provider_ddbexport.core.columns.observe import EMPTY_MAP, Shape
 from airflow_provider_ddbexport.core.columns.schema import Column, Kind, Schema, merge_flat
@@ -25,13 +25,15 @@ def conversion_report(
     parts: Sequence[Part],
     figures: Iterable[ShardFigures],
     previous: CommitRecord | None,
+    *,
+    options: ColumnOptions,
 ) -> dict[str, Any]:
     """Return the report as JSON values: counts, sizes, types and names of attributes, nothing that items hold.
 
     ``seconds`` are summed over shards, and stages overlap. ``nulls`` are rows whose item lacks the attribute, or whose
     value was rescued. ``why`` counts rescued values by their type in DynamoDB (``M{}`` is an empty map) and
     :data:`MISFIT`; it is empty where types do not tell, as where not all items of *parts* were *seen*. *previous* is
-    the newest snapshot before this one.
+    the newest snapshot before this one. ``unused_options`` are the paths that *options* name and no column has.
     """
     taken = list(figures)
     rows = sum(part.rows for part in parts)
@@ -62,6 +64,7 @@ def conversion_report(
             {"path": path, "count": count, "why": _why(path, count, schema, seen) if seen.items == rows else {}}
             for path, count in sorted(rescued.items())
         ],
+        "unused_options": sorted(options.named_paths() - set(places(schema.columns))),
         "drift": None if previous is None else _drift(previous, columns, rows, rescued),
     }
 

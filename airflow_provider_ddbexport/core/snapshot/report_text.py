@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_ddbexport.core.columns import shown_attribute
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.report import MISFIT
 
@@ -40,14 +41,23 @@ def report_lines(record: CommitRecord) -> list[str]:
         for name, words in (("read_bytes", "read"), ("json_bytes", "of JSON"), ("written_bytes", "written"))
     )
     columns = [
-        (column["column"], _cut(column["type"]), f"{column['nulls']:,}", column["path"]) for column in report["columns"]
+        (column["column"], _cut(column["type"]), f"{column['nulls']:,}", shown_attribute(column["path"]))
+        for column in report["columns"]
     ]
     lines = [f"{report['items']:,} items; {sizes}; seconds of work: {seconds}"]
     lines += _table(("column", "type", "nulls", "attribute"), columns)
     if report["rescued"]:
         lines += _table(
             ("rescued", "values", "why"),
-            [(entry["path"], f"{entry['count']:,}", _reasons(entry["why"])) for entry in report["rescued"]],
+            [
+                (shown_attribute(entry["path"]), f"{entry['count']:,}", _reasons(entry["why"]))
+                for entry in report["rescued"]
+            ],
+        )
+    # Reports of earlier versions do not tell.
+    if unused := report.get("unused_options"):
+        lines.append(
+            f"options name what no column is of: {_listed(unused)}; check the spelling, upper and lower case too"
         )
     return lines + _drift_lines(report["drift"])
 
@@ -80,7 +90,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
+    return ", ".join(map(shown_attribute, names[:10])) + more
 
 
 def _reasons(why: Mapping[str, int]) -> str:

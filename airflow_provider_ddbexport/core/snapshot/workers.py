@@ -84,10 +84,11 @@ class Crew:
     def run(
         self, work: Work[Task, Result], tasks: Sequence[Task], tick: Tick | None = None
     ) -> Iterator[tuple[Task, Result]]:
-        """Yield each task with its result, in any order. The first error ends it; tasks not begun are dropped.
+        """Yield each task with its result, in any order. The first error ends it, and so does whoever leaves it.
 
         *tick* is called while working, by several threads at once, except by processes: then nothing but the results
-        tells how far it is.
+        tells how far it is. At the end tasks not begun are dropped; those that tick are left where they do so next,
+        others are waited for.
         """
         return self.run_with_rests(_Whole(work), tasks, tick)
 
@@ -100,6 +101,7 @@ class Crew:
                 yield task, work(self.stores, task, tick)()
             return
         executor = self._executor or self._hire()
+        ticking = _Ticking(tick)
         with workplace() if self._in_processes else nullcontext() as folder:
             if folder is not None:
                 # Large where there are many files, so it is sent once for each worker and not with each task.
@@ -107,7 +109,7 @@ class Crew:
                 path.write_bytes(pickle.dumps(work))
                 futures = {executor.submit(_work_in_process, path, task): task for task in tasks}
             else:
-                futures = {executor.submit(work, self.stores, task, tick): task for task in tasks}
+                futures = {executor.submit(work, self.stores, task, ticking): task for task in tasks}
             try:
                 for future in as_completed(futures):
                     # A result belongs to the caller alone, so that memory does not grow with the tasks.
@@ -118,6 +120,7 @@ class Crew:
                     "published, run again with fewer workers"
                 ) from None
             finally:
+                ticking.has_ended = True
                 for future in futures:
                     future.cancel()
                 wait(futures)
@@ -129,6 +132,24 @@ class Crew:
         else:
             self._executor = ThreadsWithRests(self._workers)
         return self._executor
+
+
+class _LeftError(Exception):
+    """Nobody waits for the task any more."""
+
+
+class _Ticking:
+    """Ticks for several tasks until all has ended, and then leaves each where it ticks next."""
+
+    def __init__(self, tick: Tick | None) -> None:
+        self.has_ended = False
+        self._tick = tick
+
+    def __call__(self, items: int, size: int) -> None:
+        if self.has_ended:
+            raise _LeftError
+        if self._tick is not None:
+            self._tick(items, size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, 
 from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.decode import AttributeValue, Item, decode_line
 from airflow_provider_ddbexport.core.decoder import block_builder
-from airflow_provider_ddbexport.core.merge.changed_keys import Found, Sieve, as_stored
+from airflow_provider_ddbexport.core.merge.changed_keys import PLACES, Found, Sieve, as_stored
 from airflow_provider_ddbexport.core.merge.split_part import split_part
 from airflow_provider_ddbexport.core.snapshot import parquet_leaves
 from airflow_provider_ddbexport.core.snapshot import parquet_thrift as thrift
@@ -178,8 +178,9 @@ class Rows:
 
     def find(self, batch: pa.RecordBatch) -> Found | None:
         mask = pc.is_in(batch.column(ROW), self._gone)
-        keys = batch.column(ROW).filter(mask).cast(pa.string()).cast(pa.binary())
-        return Found(bytes(mask.to_pylist()), keys) if len(keys) else None
+        rows = batch.column(ROW).filter(mask).cast(pa.int32())
+        places = pa.RecordBatch.from_arrays([pa.nulls(len(rows), pa.int32()), rows], schema=PLACES)
+        return Found(bytes(mask.to_pylist()), places) if len(rows) else None
 
 
 def thrift_difference(body: bytes) -> str | None:

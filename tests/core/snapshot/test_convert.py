@@ -7,6 +7,7 @@ import json
 import pickle
 import resource
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -406,7 +407,7 @@ def test_an_increment_is_refused_with_what_to_do(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"table": "My-Table"}, "'my_table' would do"),
-        ({"table": "../x"}, "expected lower-case letters"),
+        ({"table": "../x"}, "expected 1 to 255 lower-case letters"),
         ({"rows_per_part": 0}, "rows_per_part"),
         ({"part_bytes": -1}, "part_bytes"),
         ({"part_bytes": 1 << 30}, "part_bytes: expected at most 536870912"),
@@ -495,6 +496,35 @@ def test_progress_counts_every_item_once(tmp_path: Path) -> None:
     convert_export(root, export, LocalStore(tmp_path / "lake"), progress=seen.append)
     assert_whole(seen, 9000)
     assert len({now.items for now in seen}) > 4, "within a file as well"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_progress_raises_ends_the_conversion_and_the_next_one_goes_on(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards that are done are kept, of the others nothing is, and no temporary file is left."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    root, export = write_export(tmp_path, reviews(3000), files=4)
+    lake = LocalStore(tmp_path / "lake")
+
+    def stop(now: Progress) -> None:
+        if now.items > 2250:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        convert_export(root, export, lake, rows_per_part=750, workers=workers, progress=stop)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert Ledger(lake.child("reviews")).records() == ()
+    plan = plan_conversion(root, export, lake, rows_per_part=750)
+    assert isinstance(plan, ConversionPlan)
+    kept = len(Conversion(lake.child("reviews"), plan).done(range(4)))
+    assert 2 <= kept < 4
+    seen: list[Progress] = []
+    record = convert_export(root, export, lake, rows_per_part=750, workers=workers, progress=seen.append)
+    assert [now.items for now in seen[:kept]] == [750 * (done + 1) for done in range(kept)]
+    assert_whole(seen, 3000)
+    assert (record.rows, len(record.parts)) == (3000, 4)
 
 
 def assert_whole(seen: list[Progress], total: int) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from fresh_process import in_a_fresh_process
 from snapshot_exports import write_export
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
@@ -32,48 +34,79 @@ def items(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def peak_bytes(work: Callable[[], object]) -> int:
-    """Return the most memory that Python objects, Arrow's buffers and the compiled decoder's blocks took together while
-    *work* ran, at least about: buffers and blocks are looked at whenever a row group is handed over."""
-    buffers = [0]
-    pool, kernel = pa.default_memory_pool(), load("_kernel")
+@dataclass(frozen=True)
+class Peaks:
+    """The most memory that Python objects, Arrow's buffers and the compiled decoder's blocks took together, at least
+    about: buffers and blocks are looked at whenever a row group is handed over, or an item given back."""
 
-    def watched(finish: Callable[..., Any]) -> Callable[..., Any]:
-        def watch(*arguments: Any) -> Any:
+    converting: int
+    restoring: int
+
+
+class Watch:
+    """Looks at what Arrow's buffers and the compiled decoder's blocks take, and notes the most."""
+
+    def __init__(self) -> None:
+        self._pool, self._kernel = pa.default_memory_pool(), load("_kernel")
+        self._most = 0
+
+    def look(self) -> None:
+        blocks = self._kernel.block_bytes() if self._kernel else 0
+        self._most = max(self._most, self._pool.bytes_allocated() + blocks)
+
+    def looking(self, finish: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *finish*, with a look at what it returns."""
+
+        def watched(*arguments: Any) -> Any:
             batch = finish(*arguments)
-            buffers.append(pool.bytes_allocated() + (kernel.block_bytes() if kernel else 0))
+            self.look()
             return batch
 
-        return watch
+        return watched
 
-    with pytest.MonkeyPatch.context() as patch:
-        for router in (LineRouter, ReferenceRouter):
-            patch.setattr(router, "finish_sparse", watched(router.finish_sparse))
+    def peak_bytes(self, work: Callable[[], object]) -> int:
+        """Return the most memory taken while *work* ran."""
+        self._most = 0
         tracemalloc.start()
         try:
             work()
-            return tracemalloc.get_traced_memory()[1] + max(buffers)
+            return tracemalloc.get_traced_memory()[1] + self._most
         finally:
             tracemalloc.stop()
 
 
+def measure(folder: Path, options: ColumnOptions, decoder: str) -> tuple[Peaks, Peaks]:
+    """Convert and restore exports of SMALL and of LARGE."""
+    watch = Watch()
+
+    def convert(count: int) -> Callable[[], object]:
+        root, export = write_export(folder / str(count), items(count), files=2)
+        return lambda: convert_export(root, export, LocalStore(folder / str(count) / "lake"), options=options)
+
+    def restore(count: int) -> Callable[[], object]:
+        lake = LocalStore(folder / str(count) / "lake")
+        return lambda: [watch.look() for _ in snapshot_items(lake, "reviews")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DECODER_VARIABLE, decoder)
+        patch.setattr(parts_module, "ROW_GROUP_BYTES", 200_000)
+        for router in (LineRouter, ReferenceRouter):
+            patch.setattr(router, "finish_sparse", watch.looking(router.finish_sparse))
+        # The first ones import what they need.
+        convert(1)()
+        restore(1)()
+        small, large = (
+            Peaks(watch.peak_bytes(convert(count)), watch.peak_bytes(restore(count))) for count in (SMALL, LARGE)
+        )
+    return small, large
+
+
 @pytest.mark.parametrize("decoder", ["compiled", "reference"])
 @pytest.mark.parametrize("options", [ColumnOptions(), ColumnOptions(partition_by=("Kind",))], ids=["plain", "folders"])
-def test_four_times_the_items_take_no_more_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: ColumnOptions, decoder: str
-) -> None:
+def test_four_times_the_items_take_no_more_memory(tmp_path: Path, options: ColumnOptions, decoder: str) -> None:
     """Converting and restoring hold row groups and batches, never the table: the peak stays, the export grows."""
-    monkeypatch.setenv(DECODER_VARIABLE, decoder)
-    monkeypatch.setattr(parts_module, "ROW_GROUP_BYTES", 200_000)
-    peaks = {}
-    # The first one imports what it needs.
-    for count in (1, SMALL, LARGE):
-        root, export = write_export(tmp_path / str(count), items(count), files=2)
-        lake = LocalStore(tmp_path / str(count) / "lake")
-        converting = peak_bytes(lambda: convert_export(root, export, lake, options=options))  # noqa: B023
-        restoring = peak_bytes(lambda: [None for _ in snapshot_items(lake, "reviews")])  # noqa: B023
-        peaks[count] = converting, restoring
-    for small, large in zip(peaks[SMALL], peaks[LARGE], strict=True):
+    small, large = in_a_fresh_process(measure, tmp_path, options, decoder)
+    for before, after in ((small.converting, large.converting), (small.restoring, large.restoring)):
         # 18 MB more of items; one more buffer of the disk's or the network's is all they may take.
-        assert large - small < 1_500_000
-        assert large < LARGE * TEXT_BYTES / 3
+        assert after - before < 1_500_000
+        assert after < LARGE * TEXT_BYTES / 3

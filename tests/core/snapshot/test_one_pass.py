@@ -25,7 +25,13 @@ from airflow_provider_ddbexport.core.columns import observe as observe_module
 from airflow_provider_ddbexport.core.decoder import DECODER_VARIABLE
 from airflow_provider_ddbexport.core.export import lines
 from airflow_provider_ddbexport.core.export.lines import BlockReader
-from airflow_provider_ddbexport.core.snapshot import CommitRecord, convert_export, convert_shard, plan_conversion
+from airflow_provider_ddbexport.core.snapshot import (
+    CommitRecord,
+    convert_export,
+    convert_shard,
+    plan_conversion,
+    publish,
+)
 from airflow_provider_ddbexport.core.snapshot import parts as parts_module
 from airflow_provider_ddbexport.core.snapshot import sample as sample_module
 from airflow_provider_ddbexport.core.snapshot import shard as shard_module
@@ -200,19 +206,57 @@ def test_a_shard_that_would_be_cut_too_often_is_built_once_all_is_known(
     assert len(read) == 2
 
 
+@pytest.mark.parametrize("is_apart", [True, False], ids=["each by a task", "one after the other"])
 def test_only_shards_that_lack_something_are_gone_through_again(
-    tmp_path: Path, read: list[str], widened: list[Path]
+    tmp_path: Path, read: list[str], widened: list[Path], is_apart: bool
 ) -> None:
-    """Of five shards one has an attribute of its own: the other four are widened, none is read twice."""
-    items = [{**item, **({"Late": {"S": "x"}} if number % 5 == 0 else {})} for number, item in enumerate(reviews(500))]
-    for item in items[:100]:
-        item.pop("Late", None)
+    """Of five shards one has an attribute of its own: the other four are widened, but for those that begin when it is
+    known; none is read twice.
+    """
+    items = reviews(500, Late={"S": "x"})
+    for item in items[100::5]:
+        item["Own"] = {"S": "x"}
     root, export = write_export(tmp_path, items, files=5)
     lake = LocalStore(tmp_path / "lake")
-    record = convert_export(root, export, lake, rows_per_part=100, workers=2)
+    plan = plan_conversion(root, export, lake, rows_per_part=100)
+    for shard in plan.shards if is_apart else ():
+        convert_shard(plan, shard, root=root, lake=lake)
+    record = convert_export(root, export, lake, rows_per_part=100)
     check(record, lake, items)
     assert len(read) == 5
-    assert len(widened) == 5, "four shards, and what the fifth wrote before"
+    (late,) = (shard.number for shard in plan.shards if shard.files[0].key.endswith("0.json.gz"))
+    assert len(widened) == (4 if is_apart else late) + 1, "and what that one wrote before"
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["", "recorded by an older version"])
+@pytest.mark.parametrize("is_damaged", [False, True], ids=["whole", "damaged"])
+def test_a_part_that_is_not_what_was_written_is_not_widened(
+    tmp_path: Path, read: list[str], widened: list[Path], is_damaged: bool, is_older: bool
+) -> None:
+    """One byte of a page, which would be copied as it is: the shard is converted again. An older version recorded no
+    CRC-32 of what it wrote, and the sha256 tells.
+    """
+    items = reviews(200)
+    items[-1]["Brand"] = {"S": "new"}
+    root, export = write_export(tmp_path, items, files=2, in_order=True)
+    lake = LocalStore(tmp_path / "lake")
+    plan = plan_conversion(root, export, lake, rows_per_part=100)
+    first, _ = (convert_shard(plan, shard, root=root, lake=lake) for shard in plan.shards)
+    recorded, part = lake.root / "reviews" / plan.publication.conversion, lake.root / "reviews" / first.parts[0].key
+    if is_older:
+        for path in recorded.glob("shard-*.json"):
+            record = json.loads(path.read_text())
+            assert all(entry.pop("crc32") for entry in record["parts"])
+            path.write_text(json.dumps(record))
+    if is_damaged:
+        body = bytearray(part.read_bytes())
+        body[len(body) // 4] ^= 1
+        part.write_bytes(body)
+    published = publish(plan, root=root, lake=lake)
+    check(published, lake, items)
+    assert (len(read), len(widened)) == ((3, 1) if is_damaged else (2, 2))
+    undisturbed = convert_export(root, export, LocalStore(tmp_path / "other"), rows_per_part=100)
+    assert [part.sha256 for part in published.parts] == [part.sha256 for part in undisturbed.parts]
 
 
 _CONVERT = """
@@ -279,6 +323,9 @@ def test_a_part_is_widened_while_those_before_it_go_to_the_store(
     items[-1]["Brand"] = {"S": "new"}
     root, export = write_export(tmp_path, items, files=files, in_order=True)
     lake = Unhurried(tmp_path / "lake")
+    plan = plan_conversion(root, export, lake, rows_per_part=10)
+    for shard in plan.shards:
+        convert_shard(plan, shard, root=root, lake=lake)
     record = convert_export(root, export, lake, rows_per_part=10, workers=workers)
     assert len(Unhurried.taken) >= 3
     check(record, LocalStore(lake.root), items)

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import random
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def write_part(path: Path, schema: pa.Schema, batches: Sequence[pa.RecordBatch],
     size = part.bytes
     part.finish()
     assert part.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert part.crc32 == zlib.crc32(path.read_bytes())
     return size
 
 

@@ -26,7 +26,7 @@ from airflow_provider_ddbexport.core.columns import (
     part_schema,
     resolve,
 )
-from airflow_provider_ddbexport.core.columns.widen import can_widen
+from airflow_provider_ddbexport.core.columns.widen import can_widen, widened
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
@@ -233,6 +233,24 @@ def test_a_part_without_rows_is_widened(tmp_path: Path) -> None:
     """An empty table has a part, too."""
     assert widens(tmp_path, [], columns_for([]), columns_for(EARLY))
     assert pq.read_metadata(tmp_path / "widened").num_row_groups == 0
+
+
+@pytest.mark.parametrize("scale", [1, 9, 19, 20, 37])
+@pytest.mark.parametrize("narrow", [pa.int64(), pa.decimal128(5, 1)], ids=str)
+@pytest.mark.parametrize(
+    "numbers",
+    [[3, None, -7, 3] * 400, [*range(-9, 10), None], [0] * 1_200 + list(range(10)), [None] * 3, []],
+    ids=["few", "all different", "different at the end", "none", "no rows"],
+)
+def test_numbers_become_the_same_decimals_whether_they_repeat_or_not(
+    numbers: list[int | None], narrow: pa.DataType, scale: int
+) -> None:
+    """Those that repeat are looked up, integers without room for any integer go through other decimals."""
+    array = pa.array([None if number is None else Decimal(number) for number in numbers], narrow)
+    wide = widened(array, pa.decimal128(38, scale))
+    wide.validate(full=True)
+    assert wide.type == pa.decimal128(38, scale)
+    assert wide.to_pylist() == array.to_pylist()
 
 
 def test_a_file_that_is_cut_is_refused(tmp_path: Path) -> None:

@@ -106,6 +106,32 @@ def test_drift_is_told_against_the_snapshot_before(tmp_path: Path) -> None:
     assert rescued(after) == {"number": {"misfit": 1}}
 
 
+def test_names_in_the_options_that_nothing_is_of_are_told(tmp_path: Path) -> None:
+    """Misspelt ones, mostly; those of places inside of maps and lists are known."""
+    inner = {"M": {"Price/kg": {"N": "1"}, "all": {"L": [{"M": {"n": {"N": "1"}}}]}}}
+    options = ColumnOptions(
+        numbers={
+            "*": "auto",
+            "Ratng": "double",
+            "Rating": "double",
+            "deep/Price~1kg": "double",
+            "deep/all/n": "string",
+        },
+        column_names={"nix": "foo", "deep/all": "every"},
+    )
+    for name, items, unused in (
+        ("some", [{"Rating": {"N": "1"}, "deep": inner}], ["Ratng", "nix"]),
+        ("all", [{"Rating": {"N": "1"}, "deep": inner, "Ratng": {"N": "1"}, "nix": {"S": ""}}], []),
+    ):
+        root, export = write_export(tmp_path / name, items)
+        record = convert_export(root, export, LocalStore(tmp_path / name / "lake"), options=options)
+        assert record.report["unused_options"] == unused
+        told = [line for line in report_lines(record) if line.startswith("options name")]
+        assert told == [
+            "options name what no column is of: Ratng, nix; check the spelling, upper and lower case too"
+        ] * bool(unused)
+
+
 def test_people_get_a_table_without_anything_that_items_hold(tmp_path: Path) -> None:
     """Names, types and counts; long tables are cut, long types too."""
     secret = "SECRET"
@@ -122,3 +148,15 @@ def test_people_get_a_table_without_anything_that_items_hold(tmp_path: Path) -> 
     assert max(map(len, lines)) < 200
     assert secret not in "\n".join(lines)
     assert secret not in json.dumps(record.report)
+
+
+def test_a_name_of_an_attribute_writes_one_line_and_no_colours(tmp_path: Path) -> None:
+    """Whoever writes items chooses it: where it has a column, is rescued, and is so for the first time."""
+    forged = "a\x1b[31m\nall is well"
+    lake = LocalStore(tmp_path / "lake")
+    convert_export(*write_export(tmp_path / "first", [{"id": {"N": "1"}, forged: {"N": "1"}}]), lake)
+    items: list[dict[str, Any]] = [{"id": {"N": str(number)}, forged: {"S": "x"}} for number in range(2)]
+    record = convert_export(*write_export(tmp_path / "second", items, as_of=AS_OF + timedelta(days=1)), lake)
+    lines = report_lines(record)
+    assert sum("a\\u001b[31m\\u000aall is well" in line for line in lines) == 3
+    assert all(line.isprintable() for line in lines)

@@ -66,6 +66,29 @@ def test_results_may_be_left_lying_beyond_the_crew(tmp_path: Path) -> None:
     assert not closing.is_alive()
 
 
+def test_a_task_that_nobody_waits_for_any_more_is_left_where_it_ticks(crew: Crew) -> None:
+    """The error of one ends the other in its midst, before it is passed on."""
+    has_ticked = threading.Event()
+    became: list[str] = []
+
+    def work(_stores: Stores, task: int, tick: Tick | None) -> None:
+        assert tick is not None
+        if task == 0:
+            assert has_ticked.wait(PATIENCE_S)
+            raise StorageError("the disk is full")
+        try:
+            for _ in range(10_000_000):
+                tick(0, 0)
+                has_ticked.set()
+            became.append("done")
+        finally:
+            became.append("left")
+
+    with pytest.raises(StorageError, match="the disk is full"):
+        list(crew.run(work, range(2)))
+    assert became == ["left"]
+
+
 def test_results_are_not_kept(crew: Crew) -> None:
     """A result is the caller's alone once it has it: memory does not grow with the tasks."""
 
