@@ -19,6 +19,7 @@ from airflow_provider_ddbexport.core.columns.names import path_of
 from airflow_provider_ddbexport.core.columns.numbers import canonical
 from airflow_provider_ddbexport.core.columns.partition import partition_keys
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Kind, Schema
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.decode import AttributeValue, Item
 
 KEY_KINDS = (Kind.STRING, Kind.NUMBER, Kind.BINARY)
@@ -48,6 +49,15 @@ def batch_keys(
         for key, text in zip(partition_keys(schema), partition, strict=True)
     }
     columns = {column.attribute: column for column in schema.columns if column.kind in KEY_KINDS}
+    held = [
+        (columns[attribute].kind, batch.column(batch.schema.get_field_index(columns[attribute].name)))
+        for attribute in attributes
+        if attribute in columns and attribute not in in_path
+    ]
+    if len(held) == len(attributes) <= 2 and not any(values.null_count for _, values in held):
+        joined = _joined(held)
+        if joined is not None:
+            return joined
     parts = []
     for attribute in attributes:
         if attribute in in_path:
@@ -85,10 +95,26 @@ def _tagged(kind: str, content: bytes) -> bytes:
     return b"%b%d:%b" % (kind.encode(), len(content), content)
 
 
+def _joined(columns: Sequence[tuple[Kind, pa.Array]]) -> pa.BinaryArray | None:
+    """Return the keys of one or two *columns* without nulls; None where there is no compiled part to make them."""
+    kernel = load("_pages")
+    if kernel is None:
+        return None
+    contents = [_contents(kind, values) for kind, values in columns]
+    try:
+        offsets, keys = kernel.join_keys("".join(kind.value for kind, _ in columns).encode(), contents)
+    except OverflowError:
+        return None
+    return pa.BinaryArray.from_buffers(pa.binary(), len(contents[0]), [None, pa.py_buffer(offsets), pa.py_buffer(keys)])
+
+
+def _contents(kind: Kind, values: pa.Array) -> pa.BinaryArray:
+    return (_canonical_texts(values) if kind is Kind.NUMBER else values).cast(pa.binary())
+
+
 def _column_bytes(kind: Kind, values: pa.Array) -> pa.Array:
     """Return :func:`_value_bytes` of each value of a column of *kind*."""
-    text = _canonical_texts(values) if kind is Kind.NUMBER else values
-    content = text.cast(pa.binary())
+    content = _contents(kind, values)
     length = pc.binary_length(content).cast(pa.string()).cast(pa.binary())
     tag, colon, nothing = (_repeated(value, len(values)) for value in (kind.value.encode(), b":", b""))
     return pc.binary_join_element_wise(tag, length, colon, content, nothing)

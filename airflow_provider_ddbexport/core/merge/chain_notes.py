@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -80,16 +80,28 @@ class ChosenBase:
         as_of: of that snapshot, ISO 8601 text.
         snapshot: identity of its record.
         format: of the note.
+        cut_at: until when runs before had increments of it, which they did not publish; ISO 8601 text.
     """
 
     as_of: str
     snapshot: str
     format: int = FORMAT
+    cut_at: tuple[str, ...] = ()
 
     @property
     def time(self) -> datetime:
         """The instant that the snapshot shows."""
         return parse_time(self.as_of)
+
+    def check(self) -> None:
+        """Raise InvalidTimeError unless its times are some."""
+        for text in (self.as_of, *self.cut_at):
+            parse_time(text)
+
+    @property
+    def cuts(self) -> tuple[datetime, ...]:
+        """The times *cut_at*."""
+        return tuple(map(parse_time, self.cut_at))
 
 
 @contextmanager
@@ -153,9 +165,25 @@ def find_broken(table_store: ObjectStore, base: CommitRecord) -> Broken | None:
     return found if found is not None and found.snapshot == base.identity else None
 
 
-def note_base(table_store: ObjectStore, to_time: datetime, base: CommitRecord) -> None:
-    """Write down that the increments up to *to_time* follow *base*."""
-    _write(table_store, layout.chosen_base_key(to_time), ChosenBase(iso(base.as_of), base.identity))
+def note_base(table_store: ObjectStore, to_time: datetime, base: CommitRecord) -> ChosenBase:
+    """Write down, and return, that the increments up to *to_time* follow *base*, and where others of it end before."""
+    cut_at = tuple(map(iso, _ends_before(table_store, to_time, base)))
+    note = ChosenBase(iso(base.as_of), base.identity, cut_at=cut_at)
+    _write(table_store, layout.chosen_base_key(to_time), note)
+    return note
+
+
+def _ends_before(table_store: ObjectStore, to_time: datetime, base: CommitRecord) -> list[datetime]:
+    ends = []
+    for info in table_store.list(layout.CHAINS_FOLDER):
+        end = layout.chosen_base_in(info.key)
+        if end is not None and base.as_of < end < to_time:
+            # A note that nobody can read is no reason to fail: it would save an export.
+            with suppress(SnapshotDamagedError):
+                note = find_base(table_store, end)
+                if note is not None and note.snapshot == base.identity:
+                    ends.append(end)
+    return sorted(ends)
 
 
 def find_base(table_store: ObjectStore, to_time: datetime) -> ChosenBase | None:
@@ -174,7 +202,7 @@ def _read(store: ObjectStore, key: str, kind: type[_Note]) -> _Note | None:
     try:
         note = msgspec.json.decode(store.read(key), type=kind)
         if isinstance(note, ChosenBase):
-            parse_time(note.as_of)
+            note.check()
     except ObjectNotFoundError:
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidTimeError) as error:

@@ -19,12 +19,17 @@ from airflow_provider_ddbexport.core.columns.numbers import fit
 from airflow_provider_ddbexport.core.columns.schema import RESCUED_COLUMN, Column, Kind, Schema
 from airflow_provider_ddbexport.core.keys import KEY_KINDS, batch_keys, key_hashes
 from airflow_provider_ddbexport.core.merge.reach import Reach
-from airflow_provider_ddbexport.core.merge.split_pages import OpenChunk, compiled
+from airflow_provider_ddbexport.core.merge.split_pages import BYTE_ARRAY, OpenChunk, compiled
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_levels import read_leaves
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+PLACES = pa.schema([pa.field("table", pa.int32()), pa.field("place", pa.int32())])
+"""Of places of keys: the numbers of a table of keys and of one that is in it."""
+
+_FOUND = pa.schema([pa.field("which", pa.int32()), *PLACES])
 
 _KEYS_AT_ONCE = 1 << 16
 
@@ -39,11 +44,11 @@ class Found:
 
     Attributes:
         marks: a byte for each row, 1 where its key was changed and else 0.
-        keys: of the rows that are marked, in their order.
+        places: where the keys of the rows that are marked are, in their order, as PLACES.
     """
 
     marks: bytes
-    keys: pa.BinaryArray
+    places: pa.RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +94,20 @@ class ChangedKeys:
         }
         return Search(self, schema, partition, columns)
 
-    def places(self, keys: pa.BinaryArray) -> list[tuple[int, pa.Int32Array, pa.Int32Array]]:
-        """Return in which tables *keys* are: a table's number, which of the keys, and their places in it."""
+    def places(self, keys: pa.BinaryArray) -> tuple[pa.Int32Array, pa.RecordBatch]:
+        """Return which of *keys*, in their order, are in the tables, and where, as PLACES."""
         if len(self._tables) == 1:
             which, places = _places(self._tables[0], keys)
-            return [(0, which, places)] if len(which) else []
+            return which, pa.RecordBatch.from_arrays([int32_array(bytes(4 * len(which))), places], schema=PLACES)
         found = []
-        for number, some in sorted(_by_remainder(key_hashes(keys), len(self._tables)).items()):
+        for number, some in _by_remainder(key_hashes(keys), len(self._tables)).items():
             which, places = _places(self._tables[number], keys.take(some))
-            if len(which):
-                found.append((number, some.take(which), places))
-        return found
+            table = int32_array(array("i", [number]) * len(which))
+            found.append(pa.RecordBatch.from_arrays([some.take(which), table, places], schema=_FOUND))
+        which, *places = [
+            column.combine_chunks() for column in pa.Table.from_batches(found, _FOUND).sort_by("which").columns
+        ]
+        return which, pa.RecordBatch.from_arrays(places, schema=PLACES)
 
     def sieves(self, columns: dict[str, Column], arrow: pa.Schema) -> tuple[Sieve, ...]:
         """Return what tells rows of *arrow* apart by each of *columns*; nothing without the compiled part."""
@@ -124,9 +132,7 @@ class ChangedKeys:
                 contents = self._contents(kernel, table.slice(start, _KEYS_AT_ONCE), column.attribute, column.kind)
                 held = _array(contents, column.kind, field.type)
                 if len(held):
-                    chunk = as_stored(kernel, held)
-                    chunk.sift(values, bytearray(b"\1") * len(held), add=True)
-                    stored = chunk.type, chunk.width
+                    stored = _add(kernel, values, held)
                     reach.add(held)
         return None if stored is None else Sieve(column.name, *stored, values, reach)
 
@@ -162,14 +168,15 @@ class Search:
         if keys.null_count:
             # No key is empty.
             keys = keys.fill_null(b"")
-        found = self._keys.places(keys)
-        if not found:
+        which, places = self._keys.places(keys)
+        if not len(which):
             return None
+        if len(which) == len(keys):
+            return Found(b"\1" * len(keys), places)
         marks = bytearray(len(keys))
-        for _, which, _ in found:
-            for number in which.to_pylist():
-                marks[number] = 1
-        return Found(bytes(marks), keys.filter(mask_of(marks)))
+        for number in which.to_pylist():
+            marks[number] = 1
+        return Found(bytes(marks), places)
 
 
 def mask_of(marks: bytes | bytearray) -> pa.BooleanArray:
@@ -199,6 +206,18 @@ def _places(table: pa.BinaryArray, keys: pa.BinaryArray) -> tuple[pa.Int32Array,
         return which, places.take(which)
     which, places = kernel.places(table, keys)
     return int32_array(which), int32_array(places)
+
+
+def _add(kernel: ModuleType, sieve: Any, values: pa.Array) -> tuple[int, int]:
+    """Add *values* to *sieve*, and return their type and their width as a part stores them."""
+    marks = bytearray(b"\1") * len(values)
+    if values.type in {pa.string(), pa.binary()}:
+        texts = kernel.Splitter(0, 0, 0, kernel.Room())
+        texts.sift(kernel.plain_page(values), len(values), kernel.BYTE_ARRAYS, sieve, True, marks, 0)
+        return BYTE_ARRAY, 0
+    chunk = as_stored(kernel, values)
+    chunk.sift(sieve, marks, add=True)
+    return chunk.type, chunk.width
 
 
 def as_stored(kernel: ModuleType, values: pa.Array) -> OpenChunk:

@@ -1,7 +1,8 @@
 """Increments boiled down to what they come to: for each key they changed, whether it was there, and its last item.
 
 Changes are read once, verified, and dealt by the hash of their key to buckets on the local disk, each of which fits
-into memory but for its items. What a bucket comes to is written to a *staging* store, where every worker finds it::
+into memory but for its items. What a bucket comes to is held by this process, where it does all of the merge and there
+is one, or written to a *staging* store, where every worker finds it::
 
     keys-00000.arrow        the keys that changed
     survivors-00000.json.gz the last item of each, one {"Item":…} a line, but for those that were deleted
@@ -12,20 +13,24 @@ All three are in the order of the keys' bytes, so that the same changes give the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from pathlib import Path
+from types import ModuleType
 
 from airflow_provider_ddbexport.core.decoder import compiled_changes
 from airflow_provider_ddbexport.core.export.changes import require_changes
 from airflow_provider_ddbexport.core.export.lines import BlockReader
 from airflow_provider_ddbexport.core.export.manifest import read_export
-from airflow_provider_ddbexport.core.export.model import DataFile, Export
+from airflow_provider_ddbexport.core.export.model import DataFile, Export, HeldFile
 from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.merge.change_keys import KeyReader
-from airflow_provider_ddbexport.core.merge.settle import Bucket, settle
+from airflow_provider_ddbexport.core.merge.settle import Bucket, open_spilled, settle, survivors_key
+from airflow_provider_ddbexport.core.merge.settled import Settled, settled
 from airflow_provider_ddbexport.core.merge.spill import Spill
 from airflow_provider_ddbexport.core.merge.take_changes import ChangeTaker
+from airflow_provider_ddbexport.core.snapshot.progress import OnProgress, ProgressCounter
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.core.workplace import workplace
@@ -68,6 +73,19 @@ class Compacted:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What all increments came to, held by this process.
+
+    Attributes:
+        compacted: in numbers; the files of its bucket were not written.
+        changes: None without any.
+    """
+
+    compacted: Compacted
+    changes: Settled | None
+
+
+@dataclass(frozen=True, slots=True)
 class Increment:
     """An incremental export and where its files are.
 
@@ -93,6 +111,7 @@ def compact(
     staging: ObjectStore,
     *,
     untold_micros: int | None = None,
+    progress: OnProgress | None = None,
 ) -> Compacted:
     """Write to *staging* what *increments*, oldest first, come to, and return what was written.
 
@@ -103,21 +122,9 @@ def compact(
     Raises BadCallError, DataFileError, ItemError, the store's errors, and MergeConflictError where an increment has
     another old image of an item than the new one of the increments before it, and no time lies between them.
     """
-    for increment in increments:
-        require_changes(increment.export)
-    expected = sum(increment.export.summary.item_count for increment in increments)
     with workplace() as folder:
         compiled = compiled_changes()
-        # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
-        spill = Spill(folder, max(1, -(-expected // KEYS_PER_BUCKET)), compiled)
-        keys = KeyReader()
-        for window, increment in enumerate(increments):
-            export = increment.export
-            tells_before = export.summary.output_view != NEW_IMAGES_ONLY
-            for file in export.files:
-                taker = ChangeTaker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
-                for _ in BlockReader(increment.root, export, file, taker):
-                    pass
+        attributes, spill = _dealt(increments, folder, compiled, untold_micros, progress)
         written = []
         unlike = 0
         for number, path in enumerate(spill.flushed()):
@@ -128,7 +135,70 @@ def compact(
             path.unlink(missing_ok=True)
     if unlike:
         raise _conflict(increments, unlike)
-    return Compacted(keys.attributes, expected, tuple(written) if expected else ())
+    changes = _expected(increments)
+    return Compacted(attributes, changes, tuple(written) if changes else ())
+
+
+def can_hold(increments: Sequence[Increment]) -> bool:
+    """Return whether what *increments* come to is little enough for :func:`hold`."""
+    return _buckets(increments) == 1
+
+
+def hold(
+    increments: Sequence[Increment], *, untold_micros: int | None = None, progress: OnProgress | None = None
+) -> Held:
+    """Return what *increments*, oldest first, come to, as :func:`compact` does, but write nothing.
+
+    Their items stay on the local disk, in a file without a name that is gone with what is returned, or this process.
+    """
+    with workplace() as folder:
+        compiled = compiled_changes()
+        attributes, spill = _dealt(increments, folder, compiled, untold_micros, progress)
+        (path,) = spill.flushed()
+        found = settled(open_spilled(path), _stretches(increments), compiled) if path.stat().st_size else None
+    changes = _expected(increments)
+    if found is None:
+        return Held(Compacted(attributes, changes, ()), None)
+    if found.unlike:
+        raise _conflict(increments, found.unlike)
+
+    def survivors() -> Iterator[bytes]:
+        return (lines for lines, _ in found.lines(old=False))
+
+    file = HeldFile(survivors_key(0), found.left, "", survivors) if found.left else None
+    bucket = Bucket(None, found.changed, found.there, file, None)
+    return Held(Compacted(attributes, changes, (bucket,)), found)
+
+
+def _dealt(
+    increments: Sequence[Increment],
+    folder: Path,
+    compiled: ModuleType | None,
+    untold_micros: int | None,
+    progress: OnProgress | None,
+) -> tuple[tuple[str, ...], Spill]:
+    """Return the attributes of the keys, and where the changes of *increments* were dealt to, in *folder*."""
+    for increment in increments:
+        require_changes(increment.export)
+    counter = ProgressCounter("read", _expected(increments), progress)
+    spill = Spill(folder, _buckets(increments), compiled)
+    keys = KeyReader()
+    for window, increment in enumerate(increments):
+        export = increment.export
+        tells_before = export.summary.output_view != NEW_IMAGES_ONLY
+        for file in export.files:
+            taker = ChangeTaker(spill, keys, window, tells_before=tells_before, untold_micros=untold_micros)
+            BlockReader(increment.root, export, file, taker).read(counter.tick)
+    return keys.attributes, spill
+
+
+def _expected(increments: Sequence[Increment]) -> int:
+    return sum(increment.export.summary.item_count for increment in increments)
+
+
+def _buckets(increments: Sequence[Increment]) -> int:
+    # One at least: a file may hold lines where its manifest counts none, which is found once they are read.
+    return max(1, -(-_expected(increments) // KEYS_PER_BUCKET))
 
 
 def _stretches(increments: Sequence[Increment]) -> list[int]:

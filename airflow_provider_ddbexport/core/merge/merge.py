@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from airflow_provider_ddbexport.core.merge.compact import Increment
@@ -27,6 +27,7 @@ from airflow_provider_ddbexport.core.snapshot.commit import (
     withdraw,
 )
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.progress import OnProgress
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import PublishRaceError
@@ -39,18 +40,20 @@ def merge_increments(
     table: str,
     base: datetime | None = None,
     max_gap: timedelta = timedelta(0),
+    column_names: Mapping[str, str] | None = None,
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
     is_filtered: IsFiltered | None = None,
+    progress: OnProgress | None = None,
     now: Now = utc_now,
 ) -> CommitRecord:
     """Return the commit record of the published snapshot as of the end of *increments*, merging them unless it is.
 
-    They are merged into the snapshot of *table* as of *base*, by default the newest before them; its options stay. The
-    last write of each key wins, by its time. Rows of the base whose keys were changed are dropped, without decoding the
-    others; parts that have none are copied, but that small ones are gathered. *workers* shards are merged side by side,
-    by threads.
+    They are merged into the snapshot of *table* as of *base*, by default the newest before them. Its options stay;
+    *column_names* are added to its own, for attributes that have no column yet. The last write of each key wins, by its
+    time. Rows of the base whose keys were changed are dropped, without decoding the others; parts that have none are
+    copied, but that small ones are gathered. *workers* shards are merged side by side, by threads.
 
     Every byte of the increments is verified before anything is published, and every part of the base against its
     record. Where the increments have old images they are compared with the rows that are dropped; not with *max_gap*
@@ -65,19 +68,36 @@ def merge_increments(
     Raises what find_input raises, MergeConflictError, DataFileError and ItemError for damage, SnapshotExistsError,
     SnapshotDamagedError, StorageError and OutcomeUnknownError.
     """
-    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap, is_filtered=is_filtered)
+    merging = find_input(
+        lake.child(table),
+        table,
+        increments,
+        base=base,
+        max_gap=max_gap,
+        column_names=column_names,
+        is_filtered=is_filtered,
+    )
     ledger = Ledger(lake.child(table))
     replaces = existing = ledger.get(merging.publication.as_of)
     for races_left in reversed(range(MOST_RACES)):
         try:
             # What another run published since this one began is not this run's to replace.
             may_replace = replace and existing == replaces
-            plan = _planned(merging, lake, existing, workers, replace=may_replace, before_replace=before_replace)
+            plan = _planned(
+                merging,
+                lake,
+                existing,
+                workers,
+                replace=may_replace,
+                before_replace=before_replace,
+                progress=progress,
+                holds=True,
+            )
             if isinstance(plan, CommitRecord):
                 return plan
             with merge_crew(plan, lake, workers) as crew:
-                merge_shards(plan, crew)
-                return publish_merge(plan, crew, now=now)
+                merge_shards(plan, crew, progress=progress)
+                return publish_merge(plan, crew, progress=progress, now=now)
         except PublishRaceError:
             if not races_left:
                 raise
@@ -92,10 +112,12 @@ def plan_merge(
     table: str,
     base: datetime | None = None,
     max_gap: timedelta = timedelta(0),
+    column_names: Mapping[str, str] | None = None,
     workers: int = 1,
     replace: bool = False,
     before_replace: BeforeReplace | None = None,
     is_filtered: IsFiltered | None = None,
+    progress: OnProgress | None = None,
 ) -> MergePlan | CommitRecord:
     """Return the plan for merging *increments*, recorded in the lake; the commit record, where it is published already.
 
@@ -105,9 +127,17 @@ def plan_merge(
     :func:`merge_increments`, with the same arguments, does what is left of it in one call. Repeating it is safe; errors
     are those of merge_increments, and PublishRaceError where another run publishes meanwhile.
     """
-    merging = find_input(lake.child(table), table, increments, base=base, max_gap=max_gap, is_filtered=is_filtered)
+    merging = find_input(
+        lake.child(table),
+        table,
+        increments,
+        base=base,
+        max_gap=max_gap,
+        column_names=column_names,
+        is_filtered=is_filtered,
+    )
     existing = Ledger(lake.child(table)).get(merging.publication.as_of)
-    return _planned(merging, lake, existing, workers, replace=replace, before_replace=before_replace)
+    return _planned(merging, lake, existing, workers, replace=replace, before_replace=before_replace, progress=progress)
 
 
 def _planned(
@@ -118,14 +148,16 @@ def _planned(
     *,
     replace: bool,
     before_replace: BeforeReplace | None,
+    progress: OnProgress | None,
+    holds: bool = False,
 ) -> MergePlan | CommitRecord:
     """Return *existing* if it is what merging would give; else the plan, after *existing* was withdrawn."""
     if existing is not None and is_settled(lake, existing, merging.publication, replace=replace):
         return existing
     with sweeping_is_a_race(lake, merging.base.table, merging.publication.as_of, known=existing):
-        plan = plan_shards(merging, lake)
+        plan = plan_shards(merging, lake, progress, holds=holds)
         if existing is not None:
             with merge_crew(plan, lake, workers) as crew:
-                check_base(plan, crew)
+                check_base(plan, crew, progress)
             withdraw(lake, existing, before_replace)
     return plan

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from airflow_provider_ddbexport.core.columns import Observation, resolve
 from airflow_provider_ddbexport.core.export.chain import ChainBase, ChainState, chain_increments
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
 from airflow_provider_ddbexport.core.export.verify import CHECKED_BY_READING
@@ -40,11 +41,13 @@ class MergeInput:
         base: the snapshot's record.
         increments: oldest first.
         tells_before: whether an increment's old images are the base's items: nothing was written between the two.
+        column_names: path -> column name, of attributes that have no column yet; those of the base stay.
     """
 
     base: CommitRecord
     increments: tuple[Increment, ...]
     tells_before: bool
+    column_names: Mapping[str, str]
 
     @property
     def untold_micros(self) -> int | None:
@@ -58,8 +61,10 @@ class MergeInput:
 
     @property
     def target(self) -> Target:
-        """Where the merged snapshot goes, with the options of the base."""
-        return Target.from_json(self.base.table, self.base.options)
+        """Where the merged snapshot goes, with the options of the base and further names."""
+        target = Target.from_json(self.base.table, self.base.options)
+        names = {**target.options.column_names, **self.column_names}
+        return replace(target, options=replace(target.options, column_names=names), is_accepted=True)
 
     @property
     def publication(self) -> Publication:
@@ -70,7 +75,8 @@ class MergeInput:
         # The same full export and increments, merged at once or one after the other, are the same contents.
         contents = digest_of([ancestor.digest for ancestor in ancestry])
         options = self.target.options_json()
-        digest = digest_of({"source": contents, "options": options})
+        # No column ever gets another name, so names that came later make no other snapshot of what is published.
+        digest = digest_of({"source": contents, "options": {**options, "column_names": {}}})
         source = Source(
             uri=last.source,
             export_arn=last.summary.export_arn,
@@ -87,7 +93,12 @@ class MergeInput:
             keys=self.base.source.keys,
         )
         as_of = last.summary.as_of
-        made_of = {"contents": digest, "base": self.base.identity, "writer": WRITER}
+        made_of = {
+            "contents": digest,
+            "column_names": options["column_names"],
+            "base": self.base.identity,
+            "writer": WRITER,
+        }
         return Publication(
             table=self.base.table,
             as_of=as_of,
@@ -114,13 +125,15 @@ def find_input(
     *,
     base: datetime | None = None,
     max_gap: timedelta = timedelta(0),
+    column_names: Mapping[str, str] | None = None,
     is_filtered: IsFiltered | None = None,
 ) -> MergeInput:
     """Return *increments*, in whatever order they are given, behind the snapshot as of *base*.
 
     By default that is the newest one published for no later time than the first of them begins. Raises
-    ExportChainError where they do not follow it or each other, SnapshotNotFoundError, and BadCallError without any, or
-    where one has a filter, as *is_filtered* tells.
+    ExportChainError where they do not follow it or each other, SnapshotNotFoundError, SchemaConflictError where
+    *column_names* has another name for an attribute that has a column, and BadCallError without any increment, or where
+    one has a filter, as *is_filtered* tells.
     """
     if not increments:
         raise BadCallError("increments: expected one incremental export at least, found none")
@@ -153,7 +166,12 @@ def find_input(
     if is_filtered is not None:
         refuse_filtered(record, exports, is_filtered)
     chained = tuple(by_arn[export.summary.export_arn] for export in ordered)
-    return MergeInput(record, chained, tells_before=not gaps and _from(ordered[0]) == record.as_of)
+    tells_before = not gaps and _from(ordered[0]) == record.as_of
+    merging = MergeInput(record, chained, tells_before, column_names or {})
+    if column_names:
+        # What contradicts the table's columns is told before the increments are read.
+        resolve(Observation(), merging.target.options, ledger.newest_schema()[1], is_sample=True)
+    return merging
 
 
 def chain_base(record: CommitRecord) -> ChainBase:
@@ -167,6 +185,11 @@ def chain_base(record: CommitRecord) -> ChainBase:
 def chain_start(record: CommitRecord) -> datetime:
     """Return the instant of the full export that the snapshot of *record* was made of."""
     return parse_time(_ancestry(record)[0].as_of)
+
+
+def ends_between(base: CommitRecord, record: CommitRecord) -> tuple[datetime, ...]:
+    """Return where the increments end that *record* is made of besides *base*, but for the last; oldest first."""
+    return tuple(parse_time(ancestor.as_of) for ancestor in record.source.ancestry[len(_ancestry(base)) : -1])
 
 
 def merged_into(record: CommitRecord, ledger: Ledger) -> CommitRecord | None:

@@ -13,16 +13,17 @@ import msgspec
 
 from airflow_provider_ddbexport.core.columns import schema_to_json
 from airflow_provider_ddbexport.core.columns.schema import Schema
-from airflow_provider_ddbexport.core.export.manifest import digest_of as files_digest
 from airflow_provider_ddbexport.core.export.model import Export, ExportType
-from airflow_provider_ddbexport.core.merge.compact import Compacted, compact
+from airflow_provider_ddbexport.core.merge.compact import Compacted, Held, can_hold, compact, hold
 from airflow_provider_ddbexport.core.merge.lots import Lot, LotShard, lot_shards, lots_of
 from airflow_provider_ddbexport.core.merge.merge_input import MergeInput
+from airflow_provider_ddbexport.core.merge.settled import Settled
 from airflow_provider_ddbexport.core.snapshot.conversion import find_plan
-from airflow_provider_ddbexport.core.snapshot.convert import make_plan
+from airflow_provider_ddbexport.core.snapshot.convert import make_plan, unrecorded_plan
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, digest_of
-from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Publication
+from airflow_provider_ddbexport.core.snapshot.progress import OnProgress
+from airflow_provider_ddbexport.core.snapshot.record import WRITER, CommitRecord, Part, Publication
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import ObjectExistsError, ObjectNotFoundError, SnapshotDamagedError
 
@@ -36,11 +37,12 @@ class MergePlan:
     Attributes:
         base: the snapshot that is merged into.
         publication: what the snapshot will be, but for its rows.
-        compacted: what the increments came to; it is staged in the conversion's folder.
+        compacted: what the increments came to; it is staged in the conversion's folder, unless it is held.
         tells_before: whether what they say was there before is the base's items.
         survivors: how the items that they left are converted.
         lots: which parts of the base become one.
         lot_shards: which lots are merged together.
+        held: what the increments came to, where this process has it and nothing is staged.
     """
 
     base: CommitRecord
@@ -50,6 +52,7 @@ class MergePlan:
     survivors: ConversionPlan
     lots: tuple[Lot, ...]
     lot_shards: tuple[LotShard, ...]
+    held: Settled | None = None
 
     @property
     def shards(self) -> range:
@@ -60,6 +63,11 @@ class MergePlan:
     def schema(self) -> Schema:
         """What parts are written under at first: it has room for the base, and for what a sample of the items shows."""
         return self.survivors.schema
+
+    def base_parts(self, *shards: int) -> list[Part]:
+        """Return the parts of the base that are in the lots of *shards*."""
+        lots = (lot for shard in shards for lot in self.lot_shards[shard])
+        return [self.base.parts[number] for lot in lots for number in self.lots[lot]]
 
     def parts_digest(self, schema: Schema) -> str:
         """Hex digest of all that decides the rows of the base's parts under *schema*; their names are made of it."""
@@ -89,14 +97,25 @@ class _Planned:
     lot_shards: tuple[LotShard, ...]
 
 
-def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
-    """Return the recorded plan of *merging*; where none is, or what was staged is gone, the increments are read."""
+def plan_shards(
+    merging: MergeInput, lake: ObjectStore, progress: OnProgress | None = None, *, holds: bool = False
+) -> MergePlan:
+    """Return the recorded plan of *merging*; where none is, or what was staged is gone, the increments are read.
+
+    With *holds*, for a process that does all of the merge, nothing is staged or recorded then, if there is not too much
+    of it: the same is planned again from the same increments as soon as from what was staged.
+    """
     store = lake.child(merging.base.table)
     publication = merging.publication
     staging = store.child(publication.conversion)
     planned = _find(staging)
+    held: Held | None = None
     if planned is None or not _is_staged(planned.compacted, staging):
-        compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros)
+        if holds and can_hold(merging.increments):
+            held = hold(merging.increments, untold_micros=merging.untold_micros, progress=progress)
+            compacted = held.compacted
+        else:
+            compacted = compact(merging.increments, staging, untold_micros=merging.untold_micros, progress=progress)
         lots = lots_of(merging.base.parts, merging.target)
         made = _Planned(
             merging.base.as_of,
@@ -107,11 +126,14 @@ def plan_shards(merging: MergeInput, lake: ObjectStore) -> MergePlan:
             lots=lots,
             lot_shards=lot_shards(merging.base.parts, lots),
         )
-        planned = _recorded(made, staging)
+        planned = _recorded(made, staging) if held is None else replace(planned or made, compacted=compacted)
     export = _survivors(merging, planned.compacted, staging)
     # Below the merge's own folder, so that one sweep removes both.
     target = replace(merging.target, conversion=_survivors_folder(publication.conversion))
-    return _plan(merging.base, planned, make_plan(staging, export, lake, target, None))
+    if held is None:
+        return _plan(merging.base, planned, make_plan(staging, export, lake, target, None))
+    survivors = unrecorded_plan(staging, export, lake, target, None)
+    return replace(_plan(merging.base, planned, survivors), held=held.changes)
 
 
 def find_merge(table_store: ObjectStore, folder: str) -> MergePlan | None:
@@ -154,6 +176,8 @@ def _survivors_folder(folder: str) -> str:
 
 def _survivors(merging: MergeInput, compacted: Compacted, staging: ObjectStore) -> Export:
     """Return the items that *compacted* left, staged in *staging*, as a full export of the merged snapshot's time."""
+    # They follow from the increments, whether or not they were staged.
+    digest = digest_of([increment.export.digest for increment in merging.increments])
     last = merging.increments[-1].export
     files = compacted.survivors
     summary = replace(
@@ -163,7 +187,7 @@ def _survivors(merging: MergeInput, compacted: Compacted, staging: ObjectStore) 
         output_view=None,
         item_count=sum(file.item_count for file in files),
     )
-    return Export(staging.uri, summary, files, files_digest(files), ())
+    return Export(staging.uri, summary, files, digest, ())
 
 
 def _is_staged(compacted: Compacted, staging: ObjectStore) -> bool:

@@ -21,7 +21,7 @@ from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.merge.records import MergedLot, MergedShard, ShardRecords
 from airflow_provider_ddbexport.core.merge.row_batches import row_batches
 from airflow_provider_ddbexport.core.merge.split_part import split_part
-from airflow_provider_ddbexport.core.merge.staged import StagedChanges
+from airflow_provider_ddbexport.core.merge.told_changes import ToldChanges
 from airflow_provider_ddbexport.core.snapshot.fetch import fetched, fetched_part, made_again, part_named
 from airflow_provider_ddbexport.core.snapshot.parquet_damage import damage_named
 from airflow_provider_ddbexport.core.snapshot.parquet_widen import widen_part
@@ -35,7 +35,7 @@ from airflow_provider_ddbexport.errors import BadCallError, MergeConflictError, 
 _PIECE_BYTES = 1 << 20
 
 
-def merge_shard(plan: MergePlan, number: int, changes: StagedChanges, records: ShardRecords) -> MergedShard:
+def merge_shard(plan: MergePlan, number: int, changes: ToldChanges, records: ShardRecords) -> MergedShard:
     """Write what stays of the lots of shard *number*, under the plan's schema, record it, and return the record.
 
     Repeating it is safe, at the same time as well. A part of its own that loses nothing and has all columns is copied.
@@ -64,14 +64,17 @@ def adapt_shard(plan: MergePlan, number: int, merged: MergedShard, records: Shar
     return records.keep(number, lots)
 
 
-def check_shard(plan: MergePlan, number: int, changes: StagedChanges, table_store: ObjectStore) -> MergedShard:
+def check_shard(plan: MergePlan, number: int, changes: ToldChanges, table_store: ObjectStore) -> MergedShard:
     """Return what would become of shard *number*, and write nothing. Raises what :func:`merge_shard` does."""
     lots = []
     with workplace() as home:
         for lot in plan.lot_shards[number]:
             kept = []
             for part in plan.lots[lot]:
-                with _emptied(home / "lot") as folder, fetched_part(table_store, plan.base, part) as source:
+                with (
+                    _emptied(home / "lot") as folder,
+                    fetched_part(table_store, plan.base, part, rewritten=True) as source,
+                ):
                     name = part_named(table_store, plan.base, part)
                     kept.append(_without_changed(plan, part, source, changes, folder, name=name)[0])
             lots.append(_sum(kept, None))
@@ -89,11 +92,11 @@ def _emptied(folder: Path) -> Iterator[Path]:
             left.unlink()
 
 
-def _merge_lot(plan: MergePlan, lot: int, changes: StagedChanges, folder: Path, records: ShardRecords) -> MergedLot:
+def _merge_lot(plan: MergePlan, lot: int, changes: ToldChanges, folder: Path, records: ShardRecords) -> MergedLot:
     """Write what stays of *lot*, under the plan's schema, and return what to record."""
     kept = []
     for number in plan.lots[lot]:
-        with fetched_part(records.store, plan.base, number) as source:
+        with fetched_part(records.store, plan.base, number, rewritten=True) as source:
             name = part_named(records.store, plan.base, number)
             merged, path = _without_changed(plan, number, source, changes, folder, name=name)
             if path is None:
@@ -131,7 +134,7 @@ def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: 
 
 
 def _without_changed(
-    plan: MergePlan, number: int, source: BinaryIO, changes: StagedChanges, folder: Path, *, name: str
+    plan: MergePlan, number: int, source: BinaryIO, changes: ToldChanges, folder: Path, *, name: str
 ) -> tuple[MergedLot, Path | None]:
     """Return what stays of part *number* of the base, still under its own name, and the file in *folder* it is in.
 
@@ -145,13 +148,13 @@ def _without_changed(
         split = None if keys is None else split_part(source, keys, kept, dropped)
     if split is None:
         return MergedLot(base, 0, 0), None
-    gone = len(split.keys)
+    gone = split.places.num_rows
     if split.rows + gone != base.rows:
         raise SnapshotDamagedError(
             f"{shown_key(base.key)}: expected {base.rows} rows, found {split.rows + gone}; {made_again(plan.base)}",
             as_of=iso(plan.base.as_of),
         )
-    comparison = changes.comparison(split.keys, schema, base.partition) if plan.tells_before else None
+    comparison = changes.comparison(split.places, schema, base.partition) if plan.tells_before else None
     values: Counter[str] = Counter()
     for batch in row_batches(dropped):
         _count_values(batch, values)
@@ -171,7 +174,7 @@ def _without_changed(
     rescued = _still_rescued(kept, dropped, schema, base)
     # Other parts of the lot follow.
     dropped.unlink()
-    part = replace(base, rows=split.rows, rescued=rescued, sha256=split.sha256)
+    part = replace(base, rows=split.rows, rescued=rescued, sha256=split.sha256, crc32=split.crc32)
     return MergedLot(part, gone, there, fewer), kept
 
 
@@ -194,7 +197,7 @@ def _together(plan: MergePlan, kept: Sequence[tuple[MergedLot, Path]], path: Pat
         rescued.update(part.rescued)
     first, _ = sources[0]
     rows = sum(part.rows for part, _ in sources)
-    whole = replace(first, rows=rows, rescued=dict(sorted(rescued.items())), sha256=sha256)
+    whole = replace(first, rows=rows, rescued=dict(sorted(rescued.items())), sha256=sha256, crc32=None)
     return _sum([merged for merged, _ in kept], whole), path
 
 
@@ -229,14 +232,14 @@ def _widened(
                 # Decimals that turn out not to fit.
                 pass
             else:
-                return replace(merged, part=replace(part, sha256=sha256))
+                return replace(merged, part=replace(part, sha256=sha256, crc32=None))
         rescued, sha256 = build_anew(
             source, narrow, wide, schema, partition=part.partition, target=plan.survivors.target
         )
     more = Counter(merged.values)
     more.update(_values(wide))
     more.subtract(_values(source))
-    return replace(merged, part=replace(part, rescued=rescued, sha256=sha256), values=dict(more))
+    return replace(merged, part=replace(part, rescued=rescued, sha256=sha256, crc32=None), values=dict(more))
 
 
 def conflict(plan: MergePlan, items: int, what: str) -> MergeConflictError:

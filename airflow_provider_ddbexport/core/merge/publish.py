@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan
 from airflow_provider_ddbexport.core.merge.parts import adapt_shard
+from airflow_provider_ddbexport.core.merge.parts_counter import PartsCounter
 from airflow_provider_ddbexport.core.merge.records import MergedShard, ShardRecords, parts_of
 from airflow_provider_ddbexport.core.merge.report import merge_report
 from airflow_provider_ddbexport.core.merge.shards import require_all, staging_again, sweeping_is_a_race
 from airflow_provider_ddbexport.core.snapshot.commit import Now, adopt, commit, utc_now
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.progress import OnProgress
 from airflow_provider_ddbexport.core.snapshot.publish import agree
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
@@ -21,7 +23,9 @@ from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import PublishRaceError
 
 
-def publish_merge(plan: MergePlan, crew: Crew, *, now: Now = utc_now) -> CommitRecord:
+def publish_merge(
+    plan: MergePlan, crew: Crew, *, progress: OnProgress | None = None, now: Now = utc_now
+) -> CommitRecord:
     """Make the shards of *plan*, all of them merged, the snapshot of their time, and return its record.
 
     Parts that do not have the columns that the base, the survivors and the table ask for are gone through again by
@@ -39,8 +43,8 @@ def publish_merge(plan: MergePlan, crew: Crew, *, now: Now = utc_now) -> CommitR
     if existing is not None:
         return adopt(store, publication, existing)
     with staging_again(crew), sweeping_is_a_race(lake, plan.base.table, publication.as_of):
-        agreed = agree(plan.survivors, lake, crew)
-        shards = _adapted(plan, _recorded(plan, store), agreed.schema, crew)
+        agreed = agree(plan.survivors, lake, crew, progress)
+        shards = _adapted(plan, _recorded(plan, store), agreed.schema, crew, progress)
     merged = [one for shard in shards for one in shard]
     require_all(plan, merged)
     rows = plan.base.rows - sum(one.gone for one in merged) + plan.survivors.export.summary.item_count
@@ -67,14 +71,19 @@ def _recorded(plan: MergePlan, store: ObjectStore) -> list[MergedShard]:
     return merged
 
 
-def _adapted(plan: MergePlan, merged: list[MergedShard], schema: Schema, crew: Crew) -> list[MergedShard]:
+def _adapted(
+    plan: MergePlan, merged: list[MergedShard], schema: Schema, crew: Crew, progress: OnProgress | None
+) -> list[MergedShard]:
     """Return the records of all lots' shards, in order, under *schema*."""
     if schema == plan.schema:
         return merged
     records = ShardRecords(crew.stores.lake.child(plan.base.table), plan, schema)
     adapted = records.done(range(len(merged)))
     left = [(number, one) for number, one in enumerate(merged) if number not in adapted]
-    adapted.update({number: one for (number, _), one in crew.run(_AdaptShard(plan, records), left)})
+    counter = PartsCounter("adapt", [part for _, one in left for part in parts_of(one)], progress)
+    for (number, before), one in crew.run(_AdaptShard(plan, records), left):
+        adapted[number] = one
+        counter.finish(parts_of(before))
     return [adapted[number] for number in range(len(merged))]
 
 

@@ -35,7 +35,9 @@ def merge_report(
         values.update(one.values)
     figures = [*agreed.figures, ShardFigures(values=dict(values))]
     gathered = sum(len(lot) for lot in plan.lots if len(lot) > 1)
-    return {**conversion_report(agreed.seen, agreed.schema, parts, figures, previous), "gathered": gathered}
+    options = plan.survivors.target.options
+    report = conversion_report(agreed.seen, agreed.schema, parts, figures, previous, options=options)
+    return {**report, "gathered": gathered}
 
 
 def merge_facts(record: CommitRecord) -> dict[str, Any]:

@@ -57,11 +57,16 @@ def settle(
     found = settled(open_spilled(path), stretches, compiled)
     table = folder / "keys.arrow"
     with pa.OSFile(str(table), "wb") as sink, pa.ipc.new_file(sink, KEY_TABLE) as writer:
-        writer.write_batch(found.table())
+        writer.write_batch(found.table(in_place=False))
     keys = _put(staging, f"keys-{number:05d}.arrow", table, found.changed)
-    survivors = _write_lines(staging, f"survivors-{number:05d}.json.gz", found.lines(old=False), folder)
+    survivors = _write_lines(staging, survivors_key(number), found.lines(old=False), folder)
     before = _write_lines(staging, f"before-{number:05d}.json.gz", found.lines(old=True), folder)
     return Bucket(keys, found.changed, found.there, survivors, before), found.unlike
+
+
+def survivors_key(number: int) -> str:
+    """Return the name of the file of the items that take the place of those that bucket *number* changed."""
+    return f"survivors-{number:05d}.json.gz"
 
 
 def open_spilled(path: Path) -> mmap.mmap:

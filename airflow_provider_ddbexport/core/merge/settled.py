@@ -17,7 +17,7 @@ from airflow_provider_ddbexport.core.merge.spill import SpilledChange, spilled_c
 
 KEY_TABLE = pa.schema([pa.field("key", pa.binary()), pa.field("was_there", pa.bool_()), pa.field("before", pa.int64())])
 """Of the tables of changed keys: their :func:`.key_bytes`; whether the base has them, null where nobody tells; where
-their item begins in the unzipped lines of items before the changes."""
+the line of their item before the changes begins."""
 
 _BLOCK_BYTES = 1 << 18
 
@@ -31,15 +31,22 @@ class Settled(Protocol):
     Attributes:
         changed: keys there are.
         there: how many of them the increments say were there before.
+        left: how many of them have an item after the changes.
         unlike: changes that tell of another item than the change before them has left.
+        spilled: the changes.
     """
 
     changed: int
     there: int
+    left: int
     unlike: int
+    spilled: mmap.mmap
 
-    def table(self) -> pa.RecordBatch:
-        """Return the changed keys, in the order of their bytes, as KEY_TABLE."""
+    def table(self, *, in_place: bool) -> pa.RecordBatch:
+        """Return the changed keys, in the order of their bytes, as KEY_TABLE.
+
+        Lines begin so far behind the first of those that :meth:`lines` yields, or, *in_place*, in :attr:`spilled`.
+        """
 
     def lines(self, *, old: bool) -> Iterator[LineBlock]:
         """Yield the lines of the items before the changes, or of those after them, in the order of the keys."""
@@ -57,15 +64,17 @@ class CompiledSettled:
     """By the compiled part, but for items that have to be decoded to tell whether they are the same."""
 
     def __init__(self, compiled: ModuleType, spilled: mmap.mmap, stretches: Sequence[int]) -> None:
+        self.spilled = spilled
         self._settled = compiled.Settled(spilled, stretches)
         self.changed: int = self._settled.changed
         self.there: int = self._settled.there
+        self.left: int = self._settled.left
         doubts = self._settled.doubts()
         self.unlike: int = self._settled.breaks + sum(not _is_same(spilled[a], spilled[b]) for a, b in doubts)
 
-    def table(self) -> pa.RecordBatch:
+    def table(self, *, in_place: bool) -> pa.RecordBatch:
         """Return the changed keys."""
-        offsets, keys, is_told, was_there, has_before, before = map(pa.py_buffer, self._settled.table())
+        offsets, keys, is_told, was_there, has_before, before = map(pa.py_buffer, self._settled.table(in_place))
         columns = zip(KEY_TABLE.types, ([None, offsets, keys], [is_told, was_there], [has_before, before]), strict=True)
         arrays = [pa.Array.from_buffers(type_, self.changed, buffers) for type_, buffers in columns]
         return pa.RecordBatch.from_arrays(arrays, schema=KEY_TABLE)
@@ -83,7 +92,7 @@ class ReferenceSettled:
     """By Python alone."""
 
     def __init__(self, spilled: mmap.mmap, stretches: Sequence[int]) -> None:
-        self._spilled = spilled
+        self.spilled = spilled
         self._keys: list[bytes] = []
         self._was_there: list[bool | None] = []
         self._olds: list[slice] = []
@@ -102,14 +111,15 @@ class ReferenceSettled:
             self._news.append(slice(*last[5:]))
         self.changed = len(self._keys)
         self.there = self._was_there.count(True)
+        self.left = sum(new.stop > new.start for new in self._news)
 
-    def table(self) -> pa.RecordBatch:
+    def table(self, *, in_place: bool) -> pa.RecordBatch:
         """Return the changed keys."""
         begins: list[int | None] = []
         end = 0
         for old in self._olds:
             size = old.stop - old.start
-            begins.append(end if size else None)
+            begins.append((old.start if in_place else end) if size else None)
             end += size
         return pa.record_batch([self._keys, self._was_there, begins], KEY_TABLE)
 
@@ -118,7 +128,7 @@ class ReferenceSettled:
         block = bytearray()
         count = 0
         for where in self._olds if old else self._news:
-            block += self._spilled[where]
+            block += self.spilled[where]
             count += where.stop > where.start
             if len(block) >= _BLOCK_BYTES:
                 yield bytes(block), count

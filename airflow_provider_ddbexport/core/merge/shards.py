@@ -9,11 +9,14 @@ from datetime import datetime
 
 from airflow_provider_ddbexport.core.merge.merge_plan import MergePlan, forget_plan
 from airflow_provider_ddbexport.core.merge.parts import check_shard, conflict, merge_shard
+from airflow_provider_ddbexport.core.merge.parts_counter import PartsCounter
 from airflow_provider_ddbexport.core.merge.records import MergedLot, MergedShard, ShardRecords, parts_of
-from airflow_provider_ddbexport.core.merge.staged import StagedChanges
+from airflow_provider_ddbexport.core.merge.staged import open_held, open_staged
+from airflow_provider_ddbexport.core.merge.told_changes import ToldChanges
 from airflow_provider_ddbexport.core.snapshot.commit import published_meanwhile
 from airflow_provider_ddbexport.core.snapshot.convert import convert_shards
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
+from airflow_provider_ddbexport.core.snapshot.progress import OnProgress
 from airflow_provider_ddbexport.core.snapshot.record import CommitRecord, Part
 from airflow_provider_ddbexport.core.snapshot.workers import Crew, Stores, Tick
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -34,7 +37,9 @@ def merge_crew(plan: MergePlan, lake: ObjectStore, workers: int = 1) -> Crew:
     return Crew(Stores(staging, lake), workers, releases_gil=True)
 
 
-def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = None) -> tuple[Part, ...]:
+def merge_shards(
+    plan: MergePlan, crew: Crew, shards: Sequence[int] | None = None, progress: OnProgress | None = None
+) -> tuple[Part, ...]:
     """Merge those of *shards*, all of the plan's by default, that are not recorded yet, and return their parts.
 
     Nobody sees these before :func:`publish_merge`. Parts of the same name have the same bytes, whoever makes them, so
@@ -52,22 +57,29 @@ def merge_shards(plan: MergePlan, crew: Crew, shards: Sequence[int] | None = Non
     lake = crew.stores.lake
     with staging_again(crew), sweeping_is_a_race(lake, plan.base.table, plan.publication.as_of):
         survivors = [plan.survivors.shards[number - first] for number in chosen if number >= first]
-        converted = convert_shards(plan.survivors, crew, survivors) if survivors else ()
+        converted = convert_shards(plan.survivors, crew, survivors, progress) if survivors else ()
         records = ShardRecords(lake.child(plan.base.table), plan, plan.schema)
+        counter = PartsCounter("merge", plan.base_parts(*of_lots), progress)
         merged = records.done(of_lots)
+        counter.finish(plan.base_parts(*merged))
         if left := [number for number in of_lots if number not in merged]:
             with _changes(plan, crew) as changes:
-                merged.update(crew.run(_MergeShard(plan, changes, records), left))
+                for number, one in crew.run(_MergeShard(plan, changes, records), left):
+                    merged[number] = one
+                    counter.finish(plan.base_parts(number))
     kept = [part for number in of_lots for part in parts_of(merged[number])]
     return (*kept, *(part for record in converted for part in record.parts))
 
 
-def check_base(plan: MergePlan, crew: Crew) -> None:
+def check_base(plan: MergePlan, crew: Crew, progress: OnProgress | None = None) -> None:
     """Go through the whole base as merging does, and write nothing. Raises what that does."""
     checked: list[MergedLot] = []
+    shards = range(len(plan.lot_shards))
+    counter = PartsCounter("verify", plan.base.parts, progress)
     with staging_again(crew), _changes(plan, crew) as changes:
-        for _, merged in crew.run(_CheckShard(plan, changes), range(len(plan.lot_shards))):
+        for number, merged in crew.run(_CheckShard(plan, changes), shards):
             checked += merged
+            counter.finish(plan.base_parts(number))
     require_all(plan, checked)
 
 
@@ -119,9 +131,12 @@ def sweeping_is_a_race(
 
 
 @contextmanager
-def _changes(plan: MergePlan, crew: Crew) -> Iterator[StagedChanges]:
+def _changes(plan: MergePlan, crew: Crew) -> Iterator[ToldChanges]:
+    if plan.held is not None:
+        yield open_held(plan.held, plan.compacted)
+        return
     with workplace() as folder:
-        yield StagedChanges(crew.stores.root, plan.compacted, folder)
+        yield open_staged(crew.stores.root, plan.compacted, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,7 @@ class _CheckShard:
     """Work on one shard of the base's parts, whose result is not kept."""
 
     plan: MergePlan
-    changes: StagedChanges
+    changes: ToldChanges
 
     def __call__(self, stores: Stores, number: int, _tick: Tick | None) -> MergedShard:
         return check_shard(self.plan, number, self.changes, stores.lake.child(self.plan.base.table))
@@ -140,7 +155,7 @@ class _MergeShard:
     """Work on one shard of the base's parts."""
 
     plan: MergePlan
-    changes: StagedChanges
+    changes: ToldChanges
     records: ShardRecords
 
     def __call__(self, _stores: Stores, number: int, _tick: Tick | None) -> MergedShard:

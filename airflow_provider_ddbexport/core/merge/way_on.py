@@ -13,7 +13,7 @@ from airflow_provider_ddbexport.core.export.model import ExportType
 from airflow_provider_ddbexport.core.exporting.request import SHORTEST_WINDOW
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow
 from airflow_provider_ddbexport.core.merge.chain_notes import BreakState, find_base, find_broken, note_base
-from airflow_provider_ddbexport.core.merge.merge_input import chain_base, chain_start, merged_into
+from airflow_provider_ddbexport.core.merge.merge_input import chain_base, chain_start, ends_between, merged_into
 from airflow_provider_ddbexport.core.snapshot.commit import missing_parts
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 from airflow_provider_ddbexport.core.snapshot.record import MERGE, CommitRecord
@@ -43,12 +43,14 @@ class WayOn:
         by: None where nothing is to be done.
         base: the snapshot that increments follow, or would.
         reason: a sentence; None where increments follow as they should.
+        cut_at: where windows of the increments are to end: as those of runs before, which are paid for.
     """
 
     by: Literal["increment", "full"] | None
     state: ChainState | BreakState | WayState
     base: CommitRecord | None
     reason: str | None
+    cut_at: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def find_way_on(
 
     Increments follow the newest snapshot before that shows a point in time, 15 minutes or more. Which one it was is
     noted: the same is taken again as long as it can be, so that a run that is repeated uses the exports it has paid
-    for, whatever was published in between. *full_every* is how old a chain's full export may become.
+    for, whatever was published in between. So does one that follows the same snapshot as runs before, which published
+    nothing: its windows end where theirs did. *full_every* is how old a chain's full export may become.
 
     Raises PointInTimeRecoveryError, TableNotFoundError, AccessError, SnapshotDamagedError and the store's errors.
     """
@@ -96,7 +99,7 @@ class _Finding:
         if chosen is not None:
             before = ledger.get(chosen.time)
             if before is not None and before.identity == chosen.snapshot and self._obstacle(before) is None:
-                return WayOn("increment", ChainState.WHOLE, before, None)
+                return WayOn("increment", ChainState.WHOLE, before, None, chosen.cuts)
         otherwise = None
         for base in _points_in_time(ledger, self.moment):
             obstacle = self._obstacle(base)
@@ -105,8 +108,8 @@ class _Finding:
             elif obstacle is not None:
                 return otherwise or obstacle
             else:
-                note_base(self.store, self.moment, base)
-                return WayOn("increment", ChainState.WHOLE, base, None)
+                noted = note_base(self.store, self.moment, base)
+                return WayOn("increment", ChainState.WHOLE, base, None, noted.cuts)
         reason = "No snapshot before shows a point in time: a full export begins"
         return otherwise or WayOn("full", ChainState.NO_FULL_EXPORT, None, reason)
 
@@ -143,7 +146,8 @@ class _Finding:
             self._check_continuation(base or own)
         except (ExportChainError, PointInTimeRecoveryError, TableNotFoundError) as error:
             return WayOn(None, state, base, f"{published}, and its exports could not be made again: {error}")
-        return WayOn("increment" if base else "full", state, base, f"{published}: its exports are used again")
+        reason = f"{published}: its exports are used again"
+        return WayOn("increment" if base else "full", state, base, reason, ends_between(base, own) if base else ())
 
     def _check_continuation(self, record: CommitRecord) -> None:
         check_continuation(chain_base(record), table_id=self.table.table_id(), window=self.table.window())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -114,11 +115,21 @@ def outcome_of(windows: list[bytes], compiled: ModuleType | None, seed: int) -> 
                 found.append(())
                 continue
             bucket = settled(open_spilled(path), stretches, compiled)
-            table = bucket.table()
+            table, in_place = bucket.table(in_place=False), bucket.table(in_place=True)
             table.validate(full=True)
+            assert table.drop_columns("before").equals(in_place.drop_columns("before"))
+            begins = in_place.column("before").drop_null().to_pylist()
             lines_of = [list(bucket.lines(old=old)) for old in (True, False)]
+            assert b"".join(_line_at(bucket.spilled, begin) for begin in begins) == b"".join(
+                lines for lines, _ in lines_of[0]
+            )
+            assert bucket.left == sum(count for _, count in lines_of[1])
             found.append((bucket.changed, bucket.there, bucket.unlike, _written(table), *lines_of))
     return Outcome(None, keys.attributes, found)
+
+
+def _line_at(lines: mmap.mmap, begin: int) -> bytes:
+    return lines[begin : lines.find(b"\n", begin) + 1]
 
 
 def _written(table: pa.RecordBatch) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -78,11 +79,11 @@ class Told:
             table = {place: item for place, item in {**table, **window}.items() if item is not None}
         self.table = table
 
-    def merge(self, lake: LocalStore, *windows: int) -> CommitRecord:
+    def merge(self, lake: LocalStore, *windows: int, **options: Any) -> CommitRecord:
         increments = [Increment(self.root, self.increments[window]) for window in windows]
-        return merge_increments(increments, lake, table="reviews")
+        return merge_increments(increments, lake, table="reviews", **options)
 
-    def converted(self, lake: LocalStore) -> CommitRecord:
+    def converted(self, lake: LocalStore, as_of: datetime = START) -> CommitRecord:
         """Return the record of a conversion of the table as it is at the end."""
-        root, full = write_export(self.folder / "full", list(self.table.values()), as_of=START)
+        root, full = write_export(self.folder / "full", list(self.table.values()), as_of=as_of)
         return convert_export(root, full, lake, table="reviews")

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -13,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from fresh_process import in_a_fresh_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from increments import change, write_increment
@@ -25,7 +27,7 @@ from airflow_provider_ddbexport.core.merge import compact as compacting
 from airflow_provider_ddbexport.core.merge import spill as spilling
 from airflow_provider_ddbexport.core.merge.change_keys import KeyReader
 from airflow_provider_ddbexport.core.merge.compact import Compacted, Increment
-from airflow_provider_ddbexport.core.merge.staged import StagedChanges
+from airflow_provider_ddbexport.core.merge.staged import open_staged
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import BadCallError, DataFileError, ItemError, MergeConflictError
 
@@ -168,30 +170,50 @@ def test_lines_of_one_time_have_an_order_of_their_own(tmp_path: Path) -> None:
     assert found[0] == found[1] == found[2]
 
 
-@pytest.mark.parametrize("decoder", ["compiled", "reference"])
-def test_memory_does_not_grow_with_the_increment(decoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither to compact four times as many changes, nor to open what they come to; what C holds is not seen here."""
-    monkeypatch.setenv(DECODER_VARIABLE, decoder)
-    monkeypatch.setattr(compacting, "KEYS_PER_BUCKET", 1000)
-    monkeypatch.setattr(spilling, "WAITING_BYTES", 1 << 16)
-    root = LocalStore(tmp_path / "AWSDynamoDB")
-    peaks = []
-    for window, count in enumerate((500, 3_000, 12_000)):
-        lines = (change(1, key(n), {**key(n), "v": {"S": "x" * 500}}, key(n)) for n in range(count))
-        made = write_increment(tmp_path, list(lines), window=window, files=count // 500)
-        store = LocalStore(tmp_path / f"staged-{window}")
-        tracemalloc.start()
-        taken = pa.total_allocated_bytes()
-        try:
-            compacted = compact(root, [made], store)
-            (tmp_path / f"opened-{window}").mkdir()
-            changes = StagedChanges(store, compacted, tmp_path / f"opened-{window}")
-            peaks.append(tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes() - taken)
-        finally:
-            tracemalloc.stop()
+def compact_and_open(folder: Path, count: int) -> Callable[[], None]:
+    """Return what compacts an increment of *count* changes and opens what they come to."""
+    folder.mkdir()
+    lines = [change(1, key(n), {**key(n), "v": {"S": "x" * 500}}, key(n)) for n in range(count)]
+    made, store = write_increment(folder, lines, files=count // 500), LocalStore(folder / "staged")
+
+    def work() -> None:
+        compacted = compact(LocalStore(folder / "AWSDynamoDB"), [made], store)
+        changes = open_staged(store, compacted, folder)
         assert len(compacted.buckets) == -(-count // 1000)
-        assert changes.keys.places(pa.array([key_bytes(key(7), ATTRIBUTES)], pa.binary()))
-    assert peaks[2] < 1.2 * peaks[1]
+        assert len(changes.keys.places(pa.array([key_bytes(key(7), ATTRIBUTES)], pa.binary()))[0])
+
+    return work
+
+
+def peak_bytes(work: Callable[[], None]) -> int:
+    """Return the most memory that Python objects took while *work* ran, and what Arrow's buffers took afterwards."""
+    tracemalloc.start()
+    taken = pa.total_allocated_bytes()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1] + pa.total_allocated_bytes() - taken
+    finally:
+        tracemalloc.stop()
+
+
+def measure(folder: Path, decoder: str) -> tuple[int, int]:
+    """Return the peaks for 3,000 changes and for 12,000."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DECODER_VARIABLE, decoder)
+        patch.setattr(compacting, "KEYS_PER_BUCKET", 1000)
+        patch.setattr(spilling, "WAITING_BYTES", 1 << 16)
+        # It imports what they need.
+        compact_and_open(folder / "few", 500)()
+        small = peak_bytes(compact_and_open(folder / "small", 3_000))
+        large = peak_bytes(compact_and_open(folder / "large", 12_000))
+    return small, large
+
+
+@pytest.mark.parametrize("decoder", ["compiled", "reference"])
+def test_memory_does_not_grow_with_the_increment(decoder: str, tmp_path: Path) -> None:
+    """Neither to compact four times as many changes, nor to open what they come to; what C holds is not seen here."""
+    small, large = in_a_fresh_process(measure, tmp_path, decoder)
+    assert large < 1.2 * small
 
 
 keys_of_tables = st.fixed_dictionaries(

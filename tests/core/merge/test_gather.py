@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from built_rows import rows_of
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, resolve
 from airflow_provider_ddbexport.core.merge import gather as gathering
@@ -18,15 +19,7 @@ from airflow_provider_ddbexport.errors import SnapshotDamagedError
 
 def test_parts_that_are_larger_than_a_row_group_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of very many columns: their row groups have fewer rows than are read at once elsewhere."""
-    observation = Observation()
-    items = [{"Id": {"S": str(number)}} for number in range(25)]
-    for item in items:
-        observation.add(item)
-    schema = resolve(observation, ColumnOptions())
-    builder = RowBuilder(schema)
-    for item in items:
-        builder.add(item)
-    batch = builder.finish()
+    schema, batch = rows_of([{"Id": {"S": str(number)}} for number in range(25)])
     pq.write_table(pa.Table.from_batches([batch]), tmp_path / "small")
     monkeypatch.setattr(gathering, "row_group_rows", lambda _: 10)
     target = Target("reviews", ColumnOptions(), 1_000, 1 << 20)

@@ -8,6 +8,7 @@ import itertools
 import json
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,20 +21,29 @@ from merged_tables import History, Told, key
 from snapshot_exports import in_order, items_of, parts_below, resealed, write_export
 from watched_store import Steps, WatchedStore
 
-from airflow_provider_ddbexport.core.columns import RESCUED_COLUMN, ColumnOptions, Observation
+from airflow_provider_ddbexport.core.columns import RESCUED_COLUMN, ColumnOptions, Kind, Observation
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.export import read_changes, read_export, read_items
-from airflow_provider_ddbexport.core.merge import Increment, merge_increments
+from airflow_provider_ddbexport.core.merge import (
+    Increment,
+    merge_crew,
+    merge_increments,
+    merge_shards,
+    plan_merge,
+    publish_merge,
+)
 from airflow_provider_ddbexport.core.merge.chain_notes import find_broken, noting_breaks
-from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, convert_export
+from airflow_provider_ddbexport.core.snapshot import CommitRecord, Ledger, Progress, convert_export
 from airflow_provider_ddbexport.core.snapshot import convert as convert_module
 from airflow_provider_ddbexport.core.snapshot import plan as plan_module
 from airflow_provider_ddbexport.core.snapshot.record import OLD_IMAGES
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import (
     BadCallError,
+    ColumnNameConflictError,
     ExportChainError,
     MergeConflictError,
+    SchemaConflictError,
     SnapshotDamagedError,
     SnapshotNotFoundError,
 )
@@ -130,6 +140,63 @@ def rows_of(lake: LocalStore, record: CommitRecord) -> list[Any]:
     """Return all rows of the parts of *record*, by key."""
     tables = [pq.read_table(lake.root / "reviews" / part.key, partitioning=None) for part in record.parts]
     return sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["book"])
+
+
+def test_an_empty_table_is_merged_into_with_the_options_it_was_converted_with(tmp_path: Path) -> None:
+    """Its first items tell the types of what it is partitioned by, and need not have what it is sorted by."""
+    numbered = [{**key(number), "Year": {"N": str(2020 + number % 2)}} for number in range(4)]
+    late = {**key(9), "Year": {"N": "2020"}, "late": {"N": "1"}}
+    story = Told(tmp_path / "exports", {}, dict(enumerate(numbered)), {1: None, 9: late})
+    lake = LocalStore(tmp_path / "lake")
+    empty = convert_export(
+        story.root, story.full, lake, options=ColumnOptions(partition_by=("Year",)), sort_by=("late", "Book")
+    )
+    assert [column.kind for column in empty.schema.columns] == [Kind.STRING]
+    first, second = story.merge(lake, 0), story.merge(lake, 1)
+    assert first.schema.columns[0].kind is Kind.NUMBER
+    for record in (first, second):
+        assert {part.partition for part in record.parts} == {("2020",), ("2021",)}
+        assert not record.rescued
+    assert items_of(lake, at=START) == []
+    assert in_order(items_of(lake)) == in_order(story.table.values())
+
+    lists, other = (
+        Told(tmp_path / "lists", {}, {1: {**key(1), "late": {"L": [{"N": "1"}]}}}),
+        LocalStore(tmp_path / "other"),
+    )
+    convert_export(lists.root, lists.full, other, sort_by=("late",))
+    with pytest.raises(BadCallError, match="'late' has a column of kind LIST"):
+        lists.merge(other, 0)
+
+
+def test_an_attribute_that_would_share_a_column_is_named_by_the_merge_that_brings_it(tmp_path: Path) -> None:
+    """Later merges, and a conversion of the whole table, know the name; published snapshots stay, whatever is named."""
+    story = Told(
+        tmp_path / "exports",
+        {number: {**key(number), "Rating": {"N": "1"}} for number in range(3)},
+        {0: {**key(0), "Rating": {"N": "2"}}},
+        {7: {**key(7), "rating": {"N": "3"}}},
+        {8: {**key(8), "rating": {"N": "4"}}},
+    )
+    lake = LocalStore(tmp_path / "lake")
+    convert_export(story.root, story.full, lake)
+    first = story.merge(lake, 0)
+    with pytest.raises(ColumnNameConflictError, match="give 'rating' another name where this failed"):
+        story.merge(lake, 1)
+    read: list[Progress] = []
+    with pytest.raises(SchemaConflictError, match="'Rating' of this table has the name 'rating', column_names= asks"):
+        story.merge(lake, 1, column_names={"Rating": "score"}, progress=read.append)
+    assert not read
+    named = story.merge(lake, 1, column_names={"rating": "lower"})
+    assert [column.name for column in named.schema.columns] == ["book", "rating", "user", "lower"]
+    assert named.options == {**first.options, "column_names": {"rating": "lower"}}
+
+    last = story.merge(lake, 2)
+    assert (last.options, last.schema) == (named.options, named.schema)
+    assert in_order(items_of(lake)) == in_order(story.table.values())
+    for windows, published in (((0,), first), ((1,), named), ((0, 1, 2), last)):
+        assert story.merge(lake, *windows, column_names={"rating": "lower"}) == published
+    assert story.converted(lake, as_of=START + 4 * HOUR).schema == named.schema
 
 
 def test_merging_again_does_nothing(tmp_path: Path) -> None:
@@ -273,8 +340,9 @@ def test_old_images_written_otherwise_are_the_same_items(tmp_path: Path) -> None
     assert story.merge(lake, 0).rows == len(story.table) - 1
 
 
-def test_a_damaged_base_is_found(tmp_path: Path) -> None:
-    """Its parts are checked against its record; nothing is published."""
+@pytest.mark.parametrize("told", ["crc32", "sha256"])
+def test_a_damaged_base_is_found(told: str, tmp_path: Path) -> None:
+    """Its parts are checked against its record, which may be of a version that told no CRC-32; nothing is published."""
     story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
     base = story.convert(lake)
     story.go_on()
@@ -282,8 +350,25 @@ def test_a_damaged_base_is_found(tmp_path: Path) -> None:
     body = bytearray(path.read_bytes())
     body[100] ^= 1
     path.write_bytes(body)
-    with pytest.raises(SnapshotDamagedError, match="sha256"):
+    if told == "sha256":
+        (record,) = (tmp_path / "lake/reviews/_snapshots").iterdir()
+        fields = json.loads(record.read_text())
+        assert all(part.pop("crc32") for part in fields["parts"])
+        record.write_text(json.dumps(fields))
+    with pytest.raises(SnapshotDamagedError, match=f"{told} expected .*; delete that object, then convert .* again"):
         story.merge(lake, 0)
+
+
+def test_parts_are_recorded_with_the_crc32_of_their_bytes(tmp_path: Path) -> None:
+    """By conversions and merges, of parts that lost rows and those that were copied, for the merges that follow."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake, rows_per_part=15)
+    number = next(iter(story.table))
+    story.increments = [write_increment(story.folder, [change(1, key(number), story.table[number], None)])]
+    merged = story.merge(lake, 0)
+    assert len({part.sha256 for part in base.parts} & {part.sha256 for part in merged.parts}) == 2
+    for part in (*base.parts, *merged.parts):
+        assert part.crc32 == zlib.crc32((lake.root / "reviews" / part.key).read_bytes())
 
 
 def test_a_base_that_was_written_damaged_is_named(tmp_path: Path) -> None:
@@ -297,8 +382,8 @@ def test_a_base_that_was_written_damaged_is_named(tmp_path: Path) -> None:
     start = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
     path.write_bytes(body[:start] + b"\x15" + b"\xff" * 20 + body[start + 21 :])
     (record,) = (tmp_path / "lake/reviews/_snapshots").iterdir()
-    told = record.read_text()
-    record.write_text(told.replace(base.parts[0].sha256, hashlib.sha256(path.read_bytes()).hexdigest()))
+    told = record.read_text().replace(base.parts[0].sha256, hashlib.sha256(path.read_bytes()).hexdigest())
+    record.write_text(told.replace(str(base.parts[0].crc32), str(zlib.crc32(path.read_bytes()))))
     store = lake.child("reviews")
     named = rf"^part 1 of 1 .*/{base.parts[0].key}: it.* convert .* again"
     with pytest.raises(SnapshotDamagedError, match=named), noting_breaks(store, base.as_of):
@@ -360,6 +445,9 @@ def test_a_merged_snapshot_is_replaced(tmp_path: Path) -> None:
     assert not list(lake.child("reviews").list("_conversions"))
 
 
+_Merging = Callable[[History, LocalStore], CommitRecord]
+
+
 class _DiesError(Exception):
     pass
 
@@ -410,36 +498,61 @@ class _Dying(LocalStore):
             raise _DiesError
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before it", "after it, widening parts"])
-def test_a_merge_killed_anywhere_is_gone_on_with(after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At every write and delete: nothing is published or all of it; the next run ends with the very same snapshot."""
+def _in_one_go(story: History, lake: LocalStore) -> CommitRecord:
+    return story.merge(lake, 0, 1)
+
+
+def _in_shards(story: History, lake: LocalStore) -> CommitRecord:
+    """As tasks do, which find in the lake what another has staged."""
+    plan = plan_merge([Increment(story.root, one) for one in story.increments], lake, table="reviews")
+    if isinstance(plan, CommitRecord):
+        return plan
+    with merge_crew(plan, lake) as crew:
+        merge_shards(plan, crew)
+        return publish_merge(plan, crew)
+
+
+@pytest.mark.parametrize(
+    ("after", "first", "again"),
+    [(False, _in_one_go, _in_shards), (True, _in_one_go, _in_one_go), (False, _in_shards, _in_one_go)],
+    ids=["before it", "after it, widening parts", "in shards, before it"],
+)
+def test_a_merge_killed_anywhere_is_gone_on_with(
+    after: bool, first: _Merging, again: _Merging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every write and delete: nothing is published or all of it; the next run ends with the same snapshot.
+
+    Whether what the increments come to is held or staged, by either.
+    """
     if after:
         # Then no part has the columns that the increments bring before all shards are merged.
         monkeypatch.setattr(convert_module, "sample_export", lambda *_: Observation())
     story = History(tmp_path / "exports", rows=25)
     for _ in range(2):
         story.go_on(New={"S": "n"})
-    expected: tuple[str, tuple[Any, ...]] | None = None
+    expected: tuple[Any, ...] | None = None
     for moment in itertools.count(1):
         lake = LocalStore(tmp_path / f"lake-{moment}")
         story.convert(lake, rows_per_part=20)
         _Dying.left, _Dying.after = moment, after
         try:
-            story.merge(_Dying(lake.root), 0, 1)
+            first(story, _Dying(lake.root))
             died = False
         except _DiesError:
             died = True
         times = Ledger(lake.child("reviews")).times()
         assert len(times) == 1 or in_order(items_of(lake)) == story.expected(2)
-        record = story.merge(lake, 0, 1)
+        record = again(story, lake)
         assert in_order(items_of(lake)) == story.expected(2)
-        assert expected in (None, (record.digest, record.parts))
-        expected = record.digest, record.parts
+        # A run that held all of it, and had widened the table's columns, has not told under which it began.
+        parts = [part.rows for part in record.parts] if after else record.parts
+        assert expected in (None, (record.digest, record.schema, parts))
+        expected = record.digest, record.schema, parts
         assert not list(lake.child("reviews").list("_conversions"))
         assert parts_below(lake) == {part.key for at in Ledger(lake.child("reviews")).records() for part in at.parts}
         if not died:
             break
-    assert moment > 16
+    assert moment > (16 if first is _in_shards else 8)
 
 
 class _Overtaken(LocalStore):
@@ -573,3 +686,40 @@ def test_a_merge_does_without_pandas(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _MERGE, str(story.root.root), str(lake), export_id]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [40, False]
+
+
+def test_progress_is_told_of_all_that_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The increments, what they left, the snapshot before, and what got a column late; none of them goes back."""
+    monkeypatch.setattr(convert_module, "sample_export", lambda *_: Observation())
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    base = story.convert(lake, rows_per_part=20)
+    story.go_on(New={"N": "1"})
+    told: list[Progress] = []
+    story.merge(lake, 0, progress=told.append)
+    assert list(dict.fromkeys(now.stage for now in told)) == ["read", "convert", "merge", "adapt"]
+    for before, now in itertools.pairwise(told):
+        assert before.stage != now.stage or (before.items, before.bytes, before.total) <= (
+            now.items,
+            now.bytes,
+            now.total,
+        )
+    last = {now.stage: now for now in told}
+    assert all(now.items == now.total for now in last.values())
+    read = sum((story.root.root / file.key).stat().st_size for file in story.increments[0].files)
+    assert last["read"] == Progress("read", 12, 12, read)
+    assert last["merge"] == Progress("merge", base.rows, base.rows, sum(part.size for part in base.parts))
+
+
+def test_progress_is_told_of_the_snapshot_before_where_another_is_replaced(tmp_path: Path) -> None:
+    """All of it is gone through before the one that is there is withdrawn."""
+    table: dict[int, Item] = {number: key(number) for number in range(6)}
+    story, lake = Told(tmp_path / "exports", table, {1: None}), LocalStore(tmp_path / "lake")
+    convert_export(story.root, story.full, lake)
+    story.merge(lake, 0)
+    other = write_increment(tmp_path / "other", [change(1, key(2), table[2], None)])
+    increments = [Increment(LocalStore(tmp_path / "other/AWSDynamoDB"), other)]
+    told: list[Progress] = []
+    merge_increments(increments, lake, table="reviews", replace=True, progress=told.append)
+    assert [now.items for now in told if now.stage == "verify"] == [6]
+    stages = [now.stage for now in told]
+    assert stages.index("verify") < stages.index("merge")

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from built_rows import rows_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, resolve
 from airflow_provider_ddbexport.core.decode import Item
 from airflow_provider_ddbexport.core.keys import key_bytes
 from airflow_provider_ddbexport.core.merge import reach as reaching
@@ -99,16 +99,11 @@ def test_no_page_of_a_row_group_beyond_the_keys_is_read(tmp_path: Path, monkeypa
     """By any of the attributes that keys are made of, though others say nothing."""
     dice = random.Random(5)
     items: list[Item] = [{"User": {"S": f"{dice.random()}"}, "At": {"N": str(number)}} for number in range(90)]
-    observation = Observation()
-    for item in items:
-        observation.add(item)
-    schema = resolve(observation, ColumnOptions())
-    builder = RowBuilder(schema)
-    for item in items:
-        builder.add(item)
-    pq.write_table(pa.table(builder.finish()), tmp_path / "source", row_group_size=30, compression="zstd")
+    schema, rows = rows_of(items)
+    pq.write_table(pa.table(rows), tmp_path / "source", row_group_size=30, compression="zstd")
     keys = [key for item in items[35:40] if (key := key_bytes(item, ("At", "User"))) is not None]
-    search = ChangedKeys(("At", "User"), [pa.array(sorted(keys), pa.binary())]).search(schema)
+    table = pa.array(sorted(keys), pa.binary())
+    search = ChangedKeys(("At", "User"), [table]).search(schema)
     read: list[Chunk] = []
 
     def opened(kernel: Any, chunk: Chunk, *more: Any, **options: Any) -> OpenChunk:
@@ -119,5 +114,5 @@ def test_no_page_of_a_row_group_beyond_the_keys_is_read(tmp_path: Path, monkeypa
     with (tmp_path / "source").open("rb") as source:
         split = splitting.split_part(source, search, tmp_path / "kept", tmp_path / "gone")
     assert split is not None
-    assert split.keys.to_pylist() == keys
+    assert table.take(split.places.column("place")).to_pylist() == keys
     assert len(read) == len({chunk.path for chunk in read}) == len(schema.columns) + 2

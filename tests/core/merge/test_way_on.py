@@ -59,6 +59,24 @@ def told(way: WayOn) -> tuple[str | None, str, datetime | None]:
     return way.by, way.state, way.base and way.base.as_of
 
 
+def test_windows_end_where_those_of_runs_before_did(store: LocalStore) -> None:
+    """Of the same snapshot, where nothing came of them; noted, so that a run that is cleared cuts as it did."""
+    publish(store, 0 * DAY)
+    hour = timedelta(hours=1)
+    assert look(store, 3 * hour).cut_at == ()
+    store.write(layout.chosen_base_key(START + 2 * hour), b"damaged")
+    assert look(store, 1 * hour).cut_at == ()
+    for _ in range(2):
+        assert look(store, 5 * hour).cut_at == (START + hour, START + 3 * hour)
+    assert look(store, 4 * hour).cut_at == (START + hour, START + 3 * hour)
+    assert look(store, 5 * hour).cut_at == (START + hour, START + 3 * hour)
+    publish(store, 4 * hour)
+    assert look(store, 6 * hour).cut_at == ()
+    Ledger(store).delete(START)
+    publish(store, 0 * DAY, digest="replaced")
+    assert look(store, 3.5 * hour).cut_at == ()
+
+
 def test_scans_are_passed_over(store: LocalStore) -> None:
     """An older snapshot by export goes on; a full export would be billed the whole table."""
     publish(store, DAY / 2, export_type="SCAN")
