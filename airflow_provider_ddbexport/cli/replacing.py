@@ -28,6 +28,10 @@ def unregistering(args: argparse.Namespace) -> BeforeReplace | None:
     """Return what unregisters a snapshot that is to be replaced, as *args* say. Raises BadCallError."""
     if args.registered_in is None:
         return None
+    if not args.replace:
+        raise BadCallError(
+            "--registered-in: nothing is unregistered but by --replace; give that as well, or leave it out"
+        )
     from airflow_provider_ddbexport.core.catalog.register import catalog_names, unregister_snapshot
 
     if not args.lake.startswith("s3://"):

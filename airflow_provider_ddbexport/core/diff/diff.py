@@ -15,6 +15,7 @@ from airflow_provider_ddbexport.core.diff.layout import changes_folder
 from airflow_provider_ddbexport.core.diff.publish import DiffPlace
 from airflow_provider_ddbexport.core.diff.record import DiffRecord
 from airflow_provider_ddbexport.core.diff.writer import ChangesWriter
+from airflow_provider_ddbexport.core.keys import KEY_KINDS
 from airflow_provider_ddbexport.core.merge.compact import Increment
 from airflow_provider_ddbexport.core.merge.filtered import IsFiltered
 from airflow_provider_ddbexport.core.snapshot.commit import Now, utc_now
@@ -88,6 +89,7 @@ def diff_snapshots(
     if not key or len(set(key)) < len(key):
         raise BadCallError(f"key: expected the attributes of the table's key, each once, found {', '.join(key)!r}")
     key = sorted(key)
+    _refuse_other_key(pair, key)
     schema = diff_schema(pair.old.schema, pair.new.schema)
     arns = tuple(sorted({increment.export.summary.export_arn for increment in increments}))
     digest = digest_of({"old": pair.old.digest, "new": pair.new.digest, "key": key})
@@ -132,6 +134,31 @@ def diff_snapshots(
         with ChangesWriter(builder, place.store, place.folder, parts_digest, local) as writer:
             counts = compare(writer.take)
             return place.publish(record(counts, writer.finish()))
+
+
+def _refuse_other_key(pair: Pair, key: Sequence[str]) -> None:
+    """Raise BadCallError where *key* cannot be the table's, by what is known before a row is read."""
+    told = {tuple(sorted(record.source.keys)) for record in (pair.old, pair.new) if record.source.keys}
+    if told and tuple(key) not in told:
+        expected = " or ".join(map(_listed, sorted(told)))
+        raise BadCallError(
+            f"key: expected {expected}, which the snapshots' records tell, found {_listed(key)}; without it the key is "
+            "taken from there",
+            table=pair.new.table,
+        )
+    for record in (pair.old, pair.new):
+        held = {column.attribute for column in record.schema.columns if column.kind in KEY_KINDS}
+        missing = [attribute for attribute in key if attribute not in held]
+        if record.rows and missing:
+            raise BadCallError(
+                f"key: no item of the snapshot as of {iso(record.as_of)} has {_listed(missing)} that is a string, "
+                "number or binary; give the attributes of the table's key",
+                table=pair.new.table,
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names))
 
 
 def _counter(pair: Pair, progress: OnProgress | None) -> OnRows | None:

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from diffed_lake import KEY, NEW, OLD, expected_changes, lake_of, told_changes, without_keys
+from fresh_process import in_a_fresh_process
 from snapshot_exports import reviews, write_export
 from watched_store import Killed, Steps, WatchedStore, die
 
@@ -210,31 +211,44 @@ def test_the_changes_may_lie_in_the_lake(lake: LocalStore) -> None:
 SMALL, LARGE, TEXT_BYTES = 700, 2_800, 1_500
 
 
-def test_four_times_the_rows_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_four_times_the_rows_take_no_more_memory(tmp_path: Path) -> None:
     """Rows wait on the disk, in buckets, and changes in row groups: the peak stays, the snapshots grow."""
-    monkeypatch.setattr(key_join, "HELD_BYTES", 500_000)
-    monkeypatch.setattr(buckets, "WAITING_BYTES", 100_000)
-    monkeypatch.setattr(key_join, "_BATCH_ROWS", 32)
-    monkeypatch.setattr(writer, "ROW_GROUP_BYTES", 100_000)
-    monkeypatch.setattr("airflow_provider_ddbexport.core.snapshot.parts.ROW_GROUP_BYTES", 200_000)
-    peaks = []
-    for count in (SMALL, LARGE):
-        days = [
-            [{"id": {"N": str(n)}, "t": {"S": f"{n + day * (n % 2):06d}" * (TEXT_BYTES // 6)}} for n in range(count)]
-            for day in (0, 1)
-        ]
-        lake = lake_of(tmp_path / str(count), *days)
-        output = LocalStore(tmp_path / str(count) / "out")
-        pair = find_pair(lake.child("reviews"), "reviews")
-        peak, record = peak_bytes(lambda: diff_snapshots(lake.child("reviews"), pair, key=["id"], output=output))  # noqa: B023
-        assert record.counts.changed == count // 2
-        peaks.append(peak)
+    small, large = in_a_fresh_process(measure, tmp_path)
     # 6 MB more of rows; one more buffer of the disk's is all they may take.
-    assert peaks[1] - peaks[0] < 1_500_000
-    assert peaks[1] < LARGE * TEXT_BYTES
+    assert large - small < 1_500_000
+    assert large < LARGE * TEXT_BYTES
 
 
-def peak_bytes(work: Callable[[], DiffRecord]) -> tuple[int, DiffRecord]:
+def measure(folder: Path) -> tuple[int, int]:
+    """Return the peaks of comparing two snapshots of SMALL rows, and two of LARGE."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(key_join, "HELD_BYTES", 500_000)
+        patch.setattr(buckets, "WAITING_BYTES", 100_000)
+        patch.setattr(key_join, "_BATCH_ROWS", 32)
+        patch.setattr(writer, "ROW_GROUP_BYTES", 100_000)
+        patch.setattr("airflow_provider_ddbexport.core.snapshot.parts.ROW_GROUP_BYTES", 200_000)
+        # It imports what they need.
+        compare(folder / "few", 2)()
+        return peak_bytes(compare(folder / "small", SMALL)), peak_bytes(compare(folder / "large", LARGE))
+
+
+def compare(folder: Path, count: int) -> Callable[[], None]:
+    """Return what compares two snapshots of *count* rows, of which every other one changed."""
+    days = [
+        [{"id": {"N": str(n)}, "t": {"S": f"{n + day * (n % 2):06d}" * (TEXT_BYTES // 6)}} for n in range(count)]
+        for day in (0, 1)
+    ]
+    lake, output = lake_of(folder, *days), LocalStore(folder / "out")
+    pair = find_pair(lake.child("reviews"), "reviews")
+
+    def work() -> None:
+        record = diff_snapshots(lake.child("reviews"), pair, key=["id"], output=output)
+        assert record.counts.changed == count // 2
+
+    return work
+
+
+def peak_bytes(work: Callable[[], None]) -> int:
     """Return the most memory that Python objects and Arrow's buffers took together while *work* ran, at least about."""
     arrow: list[int] = []
     pool = pa.default_memory_pool()
@@ -251,7 +265,7 @@ def peak_bytes(work: Callable[[], DiffRecord]) -> tuple[int, DiffRecord]:
             patch.setattr(owner, place, noting)
         tracemalloc.start()
         try:
-            record = work()
-            return tracemalloc.get_traced_memory()[1] + max(arrow), record
+            work()
+            return tracemalloc.get_traced_memory()[1] + max(arrow)
         finally:
             tracemalloc.stop()

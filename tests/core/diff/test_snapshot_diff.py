@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,9 @@ def test_a_snapshot_is_compared_with_the_one_before_it_unless_others_are_asked_f
     ("key", "message"),
     [
         (["User"], "several items have the same 'User'"),
-        (["Book", "user"], "30 items of part 1 .* have no 'Book' and 'user'"),
-        (["Details"], "30 items of part 1 .* have no 'Details' that is a string, number or binary"),
+        (["Book", "user"], "no item of the snapshot as of 2026-01-14.* has 'user' that is a string, number or binary"),
+        (["Details"], "no item of .* has 'Details' that is a string, number or binary"),
+        (["Book", "Late"], "20 items of part 1 .* have no 'Book' and 'Late'"),
         (["Rating", "Book", "Rating"], "each once, found 'Rating, Book, Rating'"),
         ([], "expected the attributes of the table's key"),
     ],
@@ -143,6 +145,18 @@ def test_attributes_that_are_no_key_are_refused(tmp_path: Path, key: list[str], 
     with pytest.raises(BadCallError, match=message) as caught:
         diff_snapshots(lake.child("reviews"), find_pair(lake.child("reviews"), "reviews"), key=key)
     assert "book 1" not in str(caught.value) + str(caught.value.context)
+
+
+def test_a_key_that_the_records_contradict_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """Also where no part differs, so that no row would tell."""
+    lake = lake_of(tmp_path, reviews(30), reviews(30))
+    pair = find_pair(lake.child("reviews"), "reviews")
+    with pytest.raises(BadCallError, match="has 'nix' that is a string"):
+        diff_snapshots(lake.child("reviews"), pair, key=["nix"])
+    new = replace(pair.new, source=replace(pair.new.source, keys=("Book",)))
+    with pytest.raises(BadCallError, match=r"expected 'Book', which .* tell, found 'Book' and 'User'"):
+        diff_snapshots(lake.child("reviews"), replace(pair, new=new), key=["User", "Book"])
+    assert diff_snapshots(lake.child("reviews"), replace(pair, new=new), key=["Book"]).counts == Counts(unchanged=30)
 
 
 def test_parts_that_both_snapshots_have_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
