@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,11 +41,9 @@ def scan_backup(
     resumption: Resumption | None = None,
     on_page: Callable[[ScanPage], None] | None = None,
     on_progress: Callable[[ScanProgress], None] | None = None,
-    stop: threading.Event | None = None,
     now: Now = utc_now,
     retries: RetryPolicy | None = None,
     limits: GroupLimits | None = None,
-    page_items: int | None = None,
 ) -> Export:
     """Back the table up below ``<prefix>/AWSDynamoDB/<ExportId>`` in *destination*, the root of *bucket*.
 
@@ -62,10 +59,9 @@ def scan_backup(
     *dynamodb* is a boto3 client; *table_name* may be an ARN; *segments* is 1 to 1,000,000, by default from the table's
     size and the budget; the read budget is :func:`.table.read_rate`'s; *expression_attribute_values* are DynamoDB
     JSON, with binaries as base64 text or bytes; *retries* bounds how long one page is asked for while DynamoDB
-    throttles or fails; *limits* says when pages become a data file; *page_items* is the most
-    items of a page. Raises BadCallError,
-    ScanResumeError, ScanStoppedError, TableNotFoundError, AccessError, ThrottledError and other ServiceErrors, and the
-    store's errors.
+    throttles or fails; *limits* says when pages become a data file. Raises BadCallError, ScanResumeError,
+    ScanStoppedError where another run took it over, TableNotFoundError, AccessError, ThrottledError and other
+    ServiceErrors, and the store's errors.
     """
     request = ScanRequest(
         table_name=table_name,
@@ -80,11 +76,9 @@ def scan_backup(
         budget=ReadBudgetOptions(read_units=read_units, read_percent=read_percent, ceiling_units=ceiling_units),
         workers=workers,
         limits=limits or GroupLimits(),
-        page_items=page_items,
         retries=retries or RetryPolicy(),
         on_page=on_page,
         on_progress=on_progress,
-        stop=stop or threading.Event(),
         now=now,
     )
     plan = plan_scan(

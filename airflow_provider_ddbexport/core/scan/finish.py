@@ -101,7 +101,7 @@ def scan_summary(plan: ScanPlan, done: Sequence[ShardDone], files: tuple[DataFil
             ended_at=max(ended_at, plan.started_at),
             segments=plan.segments,
             is_consistent=plan.is_consistent,
-            consumed_units=sum(shard.units for shard in done),
+            consumed_units=plan.trial_units + sum(shard.units for shard in done),
             filter_expression=plan.filter_expression,
             projection_expression=plan.projection_expression,
             index_name=plan.index_name,

@@ -48,10 +48,8 @@ class Pacer:
         is_consistent: bool,
         retries: RetryPolicy,
         stop: Ending | threading.Event,
-        page_items: int | None = None,
     ) -> None:
-        """Take *read_rate*, asked again each minute; *retries* has the clock, and the deadline of each single page;
-        *page_items* is the most items of a page, None for what fits into 1 MB."""
+        """Take *read_rate*, asked again each minute; *retries* has the clock, and the deadline of each single page."""
         self.lock = threading.Lock()
         self.throttles = 0
         self._source = source
@@ -59,7 +57,6 @@ class Pacer:
         self._retries = retries
         self._patience = replace(retries, sleep=self._sleep)
         self._stop = stop
-        self._page_items = page_items
         now = retries.clock()
         self._read_at = now
         self._cost = PageCost(is_consistent=is_consistent)
@@ -106,8 +103,6 @@ class Pacer:
             with self.lock:
                 pace = self.budget.pace_rcu
                 limit = self._cost.limit(None if pace is None else pace * _PAGE_S)
-                if self._page_items is not None:
-                    limit = min(limit or self._page_items, self._page_items)
                 wait = self.budget.reserve(self._cost.expected(limit), self._retries.clock())
             if isinstance(wait, Reservation):
                 return limit, wait

@@ -44,6 +44,7 @@ class ScanPlan:
         size_bytes: of the table when the scan began, for the time that is left.
         provisioned_rcu: of the table or index then; the budget goes on from it after a switch to on demand.
         pointer_folder: where it is noted under which name the scan is found; None where it cannot be resumed.
+        trial_units: read capacity units of the item by which its expressions were tried, before anything was read.
     """
 
     export_id: str
@@ -67,6 +68,7 @@ class ScanPlan:
     size_bytes: int
     provisioned_rcu: float | None = None
     pointer_folder: str | None = None
+    trial_units: float = 0.0
 
     def to_json(self) -> bytes:
         """Return the plan as one line of JSON."""

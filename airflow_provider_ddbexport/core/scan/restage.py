@@ -8,23 +8,18 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 
-import msgspec
-import pyarrow.parquet as pq
 from isal import igzip
 
-from airflow_provider_ddbexport.core.columns import restore
 from airflow_provider_ddbexport.core.export.model import DataFile
 from airflow_provider_ddbexport.core.scan.plan import ANEW
 from airflow_provider_ddbexport.core.snapshot.conversion import ShardRecord
 from airflow_provider_ddbexport.core.snapshot.fetch import fetched
+from airflow_provider_ddbexport.core.snapshot.items import part_items
 from airflow_provider_ddbexport.core.snapshot.plan import ConversionPlan, Shard
 from airflow_provider_ddbexport.core.store.local import LocalStore
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.workplace import workplace
 from airflow_provider_ddbexport.errors import PublishRaceError
-
-_BATCH_ROWS = 128
-"""An item has at most 400 KB, so at most about 50 MB of values are in memory at once."""
 
 
 @contextlib.contextmanager
@@ -38,18 +33,15 @@ def restaged(
     """
     with workplace() as folder:
         path = folder / "items.json.gz"
-        encoder = msgspec.json.Encoder()
         items = 0
         with igzip.open(path, "wb", compresslevel=1) as lines:  # type: ignore[no-untyped-call]
-            for part, schema in zip(record.parts, record.schemas, strict=True):
+            for part, under in zip(record.parts, record.under, strict=True):
                 with fetched(store, part) as held:
                     if held is None:
                         raise PublishRaceError(f"{store.uri}: a part of a scan is gone; {ANEW}")
-                    with pq.ParquetFile(held, pre_buffer=False) as parquet:
-                        for batch in parquet.iter_batches(_BATCH_ROWS, use_threads=False):
-                            for item in restore(batch, schema, part.partition):
-                                lines.write(encoder.encode({"Item": item}) + b"\n")
-                                items += 1
+                    for line in part_items(held, under.schema, part.partition):
+                        lines.write(line + b"\n")
+                        items += 1
         with path.open("rb") as body:
             md5 = base64.b64encode(hashlib.file_digest(body, "md5").digest()).decode()
         file = DataFile(key=path.name, item_count=items, md5=md5)

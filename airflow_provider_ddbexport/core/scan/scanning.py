@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_ddbexport.core.export.manifest import STARTED_NAME
-from airflow_provider_ddbexport.core.scan.budget import RateReader, most_shards
+from airflow_provider_ddbexport.core.scan.budget import WINDOW_S, RateReader, most_shards
 from airflow_provider_ddbexport.core.scan.ending import Ending
 from airflow_provider_ddbexport.core.scan.journal import (
     PLAN_NAME,
@@ -26,9 +28,13 @@ from airflow_provider_ddbexport.core.scan.resumption import Resumption, find_sca
 from airflow_provider_ddbexport.core.scan.settings import Now, ReadBudgetOptions, ScanSettings, utc_now
 from airflow_provider_ddbexport.core.scan.shard import Deliver, ShardScan
 from airflow_provider_ddbexport.core.scan.table import describe_table, read_rate
+from airflow_provider_ddbexport.core.service import is_refusal
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
-from airflow_provider_ddbexport.errors import BadCallError, ScanStoppedError, TableNotFoundError
+from airflow_provider_ddbexport.errors import BadCallError, ScanStoppedError, ServiceError, TableNotFoundError
+
+_UNNOTICED = 0.01
+"""Of the budget of a window; its tolerance has room for that."""
 
 
 def begin_scan(
@@ -45,12 +51,15 @@ def begin_scan(
     accept: Callable[[ScanPlan], None] = lambda _: None,
     budget: ReadBudgetOptions | None = None,
     now: Now = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> ScanPlan:
     """Return the plan of the scan to go on with, or of a new one, written down in *root*.
 
     *output_format* says all that decides what the pages become. *accept* is called with the plan before anything is
-    written down of a new one, and raises where it will not do. Raises ScanResumeError where *resumption* finds a scan
-    that was started as another one.
+    written down of a new one, and raises where it will not do. So does DynamoDB, where it does not understand the
+    expressions of *request*: with any, a new scan first reads one item, whose units the plan has, and waits until the
+    read budget has room for the rest. Raises ScanResumeError where *resumption* finds
+    a scan that was started as another one.
     """
     require_possible(segments, shards)
     budget = budget or ReadBudgetOptions()
@@ -97,6 +106,7 @@ def begin_scan(
         pointer_folder=None if resumption is None else resumption.folder,
     )
     accept(plan)
+    plan = replace(plan, trial_units=_tried(dynamodb, request, rate, sleep))
     # Before anything is read, which costs: it shows that the destination can be written to.
     root.write(f"{plan.export_id}/{STARTED_NAME}", b"")
     root.create(f"{plan.export_id}/{STATE_FOLDER}/{PLAN_NAME}", plan.to_json())
@@ -151,7 +161,6 @@ def read_shard(
         is_consistent=plan.is_consistent,
         retries=settings.retries,
         stop=stop,
-        page_items=settings.page_items,
     )
     positions = journal.positions().values()
     spent = sum(position.units for position in positions)
@@ -194,6 +203,26 @@ def read_shard(
     # A table that was deleted and made anew meanwhile has answered all the same.
     _require_planned(dynamodb, plan, request)
     return journal.finish(_done(journal, settings.now))
+
+
+def _tried(dynamodb: Any, request: ScanRequest, rate_rcu: float | None, sleep: Callable[[float], None]) -> float:
+    """Try the expressions of *request*, if there are any, by one item, and return the units that it was charged.
+
+    Raises the ServiceError with which DynamoDB refuses them. Whatever else it answers is for those to deal with who
+    read. They know nothing of the item that is read here: where it is large for *rate_rcu*, they begin when the window
+    of the budget does not hold it any more.
+    """
+    if not (request.filter_expression or request.projection_expression or request.names or request.values):
+        return 0.0
+    try:
+        page = page_source(dynamodb).page({**request.parameters(1), "Segment": 0, "Limit": 1}, None)
+    except ServiceError as error:
+        if is_refusal(error):
+            raise
+        return 0.0
+    if rate_rcu is not None and page.consumed_units * page.requests > rate_rcu * WINDOW_S * _UNNOTICED:
+        sleep(WINDOW_S)
+    return page.consumed_units
 
 
 def _require_planned(dynamodb: Any, plan: ScanPlan, request: ScanRequest) -> None:

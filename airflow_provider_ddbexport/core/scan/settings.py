@@ -41,7 +41,6 @@ class ScanSettings:
     Attributes:
         workers: segments read at the same time in this process; the client should have as many connections.
         limits: when pages become a data file and a checkpoint.
-        page_items: the most items of a page; None for what fits into 1 MB.
         retries: the clock, and how long one page is asked for while DynamoDB throttles or fails.
         on_page: called from several threads, one at a time.
         on_progress: called twice a second from the calling thread.
@@ -54,7 +53,6 @@ class ScanSettings:
     budget: ReadBudgetOptions = field(default_factory=ReadBudgetOptions)
     workers: int = WORKERS
     limits: GroupLimits = field(default_factory=GroupLimits)
-    page_items: int | None = None
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     on_page: Callable[[ScanPage], None] | None = None
     on_progress: Callable[[ScanProgress], None] | None = None

@@ -21,6 +21,9 @@ from airflow_provider_ddbexport.errors import (
     TableNotFoundError,
 )
 
+_PIVOT = "MULTI"
+"""What DuckDB calls a query that first asks which columns it will have."""
+
 _MISSING = re.compile(r"Table with name (.+?) does not exist!")
 
 
@@ -44,6 +47,7 @@ def query_tables(dynamodb: Any, sql: str, **options: Any) -> Iterator[Any]:
         try:
             # Otherwise a table called as one of our variables would be that variable.
             connection.execute("set python_enable_replacements = false")
+            _require_query(sql)
             while (name := _missing_table(connection, sql)) is not None:
                 _load(connection, name, scan_table(dynamodb, _resolved(dynamodb, name), **options))
             yield connection.execute(sql)
@@ -54,6 +58,16 @@ def query_tables(dynamodb: Any, sql: str, **options: Any) -> Iterator[Any]:
             raise BadCallError(f"DuckDB could not answer: {type(error).__name__}; look at types and casts") from None
         finally:
             connection.close()
+
+
+def _require_query(sql: str) -> None:
+    """Raise BadCallError, or DuckDB's error, unless *sql* is one query: all else would be done to copies of tables."""
+    import duckdb
+
+    kinds = [statement.type.name for statement in duckdb.extract_statements(sql)]
+    if kinds not in (["SELECT"], [_PIVOT]):
+        found = ", ".join(kinds).lower() or "nothing"
+        raise BadCallError(f"the SQL is wrong: expected one query, found {found}; tables are only read")
 
 
 def _missing_table(connection: Any, sql: str) -> str | None:

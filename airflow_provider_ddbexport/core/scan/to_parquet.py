@@ -252,7 +252,9 @@ class ParquetScan:
                 records.append(self._under(schema, group, record))
             parts = [part for record in records for part in record.parts]
             previous = self._ledger.previous(plan.started_at)
-            report = conversion_report(gathered.seen, schema, parts, gathered.figures(records), previous)
+            report = conversion_report(
+                gathered.seen, schema, parts, gathered.figures(records), previous, options=self._target.options
+            )
             report["scan"] = scan_figures(done)
             try:
                 return commit(publication, schema, number, parts, self._lake, report=report)

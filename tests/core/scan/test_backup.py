@@ -15,7 +15,15 @@ from fake_time import FakeTime
 from faulty_road import Fault, FaultyRoad
 
 from airflow_provider_ddbexport.core.export import Export, ExportType, read_export, read_items, verify_export
-from airflow_provider_ddbexport.core.scan import GroupLimits, ScanPage, scan_backup
+from airflow_provider_ddbexport.core.scan import (
+    GroupLimits,
+    ReadBudgetOptions,
+    Resumption,
+    ScanPage,
+    ScanRequest,
+    scan_backup,
+)
+from airflow_provider_ddbexport.core.scan.scanning import begin_scan
 from airflow_provider_ddbexport.core.store import LocalStore, ObjectStore, S3Store
 from airflow_provider_ddbexport.errors import (
     AccessError,
@@ -292,6 +300,59 @@ def test_a_failure_in_one_segment_stops_another_in_the_middle(destination: Local
     with pytest.raises(AccessError):
         scan_backup(endless, destination, table_name="T", bucket="b", segments=2)
     assert endless.pages < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"filter_expression": "Rating = = :least", "expression_attribute_values": {":least": {"N": "1"}}},
+        {"projection_expression": "Name"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_expressions_that_are_refused_leave_nothing_behind(
+    dynamodb: Any, table: str, destination: LocalStore, wrong: dict[str, Any]
+) -> None:
+    """No scan is begun, and the unfinished one that a new one would have replaced can be gone on with."""
+    put(dynamodb, table, 5)
+    arguments: dict[str, Any] = {"table_name": table, "bucket": "b", "segments": 2}
+
+    def fail(_: ScanPage) -> None:
+        raise ValueError("enough")
+
+    with pytest.raises(ServiceError, match="ValidationException"):
+        scan_backup(dynamodb, destination, **arguments, resumption=Resumption("job"), **wrong)
+    assert list(destination.list()) == []
+    with pytest.raises(ValueError, match="enough"):
+        scan_backup(dynamodb, destination, **arguments, resumption=Resumption("job"), on_page=fail)
+    unfinished = list(destination.list())
+    anew = Resumption("job", policy="restart")
+    with pytest.raises(ServiceError, match="ValidationException"):
+        scan_backup(dynamodb, destination, **arguments, resumption=anew, **wrong)
+    assert list(destination.list()) == unfinished
+    needed = Resumption("job", policy="require")
+    assert scan_backup(dynamodb, destination, **arguments, resumption=needed).summary.item_count == 5
+
+
+@pytest.mark.parametrize(("read_units", "waits"), [(5.0, [10.0]), (1000.0, [])])
+def test_the_item_that_expressions_are_tried_on_is_within_the_budget(
+    dynamodb: Any, table: str, destination: LocalStore, read_units: float, waits: list[float]
+) -> None:
+    """Whoever reads knows nothing of it, so they begin later where it is large for the budget."""
+    put(dynamodb, table, 1, weight={"S": "x" * 390_000})
+    waited: list[float] = []
+    for projection in (None, "weight"):
+        begin_scan(
+            dynamodb,
+            destination,
+            ScanRequest(table, projection_expression=projection),
+            bucket="b",
+            prefix=None,
+            output_format="any",
+            budget=ReadBudgetOptions(read_units=read_units),
+            sleep=waited.append,
+        )
+    assert waited == waits
 
 
 def test_a_missing_table_is_named(dynamodb: Any, destination: LocalStore, road: FaultyRoad) -> None:

@@ -197,6 +197,10 @@ def test_sql_is_answered_from_live_tables(dynamodb: Any) -> None:
     ) as result:
         rows = result.fetchall()
     assert [row[:2] for row in rows] == [("user 0", 43), ("user 1", 43)]
+    with query_tables(dynamodb, "pivot (select name from reviews) on name in ('user 0') using count(*)") as result:
+        assert result.fetchall() == [(43,)]
+    with query_tables(dynamodb, "pivot (from reviews select name) on name using count(*)") as result:
+        assert result.fetchone()[0] == 43
 
 
 @pytest.mark.parametrize(
@@ -205,6 +209,10 @@ def test_sql_is_answered_from_live_tables(dynamodb: Any) -> None:
         ("selec 1", "the SQL is wrong"),
         ("select nonsense from Reviews", "the SQL is wrong"),
         ("select * from Missing", "there is none; there are: Reviews"),
+        ("delete from Reviews", "expected one query, found delete; tables are only read"),
+        ("copy Reviews to 'copy.csv'", "found copy"),
+        ("select * from Reviews; drop table Reviews", "found select, drop"),
+        (" ;", "found nothing"),
     ],
 )
 def test_wrong_sql_is_a_bad_call(dynamodb: Any, sql: str, problem: str) -> None:

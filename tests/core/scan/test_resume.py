@@ -232,14 +232,15 @@ def test_a_lost_answer_costs_nothing_and_a_new_occasion_begins_anew() -> None:
     assert table.scanned == 2 * ITEMS
 
 
-def stopped_in_the_middle(table: PageTable, store: ObjectStore, **changes: Any) -> None:
-    stop = threading.Event()
-
-    def on_page(_: ScanPage) -> None:
-        stop.set()
-
-    with pytest.raises(ScanStoppedError, match="can be resumed"):
-        back_up(table, store, stop=stop, on_page=on_page, **changes)
+def stopped_in_the_middle(
+    table: PageTable, store: ObjectStore, resumption: Resumption | None = JOB, says: str = "can be resumed"
+) -> None:
+    """Begin what :func:`back_up` does, and ask it to stop at its first page."""
+    stop, request = threading.Event(), ScanRequest("Reviews")
+    settings = ScanSettings(workers=2, limits=GroupLimits(pages=2), stop=stop, on_page=lambda _: stop.set())
+    plan = plan_scan(table, store, request, bucket="b", segments=4, resumption=resumption)
+    with pytest.raises(ScanStoppedError, match=says):
+        scan_shard(table, store, plan, request, settings=settings)
 
 
 def test_a_scan_that_is_asked_to_stop_reads_nothing_twice() -> None:
@@ -253,11 +254,8 @@ def test_a_scan_that_is_asked_to_stop_reads_nothing_twice() -> None:
 
 
 def test_a_scan_that_cannot_be_resumed_does_not_say_so() -> None:
-    """What it wrote is removed when it ends: neither another try nor --resume finds it."""
-    stop, objects = threading.Event(), dict[str, bytes]()
-    with pytest.raises(ScanStoppedError, match=r"asked to stop$"):
-        back_up(PageTable(ITEMS), MortalStore(objects), stop=stop, on_page=lambda _: stop.set(), resumption=None)
-    assert objects == {}
+    """Neither another try nor --resume would find it."""
+    stopped_in_the_middle(PageTable(ITEMS), MortalStore({}), resumption=None, says=r"asked to stop$")
 
 
 def test_settings_serve_for_any_number_of_scans() -> None:
@@ -522,6 +520,13 @@ def reviews() -> Iterator[LocalAws]:
         yield aws
 
 
+def in_small_pages(dynamodb: Any, items: int) -> Any:
+    """Return the client, which asks for at most so many *items* at once."""
+    asking = "before-parameter-build.dynamodb.Scan"
+    dynamodb.meta.events.register(asking, lambda params, **_: params.update(Limit=items))
+    return dynamodb
+
+
 def scan_until_killed(endpoint_url: str, folder: str, begun: multiprocessing.connection.Connection) -> None:
     """The process that is killed; it says so when it has read a page."""
     # What it leaves behind when it is killed goes with the test's folder.
@@ -533,11 +538,10 @@ def scan_until_killed(endpoint_url: str, folder: str, begun: multiprocessing.con
             begun.send(None)
 
     back_up(
-        LocalAws(endpoint_url).client("dynamodb"),
+        in_small_pages(LocalAws(endpoint_url).client("dynamodb"), 8),
         LocalStore(Path(folder)),
         segments=8,
         workers=8,
-        page_items=8,
         on_page=on_page,
     )
 
@@ -621,10 +625,16 @@ def publish(aws: LocalAws, place: str, on_page: Callable[[ScanPage], None] | Non
     from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
 
     lake = open_store(place, s3=aws.client("s3") if place.startswith("s3://") else None)
-    settings = ScanSettings(workers=8, limits=GroupLimits(pages=8), page_items=16, on_page=on_page)
+    settings = ScanSettings(workers=8, limits=GroupLimits(pages=8), on_page=on_page)
     request = ScanRequest("Reviews")
     record = scan_to_parquet(
-        aws.client("dynamodb"), lake, request, table="reviews", segments=8, resumption=JOB, settings=settings
+        in_small_pages(aws.client("dynamodb"), 16),
+        lake,
+        request,
+        table="reviews",
+        segments=8,
+        resumption=JOB,
+        settings=settings,
     )
     return lake.child("reviews"), record
 

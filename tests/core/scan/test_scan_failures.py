@@ -21,7 +21,9 @@ from airflow_provider_ddbexport.core.scan import (
     ScanPage,
     ScanRequest,
     ScanSettings,
+    plan_scan,
     scan_backup,
+    scan_shard,
 )
 from airflow_provider_ddbexport.core.scan.to_parquet import scan_to_parquet
 from airflow_provider_ddbexport.core.store import ObjectInfo
@@ -121,9 +123,11 @@ def test_a_backup_that_may_be_whole_is_not_removed() -> None:
 
 def test_a_damaged_scan_is_begun_anew_as_its_error_says() -> None:
     """Where nobody can pass an option, deleting what names the scan is enough."""
-    store, stop = MortalStore({}), threading.Event()
+    store, table, request, stop = MortalStore({}), PageTable(ITEMS), ScanRequest("Reviews"), threading.Event()
+    plan = plan_scan(table, store, request, bucket="b", segments=4, resumption=JOB)
+    settings = ScanSettings(limits=GroupLimits(pages=1), stop=stop, on_page=lambda _: stop.set())
     with pytest.raises(ScanStoppedError, match=r"scanning table Reviews: asked to stop; .* --resume"):
-        back_up(PageTable(ITEMS), store, stop=stop, on_page=lambda _: stop.set())
+        scan_shard(table, store, plan, request, settings=settings)
     (run,) = [key for key in store.objects if key.endswith("run-0001.json")]
     store.objects[run] = b"{"
     with pytest.raises(ManifestError, match="deleting the file under _scans/ that names this one"):

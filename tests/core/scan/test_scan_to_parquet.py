@@ -19,7 +19,11 @@ from airflow_provider_ddbexport.core.scan import (
     Resumption,
     ScanRequest,
     ScanSettings,
+    finish_scan,
+    plan_scan,
+    read_plan,
     scan_backup,
+    scan_shard,
 )
 from airflow_provider_ddbexport.core.scan.plan import ScanPlan
 from airflow_provider_ddbexport.core.scan.restage import restaged
@@ -177,7 +181,7 @@ def test_the_record_tells_how_it_was_scanned() -> None:
     assert (details.segments, details.is_consistent, details.projection_expression) == (3, True, "Id")
     assert details.started_at == record.as_of <= details.ended_at
     assert record.source.keys == details.keys == ("Id",)
-    assert details.consumed_units == 0.5 * 4
+    assert details.consumed_units == 0.5 * (4 + 1), "four pages, and an item by which the projection was tried"
     assert Ledger(lake.child("reviews")).get(record.as_of) == record
 
 
@@ -520,3 +524,33 @@ def test_columns_that_another_run_adds_meanwhile_are_kept() -> None:
     assert [by_id(item) for item in items_of(lake, record)] == list(range(10))
     assert Ledger(lake.child("reviews")).table_schema() == record.schema
     assert {column.attribute for column in record.schema.columns} >= {"Id", "Country", "Turns"}
+
+
+def test_the_item_by_which_expressions_are_tried_is_among_the_units(tmp_path: Path) -> None:
+    """Half a unit for each answer of the table, in a backup's summary and in a snapshot's record, whoever ends it."""
+    request = ScanRequest("Reviews", filter_expression="attribute_exists(Id)")
+    store, lake = LocalStore(tmp_path / "backups"), LocalStore(tmp_path / "lake")
+    for kind in ("backup", "snapshot"):
+        table = Answering(20)
+        if kind == "backup":
+            begun = plan_scan(table, store, request, bucket="b", segments=2)
+            plan = read_plan(store, None, begun.export_id)
+            scan_shard(table, store, plan, request)
+            details = finish_scan(store, plan).summary.scan
+        else:
+            details = scan_to_parquet(table, lake, request, segments=2).source.scan
+        assert details is not None
+        assert table.answers > 4
+        assert details.consumed_units == table.answers / 2
+
+
+class Answering(PageTable):
+    """A table that counts its answers."""
+
+    answers = 0
+
+    def scan(self, **request: Any) -> dict[str, Any]:
+        answer = super().scan(**request)
+        with self._lock:
+            self.answers += 1
+        return answer
