@@ -149,6 +149,15 @@ def is_transient(error: ServiceError) -> bool:
     return code in TRANSIENT_CODES or code in _CONNECTION_ERRORS
 
 
+REFUSALS = frozenset({"ParamValidationError", "ValidationException"})
+"""Codes of a request that is wrong, by botocore or by the service."""
+
+
+def is_refusal(error: ServiceError) -> bool:
+    """Whether the request is wrong, so that the same is refused again."""
+    return error.context.get("code") in REFUSALS
+
+
 _CONNECTION_ERRORS = frozenset(
     {
         "ConnectTimeoutError",

@@ -20,10 +20,11 @@ def table_folder(name: str) -> str:
 
 def check_table(table: str) -> str:
     """Return *table* if it can be a table's folder and its name in the catalog; raises BadCallError otherwise."""
-    if not _TABLE.fullmatch(table):
+    if not isinstance(table, str) or not _TABLE.fullmatch(table):
+        alike = table_folder(str(table))
         raise BadCallError(
-            f"table: expected lower-case letters, digits and _ (it names a folder and a table of the Glue Catalog), "
-            f"found {table!r}; {table_folder(table)!r} would do",
+            f"table: expected 1 to 255 lower-case letters, digits and _ (it names a folder and a table of the Glue "
+            f"Catalog), found {table!r}{f'; {alike!r} would do' if _TABLE.fullmatch(alike) else ''}",
             table=table,
         )
     return table

@@ -17,7 +17,7 @@ def parse_time(value: str | datetime, *, what: str = "time") -> datetime:
         moment = value
     else:
         try:
-            moment = datetime.fromisoformat(value.strip())
+            moment = datetime.fromisoformat(str(value).strip())
         except ValueError:
             raise InvalidTimeError(
                 f"{what}: expected an ISO 8601 time such as 2026-01-14T10:18:50Z, found {value!r}", what=what
@@ -26,7 +26,12 @@ def parse_time(value: str | datetime, *, what: str = "time") -> datetime:
         raise InvalidTimeError(
             f"{what}: {value!s} names no time zone; write it with its offset, such as {moment.isoformat()}Z", what=what
         )
-    moment = moment.astimezone(UTC)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidTimeError(
+            f"{what}: expected a time of the years 1 to 9999 in UTC, found {moment.isoformat()}", what=what
+        ) from None
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -39,7 +44,7 @@ def iso(moment: datetime) -> str:
 def snapshot_timestamp(moment: datetime) -> str:
     """Return *moment* as the text that names a snapshot in paths and partitions: ``20260114T101850Z``.
 
-    Without colons, which Hive would escape; sorts by time; :func:`parse_time` reads it back.
+    Without colons, which Hive would escape; sorts by time, second by second; :func:`parse_time` reads it back.
     """
     utc = moment.astimezone(UTC)
     millis = f".{utc.microsecond // 1000:03d}" if utc.microsecond else ""

@@ -535,6 +535,15 @@ def test_long_times_are_cut_into_windows_dynamodb_exports(minutes: int, expected
     assert (windows[0][0], windows[-1][1]) == (NOW, NOW + timedelta(minutes=minutes))
 
 
+def test_windows_end_where_others_ended_before_unless_too_little_is_left() -> None:
+    """What was exported up to there is the same windows again, however they were cut."""
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+    ends = [NOW + 25 * hour, NOW + 14 * minute, NOW + 25 * hour + 14 * minute, NOW + 26 * hour]
+    windows = cut_windows(NOW, NOW + 26 * hour + 14 * minute, ends)
+    assert windows == (*cut_windows(NOW, NOW + 25 * hour), (NOW + 25 * hour, NOW + 26 * hour + 14 * minute))
+    assert cut_windows(NOW, NOW + 26 * hour, [NOW - hour, NOW, NOW + 27 * hour]) == cut_windows(NOW, NOW + 26 * hour)
+
+
 def test_less_than_15_minutes_cannot_be_exported() -> None:
     """The error says what to do."""
     with pytest.raises(BadCallError, match="15 minutes or more"):

@@ -137,6 +137,12 @@ def test_each_fact_of_a_request_changes_the_token(change: dict[str, Any]) -> Non
     assert client_token(replace(REQUEST, **change)) != client_token(REQUEST)
 
 
+@pytest.mark.parametrize(("given", "text"), [(3, "3"), (0, "0"), (None, ""), ("", "")])
+def test_a_generation_is_told_by_its_text(given: Any, text: str) -> None:
+    """A number, which is what a template rendered natively makes of its digits, bills no other export."""
+    assert client_token(replace(REQUEST, generation=given)) == client_token(replace(REQUEST, generation=text))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -83,11 +83,6 @@ class ExportChain:
         """TableId of every export in it."""
         return self.full.summary.table_id
 
-    @property
-    def next_from_time(self) -> datetime:
-        """Where the next increment has to begin: whole seconds, since calls carry no fractions of them."""
-        return self.as_of.replace(microsecond=0)
-
 
 def chain_exports(exports: Iterable[Export], *, max_gap: timedelta = _NOTHING) -> ExportChain:
     """Return the chain of *exports*, which may come in any order, and one more than once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -97,6 +98,18 @@ class DataFile:
     key: str
     item_count: int
     md5: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile(DataFile):
+    """A data file that was never written: this process has its lines, and they were verified.
+
+    Attributes:
+        md5: none, an empty string.
+        blocks: yields the lines, several at once; may be called again.
+    """
+
+    blocks: Callable[[], Iterator[bytes]] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

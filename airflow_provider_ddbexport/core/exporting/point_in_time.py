@@ -13,6 +13,7 @@ from enum import StrEnum
 from posixpath import dirname
 from typing import Any
 
+from airflow_provider_ddbexport.core.export.model import OutputFormat
 from airflow_provider_ddbexport.core.service import is_transient, service_errors
 from airflow_provider_ddbexport.errors import DeadlineError, ExportFailedError, ServiceError
 
@@ -56,6 +57,7 @@ class ExportDescription:
         failure_code, failure_message: of a FAILED export.
         from_time: start of an incremental export's window; None for a full export.
         is_filtered: whether only some items were asked for, or some of their attributes.
+        output_format: of the data files.
     """
 
     export_arn: str
@@ -71,6 +73,7 @@ class ExportDescription:
     failure_message: str | None
     from_time: datetime | None = None
     is_filtered: bool = False
+    output_format: str = OutputFormat.DYNAMODB_JSON
 
     @property
     def export_id(self) -> str:
@@ -127,6 +130,7 @@ def description_of(answer: Mapping[str, Any]) -> ExportDescription:
         failure_message=answer.get("FailureMessage"),
         from_time=None if from_time is None else from_time.astimezone(UTC),
         is_filtered=bool(answer.get("FilterSpecification")),
+        output_format=str(answer.get("ExportFormat") or OutputFormat.DYNAMODB_JSON),
     )
 
 

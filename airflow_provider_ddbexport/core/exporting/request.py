@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -56,7 +56,7 @@ class ExportRequest:
         view: of an increment; NEW_AND_OLD_IMAGES by default.
         filter_specification: FilterSpecification as the SDK takes it; None exports everything. It does not reduce what
             is billed.
-        generation: the author's name for another export of the same; not sent.
+        generation: the author's name for another export of the same, as text; None is none; not sent.
     """
 
     table_arn: str
@@ -71,10 +71,12 @@ class ExportRequest:
     from_time: datetime | None = None
     view: ExportView = ExportView.NEW_AND_OLD_IMAGES
     filter_specification: Mapping[str, Any] | None = field(default=None, hash=False)
-    generation: str = ""
+    generation: object = ""
 
     def __post_init__(self) -> None:
         """Check what DynamoDB would only refuse later, or not at all. Raises :class:`BadCallError`."""
+        # A template that is rendered natively makes a number of "3".
+        object.__setattr__(self, "generation", "" if self.generation is None else str(self.generation))
         if not self.table_arn.startswith("arn:") or ":table/" not in self.table_arn:
             raise BadCallError(
                 f"table: expected an ARN such as arn:aws:dynamodb:eu-west-1:123456789012:table/Reviews, "
@@ -185,23 +187,35 @@ def export_instant(value: str | datetime, *, what: str = "export_time") -> datet
     return parse_time(value, what=what).replace(microsecond=0)
 
 
-def cut_windows(from_time: datetime, to_time: datetime) -> tuple[tuple[datetime, datetime], ...]:
+def cut_windows(
+    from_time: datetime, to_time: datetime, cut_at: Iterable[datetime] = ()
+) -> tuple[tuple[datetime, datetime], ...]:
     """Return windows DynamoDB can export that together are *from_time* to *to_time*, oldest first.
 
     Each is 24 hours long but the last, which has at least 15 minutes: where less would be left, the one before it is
-    shortened. The same times give the same windows. Raises BadCallError for less than 15 minutes.
+    shortened. At the times *cut_at* another one begins, as if the windows up to there had been cut before, unless less
+    than 15 minutes would be left on either side. The same times give the same windows. Raises BadCallError for less
+    than 15 minutes.
     """
+    windows: list[tuple[datetime, datetime]] = []
+    start = from_time
+    for cut in sorted(cut_at):
+        if cut - start >= SHORTEST_WINDOW and to_time - cut >= SHORTEST_WINDOW:
+            windows += _even_windows(start, cut)
+            start = cut
+    return (*windows, *_even_windows(start, to_time))
+
+
+def _even_windows(from_time: datetime, to_time: datetime) -> Iterator[tuple[datetime, datetime]]:
     if to_time - from_time < SHORTEST_WINDOW:
         raise BadCallError(
             f"window: {iso(from_time)} to {iso(to_time)} is {to_time - from_time} long; DynamoDB exports changes of "
             "15 minutes or more: run less often, or name the window"
         )
-    windows: list[tuple[datetime, datetime]] = []
     start = from_time
     while (left := to_time - start) > timedelta(0):
         length = min(left, LONGEST_WINDOW)
         if timedelta(0) < left - length < SHORTEST_WINDOW:
             length = left - SHORTEST_WINDOW
-        windows.append((start, start + length))
+        yield start, start + length
         start += length
-    return tuple(windows)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_provider_ddbexport.core.export.model import ExportType
+from airflow_provider_ddbexport.core.export.model import ExportType, OutputFormat
 from airflow_provider_ddbexport.core.exporting.listed_exports import listed
 from airflow_provider_ddbexport.core.exporting.point_in_time import (
+    ExportDescription,
     ExportStatus,
     describe,
     export_source_uri,
@@ -55,7 +56,7 @@ class KnownHistory:
         published: the times of all published snapshots.
         bases: those of them that increments can be applied to: of this very table, and of a point in time.
         exports: of the last 90 days, which is how far back DynamoDB lists them; none of a table that was deleted and
-            made again since.
+            made again since, and no increment in ION, which cannot be merged.
     """
 
     table: str
@@ -121,7 +122,7 @@ def _exports(dynamodb: Any, table_arn: str, on_look: OnLook) -> Iterator[KnownEx
     for looked, export_arn in enumerate(arns, start=1):
         description = describe(dynamodb, export_arn)
         on_look(looked, len(arns))
-        if description.export_time is not None and not description.is_filtered:
+        if description.export_time is not None and _can_be_used(description):
             yield KnownExport(
                 export_arn=export_arn,
                 source=export_source_uri(description),
@@ -129,6 +130,12 @@ def _exports(dynamodb: Any, table_arn: str, on_look: OnLook) -> Iterator[KnownEx
                 from_time=description.from_time,
                 billed_bytes=description.billed_bytes,
             )
+
+
+def _can_be_used(description: ExportDescription) -> bool:
+    """Return whether the export can become a snapshot: it has all items, and increments are merged in one format."""
+    is_full = description.from_time is None
+    return not description.is_filtered and (is_full or description.output_format == OutputFormat.DYNAMODB_JSON)
 
 
 def _bases(

@@ -55,20 +55,24 @@ def _window(first: datetime, last: datetime) -> dict[str, Any]:
 
 
 def test_exports_of_the_whole_table_count(local_aws: Any, table: dict[str, Any]) -> None:
-    """Full ones and increments; not one that failed, nor a part of the table, nor, if asked, what lies elsewhere."""
-    full = _export(local_aws, table, S3Prefix="history", ExportTime=T + 2 * DAY)
+    """Full ones and increments; not one that failed, nor a part of the table, nor, if asked, what lies elsewhere.
+
+    Full ones in either format, and increments in the one that can be merged.
+    """
+    full = _export(local_aws, table, S3Prefix="history", ExportFormat="ION", ExportTime=T + 2 * DAY)
+    _export(local_aws, table, S3Prefix="history", ExportFormat="ION", **_window(T + 3 * DAY, T + 4 * DAY))
     increment = _export(local_aws, table, S3Prefix="history", **_window(T + 2 * DAY, T + 3 * DAY))
     elsewhere = _export(local_aws, table, S3Prefix="history2", ExportTime=T + 4 * DAY)
     local_aws.configure(fail_next_export=("S3AccessDenied", "no"))
     _export(local_aws, table, S3Prefix="history", ExportTime=T + 5 * DAY)
     for times in ({"ExportTime": T + 6 * DAY}, _window(T + 3 * DAY, T + 4 * DAY)):
         _export(local_aws, table, S3Prefix="history", FilterSpecification={"ProjectionExpression": "Text"}, **times)
-    assert len(local_aws.exports_billed()) == 5
+    assert len(local_aws.exports_billed()) == 6
 
     dynamodb = local_aws.client("dynamodb")
     looks: list[tuple[int, int]] = []
     everywhere = look_up_history(dynamodb, "Reviews", on_look=lambda *look: looks.append(look))
-    assert looks == [(number, 5) for number in range(1, 6)], "of all that did not fail"
+    assert looks == [(number, 6) for number in range(1, 7)], "of all that did not fail"
     assert {export.export_arn for export in everywhere.exports} == {full, increment, elsewhere}
     here = look_up_history(dynamodb, table["TableArn"], exports_in="s3://exports/history/")
     assert {export.export_arn: (export.from_time, export.export_time) for export in here.exports} == {
