@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from airflow_provider_ddbexport.local.glue_limits import MAX_TYPE_LENGTH, too_long
 from airflow_provider_ddbexport.local.hive import HiveTypeError, arrow_type, hive_type
 from airflow_provider_ddbexport.local.lake_objects import DEFAULT_PARTITION, LakeError
 
@@ -35,8 +36,12 @@ def parquet_storage(location: str, columns: list[dict[str, str]], parameters: di
 
 
 def glue_columns(columns: dict[str, pa.DataType]) -> list[dict[str, str]]:
-    """Return *columns* as Glue lists them."""
-    return [{"Name": name, "Type": hive_type(kind)} for name, kind in columns.items()]
+    """Return *columns* as Glue lists them. Raises LakeError where it would not take one."""
+    listed = [{"Name": name, "Type": hive_type(kind)} for name, kind in columns.items()]
+    for number, column in enumerate(listed, start=1):
+        if len(column["Type"]) > MAX_TYPE_LENGTH:
+            raise LakeError(too_long(f"table.storageDescriptor.columns.{number}"))
+    return listed
 
 
 @dataclass(frozen=True, slots=True)

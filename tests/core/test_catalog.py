@@ -72,6 +72,18 @@ def test_the_first_snapshot_makes_database_table_and_partition(glue: Any, databa
     assert set(registered.new_columns) == {"place", "rating", "user", "_rescued"}
 
 
+def test_what_an_empty_table_is_partitioned_by_stays_text_in_the_catalog(glue: Any, database: str) -> None:
+    """A catalog's partition keys never change; the type that the first items tell is the lake's."""
+    empty = schema_of([], partition_by=["Year"])
+    first = schema_of([{"User": {"S": "u"}, "Year": {"N": "2026"}}], partition_by=["Year"], previous=empty)
+    assert [column.kind.value for column in (*empty.columns, *first.columns)] == ["S", "N", "S"]
+    for schema, values in ((empty, (None,)), (first, ("2026",))):
+        record = commit_record(schema, partitions=[values], rows=int(schema is first))
+        register_snapshot(glue, record, schema, database=database, lake_uri=LAKE)
+    assert [key["Type"] for key in table_of(glue, database)["PartitionKeys"]] == ["string", "string"]
+    assert [values[1] for values in partitions_of(glue, database)] == ["2026"]
+
+
 def test_registering_again_writes_nothing(glue: Any, database: str) -> None:
     """A retried task finds everything in place: no table version and no partition is written a second time."""
     record = commit_record(FIRST)
@@ -312,6 +324,28 @@ def test_a_refusal_of_some_partitions_is_an_error_without_their_values(glue: Any
         )
     assert refusing.lost
     assert "secret" not in str(caught.value)
+
+
+def test_a_type_that_glue_would_refuse_is_refused_before_it_is_asked(glue: Any, database: str) -> None:
+    """A struct of many names, and one that only grows to that; the table stays as it was."""
+    half = {f"{'n' * 200}{number:04d}": {"S": "x"} for number in range(200)}
+    other = {f"{'m' * 200}{number:04d}": {"S": "x"} for number in range(200)}
+    deep = {name: {"M": {"a": {"M": half}, "b": {"M": other}}} for name in ("one", "two")}
+    whole = schema_of([{"Place": {"M": deep}}])
+    with pytest.raises(
+        BadCallError, match=r"column place: its type is \d+ characters long, .* takes 131072; "
+    ) as caught:
+        register_snapshot(glue, commit_record(whole), whole, database=database, lake_uri=LAKE)
+    assert caught.value.context["found"] > 131_072
+    assert glue.get_tables(DatabaseName=database)["TableList"] == []
+
+    first = schema_of([{"Place": {"M": {"one": deep["one"]}}}])
+    register_snapshot(glue, commit_record(first), first, database=database, lake_uri=LAKE)
+    before = table_of(glue, database)
+    later = schema_of([{"Place": {"M": {"two": deep["two"]}}}], previous=first)
+    with pytest.raises(BadCallError, match="column place: its type is "):
+        register_snapshot(glue, commit_record(later), later, database=database, lake_uri=LAKE)
+    assert table_of(glue, database) == before
 
 
 def test_a_comment_glue_would_refuse_is_made_fit(glue: Any, database: str) -> None:

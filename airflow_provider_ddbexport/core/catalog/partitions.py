@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from airflow_provider_ddbexport.core.answers import says
 from airflow_provider_ddbexport.core.catalog.table import (
     TableAddress,
     catalog_columns,
@@ -91,7 +92,7 @@ def apply_partitions(
 ) -> tuple[int, int]:
     """Make the catalog have every one of *wanted*; return how many were created and how many updated."""
     missing = [wanted[values] for values in wanted if values not in found]
-    differing = [wanted[values] for values in wanted if values in found and not _says(found[values], wanted[values])]
+    differing = [wanted[values] for values in wanted if values in found and not says(found[values], wanted[values])]
     raced = []
     for batch in _batches(missing, _WRITE_BATCH):
         answer = glue.batch_create_partition(**address.names, PartitionInputList=batch)
@@ -132,12 +133,3 @@ def _refused(answer: Mapping[str, Any], what: str, *, fine: str = "") -> Iterato
 def _batches(things: Sequence[T], size: int) -> Iterator[list[T]]:
     for start in range(0, len(things), size):
         yield list(things[start : start + size])
-
-
-def _says(found: Any, wanted: Any) -> bool:
-    """Whether *found* has everything *wanted* has; the service adds members of its own."""
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_says(found.get(name), value) for name, value in wanted.items())
-    if isinstance(wanted, list):
-        return isinstance(found, list) and len(found) == len(wanted) and all(map(_says, found, wanted))
-    return bool(found == wanted)

@@ -72,7 +72,8 @@ def register_snapshot(
     *lake_uri* the ``s3://`` folder that holds the table's. Database and table are made when absent.
 
     Raises SchemaConflictError when a table of that name lies elsewhere, is not Parquet, is partitioned otherwise or
-    has a column of another type; AccessError, ThrottledError, ServiceError.
+    has a column of another type; BadCallError when the type of a column is longer than Glue takes; AccessError,
+    ThrottledError, ServiceError.
     """
     address = TableAddress(database, record.table, _location(lake_uri, record.table), catalog_id)
     with service_errors(f"registering snapshots of {address}"):

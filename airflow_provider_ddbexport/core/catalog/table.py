@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.catalog.hive_types import grown_type, hive_type
-from airflow_provider_ddbexport.core.columns import ATTRIBUTE_KEY, partition_columns, table_columns
+from airflow_provider_ddbexport.core.columns import ATTRIBUTE_KEY, partition_columns, shown_attribute, table_columns
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.snapshot.layout import SNAPSHOT_COLUMN
-from airflow_provider_ddbexport.errors import SchemaConflictError
+from airflow_provider_ddbexport.errors import BadCallError, SchemaConflictError
 
 _INPUT_MEMBERS = (
     "Name",
@@ -31,6 +31,9 @@ _INPUT_MEMBERS = (
 """What GetTable answers and UpdateTable takes; an update without one of them would erase it."""
 
 _COMMENT_LENGTH = 255
+
+MAX_TYPE_LENGTH = 131_072
+"""Characters of a column's type: https://docs.aws.amazon.com/glue/latest/webapi/API_Column.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,12 @@ def table_input(
     table: dict[str, Any] | None = None,
     columns: list[dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """Return what to create the table with, or to update *table* with so that its columns are *columns*."""
+    """Return what to create the table with, or to update *table* with so that its columns are *columns*.
+
+    Raises BadCallError where a column's type is longer than the catalog takes.
+    """
+    columns = catalog_columns(table_columns(schema)) if columns is None else columns
+    _refuse_too_long(address, columns)
     if table is not None:
         kept = {member: table[member] for member in _INPUT_MEMBERS if member in table}
         return {**kept, "StorageDescriptor": {**table["StorageDescriptor"], "Columns": columns}}
@@ -109,8 +117,22 @@ def table_input(
             {"Name": SNAPSHOT_COLUMN, "Type": "string", "Comment": "instant the snapshot shows, UTC"},
             *catalog_columns(partition_columns(schema)),
         ],
-        "StorageDescriptor": storage_descriptor(address.location, catalog_columns(table_columns(schema))),
+        "StorageDescriptor": storage_descriptor(address.location, columns),
     }
+
+
+def _refuse_too_long(address: TableAddress, columns: list[dict[str, str]]) -> None:
+    for column in columns:
+        name, length = column["Name"], len(column["Type"])
+        if length > MAX_TYPE_LENGTH:
+            raise BadCallError(
+                f"{address}, column {name}: its type is {length} characters long, and the Glue Data Catalog takes "
+                f"{MAX_TYPE_LENGTH}; nothing was registered, though the snapshot is published. Convert into another "
+                'table with nested="json" (--nested json), which makes text of maps and lists',
+                column=name,
+                expected=MAX_TYPE_LENGTH,
+                found=length,
+            )
 
 
 def grown_columns(address: TableAddress, columns: list[dict[str, str]], schema: Schema) -> list[dict[str, str]]:
@@ -163,6 +185,6 @@ def _other_table(address: TableAddress, what: str, expected: str, found: str) ->
 
 
 def _comment(attribute: str) -> str:
-    """Glue takes a line of 255 characters; anything else is written as JSON would escape it."""
-    text = "".join(sign if sign.isprintable() else f"\\u{ord(sign):04x}" for sign in attribute)
+    """Glue takes a line of 255 characters."""
+    text = shown_attribute(attribute)
     return text if len(text) <= _COMMENT_LENGTH else f"{text[: _COMMENT_LENGTH - 1]}…"

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_ddbexport.core.answers import says
 from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.errors import BadCallError
 
@@ -85,7 +86,7 @@ def ensure_crawler(glue: Any, configuration: dict[str, Any]) -> Change:
             except glue.exceptions.AlreadyExistsException:
                 current = glue.get_crawler(Name=name)["Crawler"]  # somebody made it in between
         wanted = update_arguments(configuration)
-        if all(_says(name, current.get(name), value) for name, value in wanted.items()):
+        if all(_has(name, current.get(name), value) for name, value in wanted.items()):
             return Change.NONE
         if current["State"] != "READY":
             return Change.PENDING
@@ -101,7 +102,7 @@ def update_arguments(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in configuration.items() if name != "Tags"}
 
 
-def _says(name: str, found: Any, wanted: Any) -> bool:
+def _has(name: str, found: Any, wanted: Any) -> bool:
     """Whether the crawler read from Glue has what we would send: it answers in other shapes than it takes."""
     if name == "Role":
         # GetCrawler answers with the role's name, whether it was given as a name or as an ARN.
@@ -110,12 +111,4 @@ def _says(name: str, found: Any, wanted: Any) -> bool:
         return bool(found.get("ScheduleExpression", "") == wanted)
     if name == "Configuration":
         return bool(found) and json.loads(found) == json.loads(wanted)
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_says("", found.get(part), value) for part, value in wanted.items())
-    if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(wanted)
-            and all(_says("", *pair) for pair in zip(found, wanted, strict=True))
-        )
-    return bool(found == wanted)
+    return says(found, wanted)
