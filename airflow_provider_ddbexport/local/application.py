@@ -13,8 +13,9 @@ import msgspec
 
 from airflow_provider_ddbexport.local.control import Control
 from airflow_provider_ddbexport.local.emulator import DEFAULT_REGION, Emulator
+from airflow_provider_ddbexport.local.malformed import refusal_of
 from airflow_provider_ddbexport.local.moto_gateway import Answer
-from airflow_provider_ddbexport.local.wire import AwsError, Call
+from airflow_provider_ddbexport.local.wire import AwsError, Call, Handler
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/[^/]+/([^/]+)/([^/]+)/")
 
@@ -46,7 +47,11 @@ class AwsApplication:
         access_key, region, service = _caller(environ)
         target: str = environ.get("HTTP_X_AMZ_TARGET", "")
         prefix, _, operation = target.rpartition(".")
-        handler = self._emulator.handler(prefix.partition("_")[0], operation) if target else None
+        called = prefix.partition("_")[0]
+        handler = self._emulator.handler(called, operation) if target else None
+        if target and not self._emulator.moto.is_region(region):
+            nowhere = AwsError("InvalidSignatureException", "Credential should be scoped to a valid region.")
+            return self._refused(environ, nowhere, json=True)
         if handler is None and service not in _ONE_AT_A_TIME:
             return self._emulator.moto.answer(environ)
         with self._emulator.lock:
@@ -61,9 +66,8 @@ class AwsApplication:
             else:
                 try:
                     request = msgspec.json.decode(body) if body else {}
-                    result = handler(
-                        Call(operation, request, region, self._emulator.moto.account_of(access_key)),
-                    )
+                    call = Call(operation, request, region, self._emulator.moto.account_of(access_key))
+                    result = _handled(handler, call, called)
                 except AwsError as error:
                     answer = self._refused(environ, error, json=True)
                 except msgspec.DecodeError:
@@ -92,6 +96,18 @@ class AwsApplication:
         # Glue and Athena have bare names, DynamoDB has prefixed ones; SDKs take what is after the last '#'.
         prefix = "com.amazonaws.dynamodb.v20120810#" if "DynamoDB_" in environ["HTTP_X_AMZ_TARGET"] else ""
         return _json_answer(environ, status, {"__type": prefix + error.code, "message": error.message, **error.fields})
+
+
+def _handled(handler: Handler, call: Call, service: str) -> dict[str, Any] | bytes:
+    """Return the handler's answer. Handlers take a request to be well formed: where one fails, it may not have been."""
+    try:
+        return handler(call)
+    except AwsError:
+        raise
+    except Exception:
+        if (refusal := refusal_of(call, service)) is None:
+            raise
+        raise refusal from None
 
 
 def _take_body(environ: dict[str, Any]) -> bytes:

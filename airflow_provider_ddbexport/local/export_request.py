@@ -153,7 +153,10 @@ def _time(epoch_s: float | None) -> datetime | None:
         return None
     if not isinstance(epoch_s, int | float):
         raise AwsError("SerializationException", "Expected a number of seconds since the epoch")
-    moment = datetime.fromtimestamp(round(epoch_s, 6), UTC)
+    try:
+        moment = datetime.fromtimestamp(round(epoch_s, 6), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise AwsError("SerializationException", "Expected a number of seconds since the epoch") from None
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 

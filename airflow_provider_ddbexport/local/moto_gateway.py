@@ -85,6 +85,12 @@ class MotoGateway:
 
         return str(get_account_id_from(access_key))
 
+    def is_region(self, name: str) -> bool:
+        """Return whether there is such a region."""
+        from moto.dynamodb.models import dynamodb_backends
+
+        return name in dynamodb_backends[ACCOUNT_ID]
+
     def dynamodb(self, account: str, region: str) -> Any:
         """Return moto's DynamoDB of one account and region."""
         from moto.dynamodb.models import dynamodb_backends

@@ -6,13 +6,14 @@ up to there. Scans of a secondary index, and those with a legacy ScanFilter, are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from airflow_provider_ddbexport.local.attribute_values import Image, Item, Key, item_size
+from airflow_provider_ddbexport.local.attribute_values import Image, Item, Key, canonical_item, item_size
 from airflow_provider_ddbexport.local.capacity import consumed, read_units
 from airflow_provider_ddbexport.local.emulator import Emulator
 from airflow_provider_ddbexport.local.history import segment_bounds
@@ -23,6 +24,12 @@ from airflow_provider_ddbexport.local.wire import AwsError, Call, Handler
 
 PAGE_BYTES = 1024 * 1024
 MAX_SEGMENTS = 1_000_000
+
+_PLACEHOLDERS = (
+    ("name used in the document path", "#", "ExpressionAttributeNames"),
+    ("value used in expression", ":", "ExpressionAttributeValues"),
+)
+"""What an expression may stand in for a name or a value: how errors call it, how it begins, where it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,21 +179,32 @@ def item_filter(body: dict[str, Any]) -> Callable[[Item], bool] | None:
     expression = body.get("FilterExpression")
     if expression is None:
         return None
-    from moto.core.exceptions import JsonRESTError
     from moto.dynamodb.comparisons import get_filter_expression
     from moto.dynamodb.models.dynamo_type import Item as MotoItem
 
     if not expression:
         raise AwsError("ValidationException", "Invalid FilterExpression: The expression can not be empty;")
+    for what, sign, member in _PLACEHOLDERS:
+        for name in re.findall(rf"{sign}\w+", expression):
+            if name not in (body.get(member) or {}):
+                raise AwsError(
+                    "ValidationException",
+                    f"Invalid FilterExpression: An expression attribute {what} is not defined; attribute "
+                    f"{what.partition(' ')[0]}: {name}",
+                )
+    values = canonical_item(body.get("ExpressionAttributeValues") or {})
     try:
-        condition: Any = get_filter_expression(
-            expression, body.get("ExpressionAttributeNames"), body.get("ExpressionAttributeValues")
-        )
-    except (ValueError, JsonRESTError) as error:
-        raise AwsError("ValidationException", f"Invalid FilterExpression: {error}") from error
+        condition: Any = get_filter_expression(expression, body.get("ExpressionAttributeNames"), values)
+    except Exception as error:
+        # Whatever moto's parser stumbles over, asserts and all, is no expression.
+        raise AwsError("ValidationException", f"Invalid FilterExpression: Syntax error; {error}") from error
 
     def keep(item: Item) -> bool:
-        return bool(condition.expr(MotoItem(None, None, item)))  # type: ignore[arg-type]
+        try:
+            return bool(condition.expr(MotoItem(None, None, item)))  # type: ignore[arg-type]
+        except (AttributeError, TypeError, ValueError):
+            # What cannot be compared, or has no size, does not pass.
+            return False
 
     return keep
 

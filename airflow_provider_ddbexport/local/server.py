@@ -7,7 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from typing import Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
@@ -49,17 +50,18 @@ def process_emulator() -> tuple[Emulator, AwsApplication]:
 
 
 def _register_lake_services(emulator: Emulator) -> None:
-    def crawlers() -> dict[tuple[str, str], Handler]:
+    def glue() -> dict[tuple[str, str], Handler]:
         from airflow_provider_ddbexport.local.crawler import Crawlers
+        from airflow_provider_ddbexport.local.glue_limits import GlueLimits
 
-        return Crawlers(emulator).handlers()
+        return {**Crawlers(emulator).handlers(), **GlueLimits(emulator).handlers()}
 
     def athena() -> dict[tuple[str, str], Handler]:
         from airflow_provider_ddbexport.local.athena import Athena
 
         return Athena(emulator).handlers()
 
-    emulator.register_on_use("AWSGlue", crawlers)
+    emulator.register_on_use("AWSGlue", glue)
     emulator.register_on_use("AmazonAthena", athena)
 
 
@@ -115,7 +117,7 @@ def exposure_warning(host: str) -> str | None:
 
 
 def serve(host: str = "127.0.0.1", port: int = 0, *, seed: bool = False) -> int:
-    """Serve an AWS until SIGINT or SIGTERM, then return 0; 1 if the address is taken.
+    """Serve an AWS until SIGINT or SIGTERM, then return 0. Raises OSError where it cannot listen.
 
     With *seed* it holds the table Reviews with a month of history.
     """
@@ -124,16 +126,18 @@ def serve(host: str = "127.0.0.1", port: int = 0, *, seed: bool = False) -> int:
         number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        if warning := exposure_warning(host):
-            _say(warning)
         try:
-            server = LocalServer(host, port)
-        except (OSError, SystemExit) as error:
             # Before werkzeug exits it says why.
-            why = "" if isinstance(error, SystemExit) else f": {error}"
-            _say(f"cannot listen on {host}:{port}{why}; choose another --host or --port, 0 for a port that is free")
-            return 1
+            with redirect_stderr(StringIO()) as said:
+                server = LocalServer(host, port)
+        except (OSError, SystemExit) as error:
+            why = next(iter(said.getvalue().splitlines()), str(error))
+            raise OSError(
+                f"cannot listen on {host}:{port}: {why}; choose another --host or --port, 0 for a port that is free"
+            ) from None
         try:
+            if warning := exposure_warning(host):
+                _say(warning)
             aws = LocalAws(server.endpoint_url)
             if seed:
                 from airflow_provider_ddbexport.local.reviews import seed_reviews

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,12 +22,14 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from orders_table import BUCKET, DAY_1, Orders
 
+from airflow_provider_ddbexport.cli import BAD_DATA, main
 from airflow_provider_ddbexport.errors import BadCallError, ServiceError
-from airflow_provider_ddbexport.local import LocalAws, connect, serve
+from airflow_provider_ddbexport.local import LocalAws, connect
 from airflow_provider_ddbexport.local import local_aws as serving
 from airflow_provider_ddbexport.local.clock import Clock
 from airflow_provider_ddbexport.local.server import exposure_warning
 
+EXPORT = {"TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/Orders", "S3Bucket": BUCKET}
 ONCE = Config(retries={"total_max_attempts": 1})
 
 
@@ -57,15 +62,17 @@ def test_a_server_of_its_own_runs_until_it_is_told_to_end() -> None:
 
 
 def test_an_address_that_is_taken_is_said_and_ends_the_server(capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit status 1 and one line, no traceback."""
+    """Exit status 1 and told as every error of the shell is, no traceback."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert serve(port=port) == 1
-    said = capsys.readouterr().err
-    assert f"cannot listen on 127.0.0.1:{port}" in said
+        assert main(["local", "--port", str(port)]) == BAD_DATA
+        said = capsys.readouterr().err
+        assert main(["local", "--port", str(port), "--json"]) == BAD_DATA
+    assert f"ddbexport: this machine refused: cannot listen on 127.0.0.1:{port}" in said
     assert "Traceback" not in said
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["error"]["message"] in said
 
 
 def test_it_listens_on_loopback_unless_told_otherwise(local_aws: LocalAws) -> None:
@@ -178,6 +185,44 @@ def test_a_setting_that_is_none_is_refused(local_aws: LocalAws) -> None:
     """A misspelt setting is an error that lists the ones there are."""
     with pytest.raises(BadCallError, match=r"export_second\b.*export_seconds"):
         local_aws.configure(export_second=1)
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "code"),
+    [
+        ("DescribeTable", {}, "ValidationException"),
+        ("DescribeTable", [], "SerializationException"),
+        ("DescribeContinuousBackups", {"TableName": 5}, "SerializationException"),
+        ("ListExports", {"MaxResults": "many"}, "SerializationException"),
+        ("ExportTableToPointInTime", {**EXPORT, "S3Prefix": 5}, "SerializationException"),
+        ("ExportTableToPointInTime", {**EXPORT, "ExportTime": 1e300}, "SerializationException"),
+        ("Scan", {"TableName": "Orders", "ExclusiveStartKey": {"pk": {}}}, "ValidationException"),
+        ("BatchWriteItem", {"RequestItems": {"Orders": [{}]}}, "ValidationException"),
+    ],
+)
+def test_a_request_that_is_not_as_the_service_takes_it_is_refused(
+    orders: Orders, operation: str, body: Any, code: str
+) -> None:
+    """SDKs refuse most of them themselves; a 500 would be tried again and again."""
+    orders.create()
+    request = urllib.request.Request(
+        orders.aws.endpoint_url,
+        json.dumps(body).encode(),
+        {"X-Amz-Target": f"DynamoDB_20120810.{operation}", "Content-Type": "application/x-amz-json-1.0"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    with refused.value as answer:
+        assert answer.code == 400
+        assert json.load(answer)["__type"].rpartition("#")[2] == code
+
+
+def test_a_region_that_there_is_not_is_refused(local_aws: LocalAws) -> None:
+    """By every service that is called by name, whether it is moto's or our own."""
+    for service, operation in (("dynamodb", "list_tables"), ("dynamodb", "list_exports"), ("glue", "get_databases")):
+        client = local_aws.client(service, region_name="nowhere-1", config=ONCE)
+        with pytest.raises(ClientError, match="Credential should be scoped to a valid region"):
+            getattr(client, operation)()
 
 
 def test_where_nothing_listens_connecting_says_so() -> None:

@@ -79,6 +79,9 @@ def test_a_token_stands_for_its_filter_too(numbered: Orders, refused: Any) -> No
     "arguments",
     [
         {"FilterSpecification": {"FilterExpression": "n >"}},
+        {"FilterSpecification": {"FilterExpression": "n > :a"}},
+        {"FilterSpecification": {"FilterExpression": "#n = n"}},
+        {"FilterSpecification": {"FilterExpression": "n > :a", "ExpressionAttributeValues": {":a": {"N": "x"}}}},
         {"FilterSpecification": {"FilterExpression": "attribute_exists(n)", "ExpressionAttributeNames": {"#x": "x"}}},
         {
             "FilterSpecification": {
@@ -88,10 +91,17 @@ def test_a_token_stands_for_its_filter_too(numbered: Orders, refused: Any) -> No
         },
         {"FilterSpecification": {"KeyConditionExpression": "pk = :a"}},
     ],
-    ids=["no expression", "unused name", "too long", "key condition"],
+    ids=["no expression", "no value", "no name", "no number", "unused name", "too long", "key condition"],
 )
 def test_a_filter_that_cannot_be_meant_or_emulated_is_refused(
     numbered: Orders, refused: Any, arguments: dict[str, Any]
 ) -> None:
     """Rather than exporting something else than AWS would."""
     assert refused(numbered.export, **arguments)["Code"] == "ValidationException"
+
+
+def test_a_value_without_what_a_filter_asks_for_does_not_pass(numbered: Orders) -> None:
+    """A number has no size, and is neither more nor less than a text."""
+    for expression, value in (("size(n) > :a", {"N": "0"}), ("n > :a", {"S": ""})):
+        narrowing = {"FilterExpression": expression, "ExpressionAttributeValues": {":a": value}}
+        assert numbered.lines(numbered.export(FilterSpecification=narrowing)) == []

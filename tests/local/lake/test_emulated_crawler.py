@@ -347,3 +347,61 @@ def test_only_new_folders_are_looked_at_where_the_recrawl_policy_says_so(lake: A
     assert lake.partitions("reviews") == [["a"], ["b"]]
     own = lake.glue.get_partition(DatabaseName="db", TableName="reviews", PartitionValues=["a"])["Partition"]
     assert own["StorageDescriptor"]["Columns"] == [{"Name": "rating", "Type": "bigint"}]
+
+
+LONGEST = 131_072
+"""https://docs.aws.amazon.com/glue/latest/webapi/API_Column.html"""
+
+
+def type_of(length: int) -> str:
+    return f"struct<{'n' * (length - len('struct<:int>'))}:int>"
+
+
+def test_a_type_that_is_too_long_is_refused(lake: Any) -> None:
+    """Of a table and of a partition, made or changed, by its place; the longest one is taken."""
+    lake.glue.create_database(DatabaseInput={"Name": "db"})
+
+    def storage(length: int) -> dict[str, Any]:
+        columns = [{"Name": "a", "Type": "int"}, {"Name": "b", "Type": type_of(length)}]
+        return {"Columns": columns, "Location": "s3://lake/t/"}
+
+    def table(length: int) -> dict[str, Any]:
+        keys = [{"Name": "day", "Type": "string"}]
+        return {
+            "DatabaseName": "db",
+            "TableInput": {"Name": "t", "StorageDescriptor": storage(length), "PartitionKeys": keys},
+        }
+
+    def partition(length: int) -> dict[str, Any]:
+        return {"Values": ["a"], "StorageDescriptor": storage(length)}
+
+    says = "columns.2.member.type' failed to satisfy constraint: Member must have length less than or equal to 131072"
+    names = {"DatabaseName": "db", "TableName": "t"}
+    for call, arguments, place in (
+        (lake.glue.create_table, table, "tableInput"),
+        (lake.glue.update_table, table, "tableInput"),
+        (
+            lake.glue.batch_create_partition,
+            lambda n: {**names, "PartitionInputList": [partition(n)]},
+            "partitionInputList.1.member",
+        ),
+    ):
+        code, message = error_of(call, **arguments(LONGEST + 1))
+        assert code == "ValidationException"
+        assert message.endswith(f"Value at '{place}.storageDescriptor.{says}")
+        call(**arguments(LONGEST))
+    assert lake.partitions("t") == [["a"]]
+    assert lake.columns("t")["b"] == type_of(LONGEST)
+
+
+def test_a_crawl_that_finds_a_type_that_is_too_long_fails(lake: Any) -> None:
+    """It says which, and writes no table."""
+    names = [f"{'n' * 200}{number:04d}" for number in range(700)]
+    lake.put(
+        "reviews/part.parquet", pa.table({"place": pa.array([None], pa.struct([(name, pa.int64()) for name in names]))})
+    )
+    lake.crawler()
+    crawler = lake.crawl()
+    assert crawler["LastCrawl"]["Status"] == "FAILED"
+    assert "table.storageDescriptor.columns.1.member.type" in crawler["LastCrawl"]["ErrorMessage"]
+    assert lake.glue.get_tables(DatabaseName="db")["TableList"] == []
