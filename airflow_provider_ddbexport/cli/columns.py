@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.errors import BadCallError
 
 if TYPE_CHECKING:  # pyarrow costs most of a second, `ddbexport --help` does not need it
@@ -35,13 +36,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--rename", metavar="PATH=COLUMN", action="append", default=[], help="name the column of an attribute"
     )
     parts = parser.add_argument_group("parts")
-    parts.add_argument("--rows-per-part", metavar="N", type=positive, default=4_000_000, help="default %(default)s")
+    parts.add_argument("--rows-per-part", metavar="N", type=positive, default=ROWS_PER_PART, help="default %(default)s")
     parts.add_argument(
-        "--part-bytes", metavar="SIZE", type=_size, default=256 << 20, help="such as 64MiB (default 256MiB)"
+        "--part-bytes",
+        metavar="SIZE",
+        type=_size,
+        default=PART_BYTES,
+        help=f"such as 64MiB (default {PART_BYTES >> 20}MiB)",
     )
     parser.add_argument(
         "--other-table", action="store_true", help="go on although the snapshots there are of another DynamoDB table"
     )
+
+
+def options_given(args: argparse.Namespace) -> list[str]:
+    """Return those of the options that are not as they are by default."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add_options(parser)
+    by_default = vars(parser.parse_args([]))
+    return [f"--{name.replace('_', '-')}" for name, value in by_default.items() if getattr(args, name) != value]
+
+
+def column_names(args: argparse.Namespace) -> dict[str, str]:
+    """Return the names that ``--rename`` gives, by path."""
+    return _pairs(args.rename, "--rename PATH=COLUMN")
 
 
 def column_options(args: argparse.Namespace) -> ColumnOptions:
@@ -52,7 +70,7 @@ def column_options(args: argparse.Namespace) -> ColumnOptions:
         numbers=_numbers(args.numbers),
         nested=args.nested,
         partition_by=tuple(args.partition_by),
-        column_names=_pairs(args.rename, "--rename PATH=COLUMN"),
+        column_names=column_names(args),
     )
 
 

@@ -63,9 +63,9 @@ def verify(args: argparse.Namespace) -> int:
 
 def convert(args: argparse.Namespace) -> int:
     """``ddbexport convert SOURCE LAKE``."""
-    from airflow_provider_ddbexport.cli.progress import progress_bar
+    from airflow_provider_ddbexport.cli.progress import on_progress, progress_bar
     from airflow_provider_ddbexport.core.export import read_export, split_source
-    from airflow_provider_ddbexport.core.snapshot import Ledger, Progress, convert_export, table_folder
+    from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export, table_folder
     from airflow_provider_ddbexport.core.snapshot.layout import record_key
     from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
     from airflow_provider_ddbexport.core.table_folder import check_table
@@ -77,10 +77,6 @@ def convert(args: argparse.Namespace) -> int:
     export = read_export(root, export_id, accept_edited_summary=args.accept_edited_summary)
     table = table_folder(export.summary.table_name) if args.table is None else check_table(args.table)
     with progress_bar() as show:
-
-        def progress(now: Progress) -> None:
-            show(now.stage, now.items, now.total, now.bytes)
-
         before = Ledger(lake.child(table)).get(export.summary.as_of)
         record = convert_export(
             root,
@@ -95,7 +91,7 @@ def convert(args: argparse.Namespace) -> int:
             replace=args.replace,
             before_replace=unregistering(args),
             other_table=args.other_table,
-            progress=progress,
+            progress=on_progress(show),
             reopen=stores_opener(settings, root_uri, args.lake),
         )
     outcome = "unchanged" if record == before else "published"
@@ -200,7 +196,9 @@ def _export_figures(export: Any) -> dict[str, Any]:
 def _rescued(rescued: Mapping[str, int]) -> str:
     if not rescued:
         return "none, every value fits its column"
+    from airflow_provider_ddbexport.core.columns import shown_attribute
+
     most = sorted(rescued.items(), key=lambda entry: -entry[1])
-    shown = ", ".join(f"{path} {count:,}" for path, count in most[:5])
+    shown = ", ".join(f"{shown_attribute(path)} {count:,}" for path, count in most[:5])
     more = f" and {len(most) - 5} more paths" if len(most) > 5 else ""
     return f"{sum(rescued.values()):,} values kept in _rescued: {shown}{more}"

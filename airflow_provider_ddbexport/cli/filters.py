@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from airflow_provider_ddbexport.cli.show import counted
 from airflow_provider_ddbexport.cli.stores import StoreSettings
@@ -15,15 +16,19 @@ class Filters:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._asked = 0
+        self._clients: dict[str, Any] = {}
         self.not_known: dict[str, str] = {}
 
     def __call__(self, export_arn: str) -> bool:
         from airflow_provider_ddbexport.core.exporting.point_in_time import is_filtered
 
         self._asked += 1
-        settings = dataclasses.replace(self._settings, region=export_arn.split(":")[3])
+        region = export_arn.split(":")[3]
         try:
-            return is_filtered(settings.dynamodb(is_optional=True), export_arn)
+            if region not in self._clients:
+                settings = dataclasses.replace(self._settings, region=region)
+                self._clients[region] = settings.dynamodb(is_optional=True)
+            return is_filtered(self._clients[region], export_arn)
         except ServiceError as error:
             self.not_known[export_arn] = str(error)
             return False

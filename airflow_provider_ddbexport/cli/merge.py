@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow_provider_ddbexport.cli import replacing
-from airflow_provider_ddbexport.cli.columns import positive
+from airflow_provider_ddbexport.cli.columns import column_names, positive
 from airflow_provider_ddbexport.cli.filters import Filters
 from airflow_provider_ddbexport.cli.show import ALREADY, counted, figures, print_json, size_text
 from airflow_provider_ddbexport.cli.stores import StoreSettings
@@ -31,6 +31,13 @@ def add_command(command: Command) -> None:
     merging.add_argument(
         "--max-gap", metavar="SECONDS", type=_seconds, default="0", help="that nothing was written in, as you know"
     )
+    merging.add_argument(
+        "--rename",
+        metavar="PATH=COLUMN",
+        action="append",
+        default=[],
+        help="name the column of an attribute that has none yet",
+    )
     merging.add_argument("--workers", metavar="N", type=positive, default=1, help="threads (default %(default)s)")
     replacing.add_options(merging)
     merging.add_argument(
@@ -42,6 +49,7 @@ def add_command(command: Command) -> None:
 
 def merge(args: argparse.Namespace) -> int:
     """``ddbexport merge LAKE SOURCE… --table NAME``."""
+    from airflow_provider_ddbexport.cli.progress import on_progress, progress_bar
     from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments, read_increment
     from airflow_provider_ddbexport.core.snapshot import Ledger
     from airflow_provider_ddbexport.core.snapshot.layout import record_key
@@ -57,17 +65,20 @@ def merge(args: argparse.Namespace) -> int:
         for source in args.sources
     ]
     before = Ledger(lake.child(table)).get(max(increment.export.summary.as_of for increment in increments))
-    record = merge_increments(
-        increments,
-        lake,
-        table=table,
-        base=None if args.base is None else time_given(args.base, "--base"),
-        max_gap=args.max_gap,
-        workers=args.workers,
-        replace=args.replace,
-        before_replace=replacing.unregistering(args),
-        is_filtered=filters,
-    )
+    with progress_bar() as show:
+        record = merge_increments(
+            increments,
+            lake,
+            table=table,
+            base=None if args.base is None else time_given(args.base, "--base"),
+            max_gap=args.max_gap,
+            column_names=column_names(args),
+            workers=args.workers,
+            replace=args.replace,
+            before_replace=replacing.unregistering(args),
+            is_filtered=filters,
+            progress=on_progress(show),
+        )
     size = sum(part.size for part in record.parts)
     result: dict[str, Any] = {
         "outcome": "unchanged" if record == before else "published",

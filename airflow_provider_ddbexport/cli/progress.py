@@ -6,6 +6,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_ddbexport.core.snapshot.progress import OnProgress
 
 Show = Callable[[str, int, int, int], None]
 """Stage, items so far, items in all, compressed bytes so far."""
@@ -16,7 +20,14 @@ _STAGES = {
     "adapt": "adapting parts",
     "items": "restoring",
     "diff": "comparing",
+    "read": "reading",
+    "merge": "merging",
 }
+
+
+def on_progress(show: Show) -> OnProgress:
+    """Return what has *show* draw the progress of a conversion or a merge."""
+    return lambda now: show(now.stage, now.items, now.total, now.bytes)
 
 
 @contextlib.contextmanager
@@ -59,7 +70,7 @@ def progress_bar(*, wanted: bool = True) -> Iterator[Show]:
         def show(stage: str, items: int, total: int, size: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(_STAGES.get(stage, stage), total=total, size=0)
-            bar.update(tasks[stage], completed=items, size=size)
+            bar.update(tasks[stage], completed=items, total=total, size=size)
 
         yield show
 

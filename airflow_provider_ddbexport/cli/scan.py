@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_ddbexport.cli import columns
@@ -70,10 +71,14 @@ def _scan_options(parser: argparse.ArgumentParser) -> None:
 def scan(args: argparse.Namespace) -> int:
     """``ddbexport scan TABLE DESTINATION``."""
     dynamodb = StoreSettings.of(args).dynamodb(connections=_CONNECTIONS)
+    if args.destination is None and not args.estimate:
+        raise BadCallError("scan: where to? give a DESTINATION, or --estimate")
+    if args.price_per_million is not None and not args.estimate:
+        raise BadCallError("--price-per-million is for --estimate: give that, or leave it out")
+    if not args.parquet and (given := columns.options_given(args)):
+        raise BadCallError(f"{', '.join(given)}: a backup has no columns; give --parquet as well, for a snapshot")
     if args.estimate:
         return _estimate(args, dynamodb)
-    if args.destination is None:
-        raise BadCallError("scan: where to? give a DESTINATION, or --estimate")
     return _to_parquet(args, dynamodb) if args.parquet else _to_backup(args, dynamodb)
 
 
@@ -227,10 +232,24 @@ def sql(args: argparse.Namespace) -> int:
     if _as_json(args):
         import json
 
+        names = _distinct(names)
         sys.stdout.write(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=2) + "\n")
         return 0
     _show(names, rows)
     return 0
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return *names* with ``_2``, ``_3`` … behind those that were there already, as JSON has each key once."""
+    taken = set(names)
+    distinct: list[str] = []
+    for name in names:
+        key = name
+        if name in distinct:
+            key = next(other for number in count(2) if (other := f"{name}_{number}") not in taken)
+            taken.add(key)
+        distinct.append(key)
+    return distinct
 
 
 def _show(names: list[str], rows: list[tuple[Any, ...]]) -> None:
@@ -249,8 +268,13 @@ def _show(names: list[str], rows: list[tuple[Any, ...]]) -> None:
 
 
 def _estimate(args: argparse.Namespace, dynamodb: Any) -> int:
+    """Tell what reading takes, which is the same for a backup and a snapshot of any columns."""
     from airflow_provider_ddbexport.core.scan import ReadBudgetOptions, estimate_scan
 
+    if args.resume:
+        raise BadCallError("--estimate is of a whole scan, and --resume goes on with one: leave one of them out")
+    # They have to be such as the scan will take.
+    columns.column_options(args)
     estimate = estimate_scan(
         dynamodb,
         _request(args),
@@ -264,7 +288,8 @@ def _estimate(args: argparse.Namespace, dynamodb: Any) -> int:
     facts = {
         "items": f"about {estimate.items:,}",
         "size": f"about {size_text(estimate.size_bytes)}",
-        "capacity": f"about {estimate.read_units:,.1f} read units, in {estimate.segments} segments",
+        "capacity": f"about {estimate.read_units:,.1f} read units, in {estimate.segments} segments, "
+        "for a backup as for a snapshot",
         "time": "no read budget: as fast as it goes"
         if estimate.minutes is None
         else f"about {estimate.minutes:,.1f} minutes at {estimate.budget_rcu:,.1f} units a second",

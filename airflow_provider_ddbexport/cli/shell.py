@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TextIO
 
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.cli import columns, replacing
-from airflow_provider_ddbexport.errors import BadCallError, DdbExportError
+from airflow_provider_ddbexport.errors import BadCallError, DdbExportError, ServiceError
 
 _MOST_PORT = 65_535
 
@@ -40,12 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except DdbExportError as error:
         _tell(sys.stderr, type(error).__name__, "; ".join([str(error), *_notes(error)]), error.context, as_json)
-        return BAD_CALL if isinstance(error, BadCallError) else BAD_DATA
+        return BAD_CALL if _is_bad_call(error) else BAD_DATA
     except OSError as error:
         refusal = f"this machine refused: {error}"
         _tell(sys.stderr, type(error).__name__, "; ".join([refusal, *_notes(error)]), {}, as_json)
         return BAD_DATA
     return status
+
+
+def _is_bad_call(error: DdbExportError) -> bool:
+    if isinstance(error, ServiceError):
+        from airflow_provider_ddbexport.core.service import is_refusal
+
+        return is_refusal(error)
+    return isinstance(error, BadCallError)
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

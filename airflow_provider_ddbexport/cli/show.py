@@ -82,7 +82,7 @@ def snapshots_table(records: Sequence[CommitRecord]) -> None:
         table.add_column(
             name, no_wrap=True, justify="right" if name in ("rows", "parts", "size", "rescued") else "left"
         )
-    kinds = {"FULL_EXPORT": "export", "SCAN": "scan"}
+    kinds = {"FULL_EXPORT": "export", "SCAN": "scan", "MERGE": "merge"}
     for record in records:
         row = record_row(record)
         table.add_row(

@@ -222,6 +222,17 @@ def test_an_existing_snapshot_is_kept_unless_replace_is_given(run: Run, source: 
     assert run("convert", source, lake, "--part-bytes", "64MiB", "--replace").status == FINE
 
 
+def test_a_name_of_an_attribute_writes_no_line_of_its_own(run: Run, tmp_path: Path) -> None:
+    """Whoever writes items chooses it."""
+    forged = "a\x1b[31m\nddbexport: all is well"
+    _, export = write_export(tmp_path, [{"User": {"S": f"u{at}"}, forged: {"N": "1"}} for at in range(3)])
+    _, other = write_export(tmp_path / "other", [{"User": {"S": "u"}, forged: {"S": "x"}}], as_of=AS_OF + timedelta(1))
+    for source in (export.source, other.source):
+        out = run("convert", source, tmp_path / "lake").out
+    assert "1 values kept in _rescued: a\\u001b[31m\\u000addbexport: all is well 1\n" in out
+    assert "\x1b" not in out
+
+
 def test_what_is_replaced_is_unregistered_where_the_shell_is_told(
     run: Run, source: str, local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +249,7 @@ def test_what_is_replaced_is_unregistered_where_the_shell_is_told(
     for place, wrong, told in ((lake, "d.", "DATABASE.TABLE"), ("/tmp/lake", "d", "can only point at s3://")):
         refused = run("convert", source, place, *replacing, wrong)
         assert (refused.status, told in refused.err) == (BAD_CALL, True)
+    assert "give that as well" in run("convert", source, lake, "--registered-in", "d").err
     assert len(glue.get_partitions(DatabaseName="d", TableName="reviews")["Partitions"]) == 1
     assert run("convert", source, lake, *replacing, "d").status == FINE
     assert glue.get_partitions(DatabaseName="d", TableName="reviews")["Partitions"] == []
@@ -338,6 +350,14 @@ def test_local_serves_what_it_is_told_to(run: Run, monkeypatch: pytest.MonkeyPat
     assert run("local", "--host", "0.0.0.0").status == FINE
     assert calls == [("127.0.0.1", 0, True), ("0.0.0.0", 5000, False)]
     assert "expected a port" in run("local", "--port", "65536").err
+
+
+def test_local_tells_an_address_it_cannot_listen_on_as_every_error(run: Run) -> None:
+    """One line, JSON where that was asked for, with the reason that only the server under it knows."""
+    refused = run("local", "--host", "nope.invalid", "--json")
+    assert refused.status == BAD_DATA
+    message = json.loads(refused.err)["error"]["message"]
+    assert re.search("cannot listen on nope.invalid:5000: [A-Z].*; choose another --host", message)
 
 
 def test_local_names_what_is_not_installed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "core" / "merge"))
 from increments import HOUR, START, change, write_increment
 from snapshot_exports import reviews, write_export
 
-from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main
+from airflow_provider_ddbexport.cli import BAD_CALL, BAD_DATA, FINE, main, progress
 from airflow_provider_ddbexport.core.exporting.point_in_time import wait_for_export
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -52,6 +53,36 @@ def test_increments_are_merged_and_published(lake: str, tmp_path: Path, capsys: 
     assert result["outcome"] == "unchanged"
     assert (result["rows"], result["as_of"], len(result["ancestry"])) == (2, "2026-01-14T01:00:00Z", 2)
     assert Path(result["record"]).is_file()
+    assert main(["snapshots", lake]) == FINE
+    assert [line.split()[-2] for line in capsys.readouterr().out.splitlines()[1:]] == ["export", "merge"]
+
+
+def test_a_name_is_given_to_an_attribute_that_an_increment_brings(
+    lake: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it would share a column; the error says how."""
+    old = reviews(1)[0]
+    keys = {name: old[name] for name in ("User", "Book")}
+    source = write_increment(tmp_path, [change(1, keys, old, {**old, "user": {"S": "u"}})], window=0).source
+    command = ["merge", lake, source, "--table", "reviews"]
+    assert main(command) == BAD_CALL
+    assert (
+        "give 'user' another name where this failed, by column_names={'user': \"another_name\"}"
+        in capsys.readouterr().err
+    )
+    assert main([*command, "--rename", "User=who"]) == BAD_DATA
+    assert "attribute 'User' of this table has the name 'user'" in capsys.readouterr().err
+    assert main([*command, "--rename", "user=user_2", "--json"]) == FINE
+    assert main(command) == FINE
+
+
+def test_a_terminal_sees_how_far_a_merge_is(lake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The changes that were read, and the rows of the snapshot before that were gone through."""
+    drawn: list[tuple[str, int, int, int]] = []
+    monkeypatch.setattr(progress, "progress_bar", lambda: nullcontext(lambda *arguments: drawn.append(arguments)))
+    assert main(["merge", lake, increment(tmp_path), "--table", "reviews"]) == FINE
+    assert {(stage, items, total) for stage, items, total, _ in drawn} >= {("read", 1, 1), ("merge", 3, 3)}
+    assert {"read", "merge"} <= progress._STAGES.keys()
 
 
 def test_a_gap_is_bad_data_and_a_wrong_call_is_one(

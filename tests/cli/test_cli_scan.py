@@ -98,8 +98,31 @@ def test_an_estimate_reads_nothing(run: Run) -> None:
     assert estimate["cost"] == pytest.approx(0.5e-6 * 0.25)
 
 
+def test_an_estimate_takes_the_command_that_it_is_for(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A snapshot takes what a backup does, and it says so; what the scan would refuse, or go on with, is refused."""
+    _, backup, _ = run("scan", "Reviews", "--estimate")
+    snapshot = ("scan", "Reviews", str(tmp_path / "lake"), "--parquet", "--partition-by", "Rating", "--estimate")
+    assert run(*snapshot)[:2] == (FINE, backup)
+    assert main(list(snapshot)) == FINE
+    assert "for a backup as for a snapshot" in capsys.readouterr().out
+    for refused, why in (
+        (("--estimate", "--resume"), "--resume goes on with one"),
+        (("--estimate", "--nested", "json"), "a backup has no columns"),
+        (("--estimate", "--parquet", "--numbers", "Rating=float"), "numbers"),
+    ):
+        status, _, err = run("scan", "Reviews", str(tmp_path / "lake"), *refused)
+        assert status == BAD_CALL
+        assert why in json.loads(err)["error"]["message"]
+    assert not (tmp_path / "lake").exists()
+
+
 def test_resuming_nothing_is_a_bad_call(run: Run, tmp_path: Path) -> None:
-    """As is a backup to nowhere, a budget of nothing, and two budgets."""
+    """As is a backup to nowhere, a budget of nothing, two budgets, and what only an estimate or a snapshot takes.
+
+    So is an expression that DynamoDB refuses.
+    """
     calls = [
         ("scan", "Reviews", str(tmp_path), "--resume"),
         ("scan", "Reviews"),
@@ -107,11 +130,16 @@ def test_resuming_nothing_is_a_bad_call(run: Run, tmp_path: Path) -> None:
         ("scan", "Reviews", str(tmp_path), "--read-units", "5", "--read-percent", "5"),
         ("scan", "Reviews", str(tmp_path), "--segments", "0"),
         ("sql", "select * from Missing"),
+        ("sql", "select * from Reviews", "--filter", "Rating between 3"),
+        ("scan", "Reviews", str(tmp_path), "--filter", "Rating between 3"),
+        ("scan", "Reviews", str(tmp_path), "--price-per-million", "0.25"),
+        ("scan", "Reviews", str(tmp_path), "--table", "reviews", "--partition-by", "Rating"),
     ]
     for call in calls:
         status, _, err = run(*call)
         assert status == BAD_CALL, call
         assert json.loads(err)["error"]["message"]
+    assert json.loads(err)["error"]["message"].startswith("--table, --partition-by: a backup has no columns")
     assert not list(tmp_path.rglob("*.gz"))
 
 
@@ -138,6 +166,13 @@ def test_sql_is_answered(run: Run) -> None:
     status, rows, _ = run("sql", "select rating, count(*) as n from reviews group by 1 order by 1")
     assert status == FINE
     assert rows == [{"rating": rating, "n": 8} for rating in range(5)]
+
+
+def test_columns_of_one_name_are_told_apart_in_json(run: Run) -> None:
+    """As a join has them; no value is lost, and no other column is renamed for it."""
+    pytest.importorskip("duckdb")
+    status, rows, _ = run("sql", "select 1 as a, 2 as a, 3 as a_2, 4 as a")
+    assert (status, rows) == (FINE, [{"a": 1, "a_3": 2, "a_2": 3, "a_4": 4}])
 
 
 def test_answers_for_people_are_tables(
