@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Asset
+from airflow.sdk import Asset
 
 from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import iso

@@ -39,6 +39,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.chain",
             "operators.merge",
             "operators.merge_shards",
+            "operators.register",
             "operators.crawler",
             "operators.athena_check",
             "operators.snapshot_diff",

@@ -11,6 +11,9 @@
 ``convert`` verifies, converts, publishes and, unless a crawler does it, registers. Its XCom has the snapshot's figures.
 With ``shards=`` above 1 ``plan_shards`` and the mapped ``convert_shards`` come before it and do most of its work, and
 ``plan_merge`` and the mapped ``merge_shards`` before ``merge``.
+
+Inside of a mapped task group, one for each of many tables, say, every templated parameter may be one of the group's;
+``shards=`` has to be 1 there.
 """
 
 from __future__ import annotations
@@ -19,9 +22,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, TaskGroup
+from airflow.sdk import BaseOperator, TaskGroup
 
-from airflow_provider_ddbexport.assets import snapshot_asset
 from airflow_provider_ddbexport.core.export.model import OutputFormat
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
 from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
@@ -49,8 +51,11 @@ from airflow_provider_ddbexport.snapshot_tasks import (
     check_followed,
     checked,
     in_shards,
+    pull,
     pulled,
     registration,
+    snapshot_assets,
+    snapshot_group,
     source_assets,
     to_checked_snapshot,
 )
@@ -101,7 +106,7 @@ def point_in_time_snapshot(
     """
     check_aws_arguments(aws)
     check_followed(export=export)
-    with TaskGroup(group_id) as group:
+    with snapshot_group(group_id, shards) as group:
         waiting = DynamoDBRestorableTimeSensor(
             **{"task_id": "wait", "table_name": table_name, "export_time": export_time, **aws, **(wait or {})}
         )
@@ -172,7 +177,7 @@ def scan_snapshot(
     """
     check_aws_arguments(aws)
     check_followed(backup=backup)
-    with TaskGroup(group_id) as group:
+    with snapshot_group(group_id, shards) as group:
         arguments: dict[str, Any] = {"table_name": table_name, **aws, **(backup or {})}
         inlets = arguments.pop("inlets", source_assets(table_name, aws))
         shared: dict[str, Any] = {
@@ -262,7 +267,8 @@ def incremental_snapshot(
     :param export: further arguments of :class:`.DynamoDBPointInTimeExportOperator`.
     :param convert: further arguments of :class:`.DynamoDBExportToParquetOperator`; merged snapshots keep its options.
     :param increment: further arguments of :class:`.DynamoDBIncrementalExportOperator`.
-    :param merge: further arguments of :class:`.DynamoDBMergeIncrementsOperator`.
+    :param merge: further arguments of :class:`.DynamoDBMergeIncrementsOperator`; ``column_names`` among them, for
+        attributes that come with increments and would share a column.
     :param aws: ``aws_conn_id``, ``region_name``, ``verify`` and ``botocore_config`` of every task.
     """
     check_aws_arguments(aws)
@@ -275,14 +281,15 @@ def incremental_snapshot(
     to_lake = {"lake": lake, "table": table, **registration(database, crawler), **aws}
     looking: dict[str, Any] = {"task_id": "chain", "table_name": table_name, "lake": lake, "table": table}
     looking |= {"to_time": to_time, **aws, **(chain or {})}
-    with TaskGroup(group_id) as group:
+    with snapshot_group(group_id, shards) as group:
         inlets = source_assets(table_name, aws)
-        chosen = f"ti.xcom_pull(task_ids='{group.group_id}.{looking['task_id']}', key='chain')"
+        chosen = pull(f"{group.group_id}.{looking['task_id']}", group, key="chain")
         changes = DynamoDBIncrementalExportOperator(
             **{
                 "task_id": "increment",
                 "from_time": f"{{{{ {chosen}['from_time'] }}}}",
                 "to_time": to_time,
+                "cut_at": f"{{{{ {chosen}.get('cut_at', ()) | join(',') }}}}",
                 "inlets": inlets,
                 **source,
                 **(increment or {}),
@@ -316,7 +323,7 @@ def incremental_snapshot(
             in_shards(MERGING, merging, shards, after=changes) >> merged
             in_shards(CONVERTING, conversion, shards, after=full) >> converted
         last: list[BaseOperator] = [merged, converted]
-        record = " or ".join(f"ti.xcom_pull(task_ids='{task.task_id}')" for task in last)
+        record = " or ".join(pull(task.task_id, group) for task in last)
         following = {
             "database": database,
             "record": f"{{{{ ({record})['record'] }}}}",
@@ -332,7 +339,6 @@ def incremental_snapshot(
             checked = AthenaSnapshotCheckOperator(**{"task_id": "check", **following, **check})
             last >> checked
             last = [checked]
-        if "{" not in lake + table:
-            for task in last:
-                task.add_outlets([snapshot_asset(lake, table)])
+        for task in last:
+            task.add_outlets(snapshot_assets(lake, table))
     return group

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.sdk import BaseOperator, TaskGroup
 
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
@@ -99,8 +100,8 @@ def checked(
         arguments.append((GlueSnapshotCrawlerOperator, {"task_id": "crawl", **after_conversion, **crawler}))
     if check is not None:
         arguments.append((AthenaSnapshotCheckOperator, {"task_id": "check", **after_conversion, **check}))
-    if table and "{" not in lake + table:
-        arguments[-1][1].setdefault("outlets", [snapshot_asset(lake, table)])
+    if outlets := snapshot_assets(lake, table):
+        arguments[-1][1].setdefault("outlets", outlets)
     (first, given), *others = arguments
     converted = last = first(**given)
     for operator, given in others:
@@ -119,13 +120,72 @@ def registration(database: str, crawler: Mapping[str, Any] | None) -> dict[str, 
 
 def pulled(task: BaseOperator, key: str) -> str:
     """Return the template of *key* in the result of *task*."""
-    return f"{{{{ ti.xcom_pull(task_ids='{task.task_id}')['{key}'] }}}}"
+    return f"{{{{ {pull(task.task_id, task.task_group)}['{key}'] }}}}"
 
 
-def source_assets(table_name: str, aws: Mapping[str, Any]) -> list[Any]:
+def pull(task_id: str, group: TaskGroup | None, *, key: str | None = None) -> str:
+    """Return the expression of what the task *task_id* of *group* has in XCom, for templates of the tasks beside it.
+
+    In a mapped task group that is the XCom of the same element; without its index Airflow gives those of all.
+    """
+    arguments = [f"task_ids='{task_id}'"]
+    if key:
+        arguments.append(f"key='{key}'")
+    if is_mapped(group):
+        arguments.append("map_indexes=ti.map_index")
+    return f"ti.xcom_pull({', '.join(arguments)})"
+
+
+def is_mapped(group: TaskGroup | None) -> bool:
+    """Return whether *group* is a mapped task group or inside of one."""
+    return group is not None and any(True for _ in group.iter_mapped_task_groups())
+
+
+def source_assets(table_name: object, aws: Mapping[str, Any]) -> list[Any]:
     """Return the inlet of a task that reads *table_name*, where table and region are known when the DAG is read."""
     region = aws.get("region_name")
-    return [table_asset(table_name, region)] if region and not set("{:/") & set(table_name + region) else []
+    if not region or not isinstance(table_name, str) or not isinstance(region, str):
+        return []
+    return [] if set("{:/") & set(table_name + region) else [table_asset(table_name, region)]
+
+
+def snapshot_assets(lake: object, table: object) -> list[Any]:
+    """Return the outlet of a task that publishes to *table*, where it and the lake are known when the DAG is read."""
+    if not table or not isinstance(lake, str) or not isinstance(table, str):
+        return []
+    return [] if "{" in lake + table else [snapshot_asset(lake, table)]
+
+
+@contextmanager
+def snapshot_group(group_id: str, shards: int) -> Iterator[TaskGroup]:
+    """Make a task group of the block's tasks. Raises ValueError where Airflow could not run them as they are given."""
+    with TaskGroup(group_id) as group:
+        check_shards(shards, group)
+        yield group
+        if is_mapped(group):
+            _check_mapped(group)
+
+
+def _check_mapped(group: TaskGroup) -> None:
+    for task in group.iter_tasks():
+        for name, value in vars(task).items():
+            # What Airflow fills in when it renders templates, and nowhere else.
+            if hasattr(value, "iter_references") and name not in task.template_fields:
+                raise ValueError(
+                    f"{task.label}: {name}: is not templated, so it cannot be an argument of a mapped task group: give "
+                    "one value for all elements, or make the task groups in a loop instead of expand()"
+                )
+
+
+def check_shards(shards: int, group: TaskGroup) -> None:
+    """Raise ValueError unless work can be spread over *shards* mapped tasks in *group*."""
+    if not isinstance(shards, int) or shards < 1:
+        raise ValueError(f"shards: expected a number from 1 on, known when the DAG is read; found {shards!r}")
+    if shards > 1 and is_mapped(group):
+        raise ValueError(
+            f"shards: expected 1 inside of a mapped task group, found {shards}; Airflow maps no tasks in there: give "
+            "the tasks workers=, or make the task groups of the tables in a loop instead of expand()"
+        )
 
 
 def check_followed(**arguments: Mapping[str, Any] | None) -> None:

@@ -6,8 +6,9 @@
 Any range will do: a day that is published is skipped; one whose history is gone is merged from the exports that lead
 there, or fails, or is skipped, and says what the restorable window is; the oldest is taken first, and three exports are
 made at once, however many runs there are.
-Interrupted and created again it goes on where it was, and bills no export twice. A run without a logical date (started
-by hand, or by an asset) takes the table as it was when the run was due.
+Interrupted and created again it goes on where it was, and bills no export twice; a day that was published by then has
+only to be registered, whatever it was made of.
+A run without a logical date (started by hand, or by an asset) takes the table as it was when the run was due.
 """
 
 from __future__ import annotations
@@ -16,19 +17,17 @@ import os
 from datetime import datetime
 from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
-from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.export import DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
+from airflow_provider_ddbexport.operators.register import GlueSnapshotRegisterOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 from airflow_provider_ddbexport.sensors.backfill_time import DynamoDBBackfillTimeSensor
 
 TABLE = os.environ.get("DDBEXPORT_TABLE", "Reviews")
 BUCKET = os.environ.get("DDBEXPORT_BUCKET", "ddbexport-demo")
-ROLE = os.environ.get("DDBEXPORT_CRAWLER_ROLE", "arn:aws:iam::123456789012:role/ddbexport-demo-crawler")
 OUT_OF_WINDOW = os.environ.get("DDBEXPORT_OUT_OF_WINDOW", "fail")
 """``fail`` or ``skip``."""
 
@@ -53,17 +52,25 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         One that is published has only to be registered.
         """
         if found["record"]:
-            return "published"
+            return "register"
         if not found["increments"]:
             return "export"
         return ["begin", "merge"] if found["full"] else "merge"
 
-    published = EmptyOperator(task_id="published")
+    # [START register]
+    register = GlueSnapshotRegisterOperator(
+        task_id="register",
+        record="{{ ti.xcom_pull(task_ids='due')['record'] }}",
+        database="history",
+    )
+    # [END register]
+
     begin = DynamoDBExportToParquetOperator(
         task_id="begin",
         source="{{ ti.xcom_pull(task_ids='due')['full'] }}",
         lake=f"s3://{BUCKET}/history",
         table="reviews_history",
+        database="history",
         numbers={"Rating": "decimal(3,1)"},
     )
     merge = DynamoDBMergeIncrementsOperator(
@@ -71,6 +78,7 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         increments=due.output,
         lake=f"s3://{BUCKET}/history",
         table="reviews_history",
+        database="history",
         trigger_rule="none_failed_min_one_success",
     )
 
@@ -94,22 +102,10 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         source="{{ ti.xcom_pull(task_ids='export')['source'] }}",
         lake=f"s3://{BUCKET}/history",
         table="reviews_history",
+        database="history",
         numbers={"Rating": "decimal(3,1)"},
     )
     # [END to_parquet]
-
-    # [START crawler]
-    crawl = GlueSnapshotCrawlerOperator(
-        task_id="crawl",
-        crawler_name="reviews-history",
-        record="{{ (ti.xcom_pull('convert') or ti.xcom_pull('merge') or ti.xcom_pull('due'))['record'] }}",
-        trigger_rule="none_failed_min_one_success",
-        create=True,
-        role=ROLE,
-        database="history",
-        poll_interval_s=5,
-    )
-    # [END crawler]
 
     # [START athena_check]
     check = AthenaSnapshotCheckOperator(
@@ -119,11 +115,11 @@ with DAG("reviews_history", schedule="@daily", start_date=datetime(2026, 1, 1), 
         keys=["User", "Book"],
         expectations={"every review has an author": "SELECT count(*) = count(author) FROM {snapshot}"},
         output_location=f"s3://{BUCKET}/athena/",
+        trigger_rule="none_failed_min_one_success",
     )
     # [END athena_check]
 
-    way(due.output) >> [published, export, begin, merge]
-    published >> crawl
-    export >> convert >> crawl
-    begin >> merge >> crawl
-    crawl >> check
+    way(due.output) >> [register, export, begin, merge]
+    export >> convert
+    begin >> merge
+    [register, convert, merge] >> check

@@ -14,9 +14,13 @@ from airflow.sdk import DAG
 from airflow_provider_ddbexport.pipelines import point_in_time_snapshot
 
 TABLE = os.environ.get("DDBEXPORT_TABLE", "Reviews")
+REGION = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
 BUCKET = os.environ.get("DDBEXPORT_BUCKET", "ddbexport-demo")
 TOPIC = os.environ.get("DDBEXPORT_TOPIC", "arn:aws:sns:us-east-1:123456789012:ddbexport-demo")
 ROLE = os.environ.get("DDBEXPORT_CRAWLER_ROLE", "arn:aws:iam::123456789012:role/ddbexport-demo-crawler")
+# [START crawler]
+CRAWLER = {"crawler_name": "reviews", "create": True, "role": ROLE, "poll_interval_s": 5}
+# [END crawler]
 
 
 def tell(outcome: str) -> SnsNotifier:
@@ -49,7 +53,7 @@ with DAG(
         database="lake",
         table="reviews",
         export={"poll_interval_s": 5},
-        crawler={"crawler_name": "reviews", "create": True, "role": ROLE, "poll_interval_s": 5},
+        crawler=CRAWLER,
         check={
             "keys": ["User", "Book"],
             "max_growth": 0.5,
@@ -57,6 +61,6 @@ with DAG(
             "expectations": {"ratings are 1 to 5": "SELECT count_if(rating NOT BETWEEN 1 AND 5) = 0 FROM {snapshot}"},
             "output_location": f"s3://{BUCKET}/athena/",
         },
-        region_name="us-east-1",
+        region_name=REGION,
     )
     # [END point_in_time_snapshot]

@@ -16,6 +16,7 @@ from airflow_provider_ddbexport.core.exporting.request import ExportRequest
 from airflow_provider_ddbexport.core.exporting.restorable_window import RestorableWindow, restorable_window
 from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.errors import BadCallError
 
 WAITERS = Path(__file__).parents[1] / "waiters" / "dynamodb.json"
 
@@ -51,8 +52,11 @@ class DynamoDBExportHook(AwsBaseHook):
         """Return the ARN of the one export of *request*; see :func:`.core.exporting.exactly_once.start_once`.
 
         *ledger* is where the export ledger is kept, ``s3://``; the destination by default. It is written as the export
-        is: to the same owner's bucket, under the same key.
+        is: to the same owner's bucket, under the same key. Raises BadCallError where it is no such address: a folder of
+        one worker would not know what the others ask for.
         """
+        if ledger and not ledger.startswith("s3://"):
+            raise BadCallError(f"ledger: expected s3://<bucket>/<folder>, found {ledger!r}; nothing was asked for")
         options = {"AES256": {"ServerSideEncryption": "AES256"}, "KMS": {"ServerSideEncryption": "aws:kms"}}
         encryption = dict(options.get(request.sse_algorithm or "", {}))
         if request.kms_key_id:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from airflow.providers.amazon.aws.links.base_aws import BASE_AWS_CONSOLE_LINK, BaseAwsLink
+from airflow.sdk import BaseOperator, Context
 
 
 class _ConsoleLink(BaseAwsLink):
@@ -28,6 +29,15 @@ class _ConsoleLink(BaseAwsLink):
             return ""
         url: str = super().format_link(**{name: quote(str(value), safe=".-_") for name, value in kwargs.items()})
         return url
+
+    @classmethod
+    def persist(
+        cls, context: Context, operator: BaseOperator, region_name: str, aws_partition: str, **kwargs: Any
+    ) -> None:
+        """Keep what the link is made of. Amazon's older providers do it by a method that sensors do not have."""
+        if operator.do_xcom_push:
+            made_of = {"region_name": region_name, "aws_domain": cls.get_aws_domain(aws_partition), **kwargs}
+            context["ti"].xcom_push(key=cls.key, value=made_of)
 
 
 class DynamoDBExportLink(_ConsoleLink):

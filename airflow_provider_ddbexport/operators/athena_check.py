@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
 from botocore.exceptions import BotoCoreError, ClientError
 
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
@@ -122,7 +122,7 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
         from airflow_provider_ddbexport.core.check.athena import await_queries, start_queries
         from airflow_provider_ddbexport.core.check.queries import COUNTS, build_checks
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             published = self._published()
             keys, previous = self._key_attributes(published), published.previous()
             queries = build_checks(
@@ -156,7 +156,7 @@ class AthenaSnapshotCheckOperator(AwsBaseOperator[AthenaHook]):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the figures of a snapshot that passed, or raise what ended the wait or failed."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             waited_for = outcome_of(validate_execute_complete_event(event))
             self._executions = waited_for["executions"]
             published, before = self._published(), waited_for["previous"]

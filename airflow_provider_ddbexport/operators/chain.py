@@ -40,8 +40,9 @@ class DynamoDBChainBranchOperator(AwsBaseOperator[DynamoDBExportHook], BaseBranc
     XCom: the ids of the tasks that follow, None for none. Under the key ``chain``: ``state``, which is ``WHOLE``,
     ``NO_FULL_EXPORT``, ``TABLE_RECREATED``, ``HISTORY_GONE``, ``CONFLICT``, ``BASE_DAMAGED``, ``INCREMENT_DAMAGED``,
     ``FILTERED``, ``FULL_DUE``, ``TOO_SOON`` or ``PUBLISHED``; ``from_time`` of the increment, ``base`` and ``record``,
-    the instant of the snapshot that it follows and the address of its commit record, None without one; and ``reason``,
-    a sentence, None if the state is WHOLE.
+    the instant of the snapshot that it follows and the address of its commit record, None without one; ``cut_at``, the
+    times at which its windows end besides, so that what runs before have exported and not published is used; and
+    ``reason``, a sentence, None if the state is WHOLE.
 
     :param table_name: the DynamoDB table's name, or its ARN. (templated)
     :param lake: folder of the lake, ``s3://`` or a path. (templated)
@@ -90,7 +91,7 @@ class DynamoDBChainBranchOperator(AwsBaseOperator[DynamoDBExportHook], BaseBranc
         from airflow_provider_ddbexport.core.merge import TableNow, find_way_on
         from airflow_provider_ddbexport.core.snapshot import layout
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             s3 = S3Hook(**self._hook_parameters).conn if self.lake.startswith("s3://") else None
             lake = open_store(self.lake, s3=s3, expected_bucket_owner=self.s3_bucket_owner or None)
             store = lake.child(check_table(self.table))
@@ -108,6 +109,7 @@ class DynamoDBChainBranchOperator(AwsBaseOperator[DynamoDBExportHook], BaseBranc
             "from_time": base and iso(base.as_of.replace(microsecond=0)),
             "base": base and iso(base.as_of),
             "record": base and store.uri_of(layout.record_key(base.as_of)),
+            "cut_at": [iso(end) for end in way.cut_at],
         }
         self.log.info("%s", way.reason or f"Increments follow the snapshot as of {chain['from_time']}")
         context["ti"].xcom_push(key="chain", value=chain)

@@ -43,7 +43,7 @@ class DynamoDBConversionPlanOperator(DynamoDBExportToParquetOperator):
         from airflow_provider_ddbexport.core.snapshot.convert import plan_conversion
         from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             check_tasks(self.shards)
             arguments = self._conversion()
             root, export, lake = self._open()
@@ -81,7 +81,7 @@ class DynamoDBConversionShardOperator(DynamoDBExportToParquetOperator):
         from airflow_provider_ddbexport.core.snapshot.convert import convert_shards, shard_crew
         from airflow_provider_ddbexport.core.snapshot.workers import Stores
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             task = shards_of(self.shard, DynamoDBConversionPlanOperator.__name__)
             told = {"table": task.table, "shards": task.numbers}
             root, lake = self._store(split_source(self.source)[0]), self._store(self.lake)

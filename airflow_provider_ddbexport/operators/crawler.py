@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.glue_crawler import GlueCrawlerHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.conversation import Patience, converse
@@ -97,7 +97,7 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the figures of the crawl that counts, or defer until there is one."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             published = self._published()
             GlueCrawlerLink.persist(
                 context=context,
@@ -125,7 +125,7 @@ class GlueSnapshotCrawlerOperator(AwsBaseOperator[GlueCrawlerHook]):
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the figures of the crawl the trigger waited for, or raise what ended the wait."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             figures = outcome_of(validate_execute_complete_event(event))
             return self._finish(context, self._published(), figures)
 

@@ -11,8 +11,8 @@ from airflow_provider_ddbexport.errors import BadCallError
 
 def check_tasks(tasks: int) -> None:
     """Raise BadCallError unless shards can be dealt to so many tasks."""
-    if tasks < 1:
-        raise BadCallError(f"shards: expected at least 1, found {tasks}")
+    if not isinstance(tasks, int) or tasks < 1:
+        raise BadCallError(f"shards: expected at least 1, found {tasks!r}")
 
 
 def deal(table: str, conversion: str, numbers: Sequence[int], tasks: int) -> list[dict[str, Any]]:

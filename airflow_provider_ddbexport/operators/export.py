@@ -53,7 +53,8 @@ class DynamoDBPointInTimeExportOperator(ExportingOperator):
     :param filter_specification: export only what it selects, FilterSpecification as the SDK takes it; the whole table
         is billed all the same. Not templated: Airflow's UI shows rendered fields to everybody, and a filter's values
         are items'.
-    :param generation: any text; another text is another export of the same. (templated)
+    :param generation: any text; another text is another export of the same. What is no text is made text: 3 is "3".
+        (templated)
     :param ledger: where the ledger is kept, ``s3://``, if it cannot be read or written beside the exports; the same for
         all who may ask for this export. (templated)
     :param wait_for_completion: return only when the export is COMPLETED.

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
-from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_ddbexport.core.export.model import OutputFormat
@@ -84,7 +84,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
         s3_sse_kms_key_id: str | None = None,
         s3_bucket_owner: str | None = None,
         filter_specification: dict[str, Any] | None = None,
-        generation: str | None = None,
+        generation: str | int | None = None,
         ledger: str | None = None,
         wait_for_completion: bool = True,
         poll_interval_s: float = POLL_S,
@@ -119,8 +119,8 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the COMPLETED exports' figures, or defer until there are any."""
-        deadline = datetime.now(UTC) + timedelta(seconds=self.patience_s)
-        with permanent_errors_fail(), gone_times(self.out_of_window):
+        with permanent_errors_fail(self), gone_times(self.out_of_window):
+            deadline = datetime.now(UTC) + timedelta(seconds=self.patience_s)
             return self._ask(context, [], deadline, deferrable=self.deferrable)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
         deadline = datetime.fromisoformat(woken["deadline"]) if "deadline" in woken else datetime.now(UTC)
         failed = woken["status"] == "error"
         self._asked = list(woken.get("export_arns") or filter(None, [woken.get("export_arn")]))
-        with permanent_errors_fail(), gone_times(self.out_of_window):
+        with permanent_errors_fail(self), gone_times(self.out_of_window):
             if "export_arn" not in woken:
                 # A triggerer that cannot wait is not asked again: the try ends with what there is to say.
                 deferrable = self.deferrable and not failed
@@ -168,7 +168,7 @@ class ExportingOperator(AwsBaseOperator[DynamoDBExportHook]):
             "kms_key_id": self.s3_sse_kms_key_id or None,
             "bucket_owner": self.s3_bucket_owner or None,
             "filter_specification": self.filter_specification or None,
-            "generation": self.generation or "",
+            "generation": self.generation,
         }
 
     def _ask(self, context: Context, arns: list[str], deadline: datetime, *, deferrable: bool) -> dict[str, Any]:

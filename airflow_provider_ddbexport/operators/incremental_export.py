@@ -37,12 +37,16 @@ class DynamoDBIncrementalExportOperator(ExportingOperator):
 
     :param from_time: ISO 8601 text with an offset, or an aware datetime; cut to whole seconds. (templated)
     :param to_time: likewise. (templated)
+    :param cut_at: times in between at which a window ends as well, unless that would leave less than 15 minutes: those
+        up to which windows were exported before, by another task. A list, or text with commas. (templated)
     :param export_view: ``NEW_AND_OLD_IMAGES`` or ``NEW_IMAGE``. (templated)
 
     The other parameters are those of :class:`.DynamoDBPointInTimeExportOperator`.
     """
 
-    template_fields: Sequence[str] = aws_template_fields(*EXPORT_FIELDS, "from_time", "to_time", "export_view")
+    template_fields: Sequence[str] = aws_template_fields(
+        *EXPORT_FIELDS, "from_time", "to_time", "cut_at", "export_view"
+    )
     waits_until_restorable = True
 
     def __init__(
@@ -50,12 +54,14 @@ class DynamoDBIncrementalExportOperator(ExportingOperator):
         *,
         from_time: str | datetime = INTERVAL_START,
         to_time: str | datetime = INTERVAL_END,
+        cut_at: Sequence[str | datetime] | str = (),
         export_view: str = ExportView.NEW_AND_OLD_IMAGES.value,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.from_time = from_time
         self.to_time = to_time
+        self.cut_at = cut_at
         self.export_view = export_view
 
     def export_requests(self) -> Sequence[ExportRequest]:
@@ -66,8 +72,11 @@ class DynamoDBIncrementalExportOperator(ExportingOperator):
                 "has no data interval, or an empty one, give from_time and to_time, or schedule the DAG with a "
                 "timetable that has intervals, such as CronDataIntervalTimetable"
             )
+        given = self.cut_at.split(",") if isinstance(self.cut_at, str) else self.cut_at
         windows = cut_windows(
-            export_instant(self.from_time, what="from_time"), export_instant(self.to_time, what="to_time")
+            export_instant(self.from_time, what="from_time"),
+            export_instant(self.to_time, what="to_time"),
+            [export_instant(end, what="cut_at") for end in given if end],
         )
         try:
             view = ExportView(self.export_view)

@@ -13,7 +13,7 @@ from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
 from airflow_provider_ddbexport.core.store import ObjectStore
 from airflow_provider_ddbexport.core.table_folder import check_table
 from airflow_provider_ddbexport.core.times import parse_time
-from airflow_provider_ddbexport.operators.filtered import is_filtered
+from airflow_provider_ddbexport.operators.filtered import filter_finder
 from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of, were_complete
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
@@ -46,6 +46,8 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     :param base: the instant of the snapshot to begin with, ISO 8601 text with an offset, or an aware datetime; by
         default the newest before the increments. (templated)
     :param max_gap: time before and between the increments that nothing was written in, as the author knows.
+    :param column_names: column names by attribute, for those that have no column yet and would share one; merges into
+        this snapshot know them. (templated)
     :param database: database of the Glue Catalog to register the snapshot in; None to leave it to a crawler.
         (templated)
     :param catalog_id: account of the Glue Catalog, if it is not the caller's. (templated)
@@ -65,7 +67,15 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
     """
 
     template_fields: Sequence[str] = aws_template_fields(
-        "increments", "lake", "table", "base", "database", "catalog_id", "registered_in", "s3_bucket_owner"
+        "increments",
+        "lake",
+        "table",
+        "base",
+        "column_names",
+        "database",
+        "catalog_id",
+        "registered_in",
+        "s3_bucket_owner",
     )
 
     def __init__(
@@ -92,7 +102,7 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
         from airflow_provider_ddbexport.core.merge import merge_facts, merge_increments
         from airflow_provider_ddbexport.core.merge.chain_notes import forget_break
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             arguments = self._merging()
             lake = self._store(self.lake)
             with self._noting_breaks(lake.child(arguments["table"]), arguments["base"]):
@@ -116,10 +126,12 @@ class DynamoDBMergeIncrementsOperator(DynamoDBExportToParquetOperator):
             "table": check_table(str(self.table)),
             "base": parse_time(self.base, what="base") if self.base else None,
             "max_gap": self.max_gap,
+            "column_names": self.column_names,
             "workers": self.workers,
             "replace": self.replace,
             "before_replace": partial(self._unregister, self._catalogs()),
-            "is_filtered": partial(is_filtered, self._hook_parameters),
+            "is_filtered": filter_finder(self._hook_parameters),
+            "progress": self._progress(),
         }
 
     def _noting_breaks(self, table_store: ObjectStore, base: datetime | None) -> AbstractContextManager[None]:
@@ -142,7 +154,6 @@ _OF_THE_BASE = {
     "numbers",
     "nested",
     "partition_by",
-    "column_names",
     "rows_per_part",
     "part_bytes",
     "sort_by",

@@ -38,7 +38,7 @@ class DynamoDBMergePlanOperator(DynamoDBMergeIncrementsOperator):
         from airflow_provider_ddbexport.core.merge import plan_merge
         from airflow_provider_ddbexport.core.snapshot.record import CommitRecord
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             check_tasks(self.shards)
             arguments = self._merging()
             lake = self._store(self.lake)
@@ -81,7 +81,7 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
         """Return the figures of its shards."""
         from airflow_provider_ddbexport.core.merge import find_merge, merge_crew, merge_shards
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             task = shards_of(self.shard, DynamoDBMergePlanOperator.__name__)
             lake = self._store(self.lake)
             store = lake.child(task.table)
@@ -92,7 +92,7 @@ class DynamoDBMergeShardOperator(DynamoDBMergeIncrementsOperator):
             else:
                 base = plan.base.as_of if self.base else None
                 with self._noting_breaks(store, base), merge_crew(plan, lake, self.workers) as crew:
-                    parts = merge_shards(plan, crew, task.numbers)
+                    parts = merge_shards(plan, crew, task.numbers, self._progress())
         return {
             "table": task.table,
             "shards": task.numbers,

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
+from airflow_provider_ddbexport.airflow_exceptions import AirflowSkipException
 from airflow_provider_ddbexport.errors import BadCallError, RestorableWindowError
 
 OutOfWindow = Literal["fail", "skip"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
+from airflow_provider_ddbexport.arguments import check_arguments
 from airflow_provider_ddbexport.core.exporting.point_in_time import PERMANENT_FAILURE_CODES
+from airflow_provider_ddbexport.core.service import REFUSALS
 from airflow_provider_ddbexport.errors import (
     AccessError,
     BadCallError,
@@ -43,9 +44,7 @@ _PERMANENT = (
     TableNotFoundError,
 )
 
-_PERMANENT_CODES = frozenset(
-    {"ExportNotFoundException", "InvalidRequestException", "ParamValidationError", "ValidationException"}
-)
+_PERMANENT_CODES = REFUSALS | {"ExportNotFoundException", "InvalidRequestException"}
 
 _CREDENTIALS_TO_COME = frozenset({"CredentialRetrievalError", "ExpiredToken", "ExpiredTokenException"})
 """Codes of credentials that were good or will be: a worker that starts anew gets others."""
@@ -73,9 +72,13 @@ def is_permanent(error: DdbExportError) -> bool:
 
 
 @contextmanager
-def permanent_errors_fail() -> Iterator[None]:
-    """Raise AirflowFailException, with the same message, for a permanent error of the block; let the others pass."""
+def permanent_errors_fail(operator: object) -> Iterator[None]:
+    """Raise AirflowFailException, with the same message, for a permanent error of the block; let the others pass.
+
+    The block is not entered where an argument of *operator* is of a wrong kind, which is one of them.
+    """
     try:
+        check_arguments(operator)
         yield
     except DdbExportError as error:
         if is_permanent(error):

@@ -56,7 +56,7 @@ class DynamoDBEnablePointInTimeRecoveryOperator(AwsBaseOperator[DynamoDBExportHo
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's
         """Return the restorable window and what was changed."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             recovery = enable_recovery(
                 self.hook.conn, self.table_name, period_days=self._period_days(), shorten=self.shorten
             )

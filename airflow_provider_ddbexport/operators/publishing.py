@@ -13,6 +13,7 @@ from airflow_provider_ddbexport.assets import snapshot_figures, tell_outlets
 from airflow_provider_ddbexport.core.part_size import PART_BYTES, ROWS_PER_PART
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.errors import BadCallError
+from airflow_provider_ddbexport.operators.registering import registered
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -96,28 +97,16 @@ class PublishingOperator(AwsBaseOperator[AwsHookType]):
 
     def _registered(self, record: CommitRecord, table_store: ObjectStore) -> dict[str, Any]:
         """Register the snapshot and return its figures for XCom. Repeating it is safe."""
-        from airflow_provider_ddbexport.core.catalog.register import register_snapshot
         from airflow_provider_ddbexport.core.snapshot import layout
         from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
 
         figures = snapshot_figures(record, table_store.uri_of(layout.record_key(record.as_of)))
         if not self.database:
             return {**figures, "database": None, "partitions": 0, "new_columns": []}
-        registered = register_snapshot(
-            self._glue,
-            record,
-            Ledger(table_store).table_schema() or record.schema,
-            database=self.database,
-            lake_uri=self.lake,
-            catalog_id=self.catalog_id or None,
+        ledger = Ledger(table_store)
+        return figures | registered(
+            self._glue, record, ledger, database=self.database, lake=self.lake, catalog_id=self.catalog_id
         )
-        self.log.info("Registered in %s.%s: %s", registered.database, registered.table, registered)
-        return {
-            **figures,
-            "database": registered.database,
-            "partitions": registered.created + registered.updated + registered.unchanged,
-            "new_columns": list(registered.new_columns),
-        }
 
     def _tell(self, context: Context, figures: dict[str, Any]) -> None:
         """Log what was published, and tell the outlets of it."""

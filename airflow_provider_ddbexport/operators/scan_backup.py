@@ -81,7 +81,7 @@ class DynamoDBScanBackupOperator(ScanningOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the complete backup's figures."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             bucket = self._bucket(context)
             plan = self._plan(bucket, scan_of_task(context, self.task_id), shards=1)
             done = self._scan(bucket, plan, 0)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class DynamoDBScanPlanOperator(DynamoDBScanBackupOperator):
-    """Begins a backup by parallel scan, or finds the one this task began in an earlier try; reads nothing.
+    """Begins a backup by parallel scan, or finds the one this task began in an earlier try.
+
+    Reads nothing, but one item where there are expressions.
 
     XCom: one ``{"export_id": …, "shard": n}`` for each shard, what :class:`DynamoDBScanShardOperator` is expanded over.
 
@@ -31,7 +33,7 @@ class DynamoDBScanPlanOperator(DynamoDBScanBackupOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the shards."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             bucket = self._bucket(context)
             plan = self._plan(bucket, scan_of_task(context, self.task_id), shards=self.shards)
             return [{"export_id": plan.export_id, "shard": shard} for shard in range(plan.shards)]
@@ -55,7 +57,7 @@ class DynamoDBScanShardOperator(DynamoDBScanBackupOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the shard's figures."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             bucket = self._bucket(context)
             plan = _planned(bucket, self.s3_prefix, self.shard)
             shard = int(self.shard["shard"])
@@ -79,7 +81,7 @@ class DynamoDBScanFinishOperator(DynamoDBScanBackupOperator):
 
     def execute(self, context: Context) -> Any:
         """Return the complete backup's figures."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             bucket = self._bucket(context)
             shards = list(self.shards)
             plan = _planned(bucket, self.s3_prefix, shards[0] if shards else None)

@@ -57,7 +57,7 @@ class DynamoDBScanToParquetOperator(PublishingOperator[DynamoDBExportHook], Scan
 
     def execute(self, context: Context) -> Any:
         """Return the published snapshot's figures."""
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             lake = self._open_lake(context)
             record = self._published(lake, scan_of_task(context, self.task_id))
             figures = self._figures(record, lake.child(record.table))

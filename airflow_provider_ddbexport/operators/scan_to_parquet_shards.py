@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class DynamoDBScanToParquetPlanOperator(DynamoDBScanToParquetOperator):
-    """Begins a scan straight into a snapshot, or finds the one this task began in an earlier try; reads nothing.
+    """Begins a scan straight into a snapshot, or finds the one this task began in an earlier try.
+
+    Reads nothing, but one item where there are expressions.
 
     XCom: one ``{"export_id": …, "shard": n}`` for each shard, what :class:`DynamoDBScanToParquetShardOperator` is
     expanded over, and what :class:`.DynamoDBScanToParquetOperator` takes as ``shards`` to publish them.
@@ -32,7 +34,7 @@ class DynamoDBScanToParquetPlanOperator(DynamoDBScanToParquetOperator):
         """Return the shards."""
         from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             lake = self._open_lake(context)
             plan = self._parquet_scan(lake).begin(
                 self.hook.conn,
@@ -67,7 +69,7 @@ class DynamoDBScanToParquetShardOperator(DynamoDBScanToParquetOperator):
         """Return the shard's figures."""
         from airflow_provider_ddbexport.core.scan.to_parquet import GROUPS
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             lake = self._open_lake(context)
             scan = self._parquet_scan(lake)
             plan = scan.planned(export_of_shard(self.shard))

@@ -142,7 +142,7 @@ class ScanningOperator(AwsBaseOperator[DynamoDBExportHook]):
             return None
         try:
             return int(self.segments)
-        except ValueError:
+        except (TypeError, ValueError):
             raise BadCallError(f"segments: expected a number from 1 to 1000000, found {self.segments!r}") from None
 
 
@@ -152,7 +152,7 @@ def _number(name: str, value: float | str | None) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise BadCallError(f"{name}: expected a number above 0, found {value!r}") from None
 
 

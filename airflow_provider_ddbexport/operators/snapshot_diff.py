@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.base_aws import AwsBaseOperator
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowSkipException
 from airflow_provider_ddbexport.assets import tell_outlets
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso, parse_time
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
-from airflow_provider_ddbexport.operators.filtered import is_filtered
+from airflow_provider_ddbexport.operators.filtered import filter_finder
 from airflow_provider_ddbexport.operators.incremental_export import Increments, sources_of
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 
@@ -96,7 +95,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
         from airflow_provider_ddbexport.core.diff import diff_figures, diff_snapshots, find_pair
         from airflow_provider_ddbexport.core.snapshot.published import find_published
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             published = find_published(self.record, s3=self._s3(self.record))
             since = parse_time(self.since, what="since") if self.since else None
             later = published.record
@@ -115,7 +114,7 @@ class DynamoDBSnapshotDiffOperator(AwsBaseOperator[S3Hook]):
                 increments=increments,
                 output=destination,
                 replace=self.replace,
-                is_filtered=None if self.increments is None else partial(is_filtered, self._hook_parameters),
+                is_filtered=None if self.increments is None else filter_finder(self._hook_parameters),
             )
             figures = diff_figures(record, destination)
         self.log.info(

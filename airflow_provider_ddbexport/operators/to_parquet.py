@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from airflow_provider_ddbexport.core.export.source import split_source
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.core.store.port import ObjectStore
 from airflow_provider_ddbexport.core.times import iso
+from airflow_provider_ddbexport.errors import ConversionStoppedError
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.operators.publishing import PUBLISHING_FIELDS, PublishingOperator
 
@@ -109,7 +111,7 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
         from airflow_provider_ddbexport.core.snapshot.convert import convert_export
         from airflow_provider_ddbexport.core.snapshot.report_text import report_lines
 
-        with permanent_errors_fail():
+        with permanent_errors_fail(self):
             arguments = self._conversion()
             root, export, lake = self._open()
             record = convert_export(root, export, lake, **arguments)
@@ -117,6 +119,12 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
         self._tell(context, figures)
         self.log.info("%s", "\n".join(report_lines(record)))
         return figures
+
+    def on_kill(self) -> None:
+        """End the work soon, where it reads: nothing is recorded of what is not done, and another try goes on."""
+        stop: threading.Event | None = getattr(self, "_stop", None)
+        if stop is not None:
+            stop.set()
 
     def _conversion(self) -> dict[str, Any]:
         """Return the arguments that convert_export and plan_conversion share."""
@@ -166,10 +174,17 @@ class DynamoDBExportToParquetOperator(PublishingOperator[S3Hook]):
         )
 
     def _progress(self) -> Callable[[Progress], None]:
+        """Return what logs the progress of the work, and ends it when the task is killed."""
+        # Made here, because an operator is copied before it runs and an event cannot be.
+        self._stop = stop = threading.Event()
         started = told = time.monotonic()
 
         def log(progress: Progress) -> None:
             nonlocal told
+            if stop.is_set():
+                raise ConversionStoppedError(
+                    "the task was asked to stop; nothing was published, and another try goes on with what is not done"
+                )
             if (now := time.monotonic()) - told >= _LOG_EVERY_S:
                 told = now
                 self.log.info(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.utils.mixins import aws_template_fields
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowSkipException
 from airflow_provider_ddbexport.core.exporting.request import export_instant
 from airflow_provider_ddbexport.core.exporting.restorable_window import (
     RestorableWindow,
@@ -18,7 +18,7 @@ from airflow_provider_ddbexport.core.exporting.restorable_window import (
     table_name_of,
 )
 from airflow_provider_ddbexport.core.store import open_store
-from airflow_provider_ddbexport.core.table_folder import table_folder
+from airflow_provider_ddbexport.core.table_folder import check_table, table_folder
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.errors import RestorableWindowError
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
@@ -101,7 +101,7 @@ class DynamoDBBackfillTimeSensor(WakingSensor[DynamoDBExportHook]):
 
         with gone_times(self.out_of_window):
             moment = export_instant(self.export_time)
-            table = self.table or table_folder(table_name_of(self.table_name))
+            table = check_table(self.table) if self.table else table_folder(table_name_of(self.table_name))
             s3 = S3Hook(**self._hook_parameters).conn if self.lake.startswith("s3://") else None
             store = open_store(self.lake, s3=s3).child(table)
             ledger = Ledger(store)

@@ -12,6 +12,7 @@ from airflow_provider_ddbexport.core.exporting.restorable_window import table_na
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.links.console import DynamoDBExportLink
 from airflow_provider_ddbexport.operators.exporting import export_figures
+from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.sensors.waking import WakingSensor
 from airflow_provider_ddbexport.triggers.export import DynamoDBExportTrigger
 
@@ -39,14 +40,15 @@ class DynamoDBExportSensor(WakingSensor[DynamoDBExportHook]):
 
     def execute(self, context: Any) -> Any:
         """Return the export's figures, or defer until there are any."""
-        DynamoDBExportLink.persist(
-            context=context,
-            operator=self,
-            region_name=self.hook.conn_region_name,
-            aws_partition=self.hook.conn_partition,
-            table_name=table_name_of(self.export_arn),
-            export_arn=self.export_arn,
-        )
+        with permanent_errors_fail(self):
+            DynamoDBExportLink.persist(
+                context=context,
+                operator=self,
+                region_name=self.hook.conn_region_name,
+                aws_partition=self.hook.conn_partition,
+                table_name=table_name_of(self.export_arn),
+                export_arn=self.export_arn,
+            )
         return super().execute(context)
 
     def look(self) -> dict[str, Any] | None:

@@ -6,20 +6,21 @@ from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.configuration import conf
 from airflow.providers.amazon.aws.sensors.base_aws import AwsBaseSensor
 from airflow.providers.amazon.aws.utils import validate_execute_complete_event
 from airflow.providers.amazon.aws.utils.mixins import AwsHookType
-from airflow.providers.common.compat.sdk import (
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from airflow.sdk import PokeReturnValue
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_ddbexport.airflow_exceptions import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    PokeReturnValue,
-    conf,
 )
-from airflow.triggers.base import BaseTrigger
-
 from airflow_provider_ddbexport.core.service import is_transient
-from airflow_provider_ddbexport.errors import DdbExportError, ServiceError
+from airflow_provider_ddbexport.errors import BadCallError, DdbExportError, ServiceError
 from airflow_provider_ddbexport.operators.permanent import permanent_errors_fail
 from airflow_provider_ddbexport.triggers.waiting import TRIGGER_GRACE
 
@@ -43,6 +44,8 @@ class WakingSensor(AwsBaseSensor[AwsHookType]):
     ) -> None:
         super().__init__(**kwargs)
         self.deferrable = deferrable
+        if deferrable and self.poke_interval <= 0:
+            raise BadCallError("poke_interval: expected more than 0 seconds of a sensor that is deferrable, found 0")
 
     @abstractmethod
     def look(self) -> dict[str, Any] | None:
@@ -55,7 +58,7 @@ class WakingSensor(AwsBaseSensor[AwsHookType]):
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's
         """Look once. An error that will pass counts as not yet, one that will not fails the task at once."""
         try:
-            with permanent_errors_fail():
+            with permanent_errors_fail(self):
                 found = self.look()
         except ServiceError as error:
             if not is_transient(error):
@@ -77,7 +80,20 @@ class WakingSensor(AwsBaseSensor[AwsHookType]):
             found = self._poke_deferred(context)
             if found:
                 return found.xcom_value
-            raise ServiceError(f"{self.task_id}: the triggerer could not wait: {woken.get('message', 'no message')}")
+            self._tolerate(
+                ServiceError(f"{self.task_id}: the triggerer could not wait: {woken.get('message', 'no message')}")
+            )
+            # A trigger looks as soon as it starts: without a pause, it and the worker would take turns without end.
+            return self.defer(
+                trigger=TimeDeltaTrigger(timedelta(seconds=self.poke_interval)),
+                method_name="execute_again",
+                kwargs={"deadline": deadline},
+                timeout=timedelta(seconds=self.poke_interval) + TRIGGER_GRACE,
+            )
+        return self._look_or_defer(context, datetime.fromisoformat(deadline))
+
+    def execute_again(self, context: Context, event: Any = None, *, deadline: str) -> Any:  # noqa: ARG002 - Airflow's
+        """Look again, after a pause."""
         return self._look_or_defer(context, datetime.fromisoformat(deadline))
 
     def _look_or_defer(self, context: Context, deadline: datetime) -> Any:
@@ -110,9 +126,14 @@ class WakingSensor(AwsBaseSensor[AwsHookType]):
                 raise AirflowSkipException(str(error)) from error
             raise
         except DdbExportError as error:
-            if self.silent_fail:
-                self.log.exception("looking again")
-                return PokeReturnValue(is_done=False)
-            if self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
+            self._tolerate(error)
+            return PokeReturnValue(is_done=False)
+
+    def _tolerate(self, error: DdbExportError) -> None:
+        """Log *error* where it counts as not yet; otherwise skip the task, or fail it."""
+        if self.silent_fail:
+            self.log.error("looking again", exc_info=error)
+        elif self.never_fail:
+            raise AirflowSkipException(str(error)) from error
+        else:
+            raise error

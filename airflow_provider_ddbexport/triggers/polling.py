@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_ddbexport.core.service import is_transient
-from airflow_provider_ddbexport.errors import DdbExportError, ServiceError
+from airflow_provider_ddbexport.errors import AccessError, DdbExportError, ServiceError
 from airflow_provider_ddbexport.triggers.waiting import WaitingTrigger
 
 
@@ -31,8 +32,13 @@ class PollingTrigger(WaitingTrigger):
         self.carried = carried
 
     @abstractmethod
-    async def is_ready(self) -> bool:
-        """Return whether what is waited for is there. Must not block the event loop."""
+    async def is_ready(self, client: Any) -> bool:
+        """Return whether what is waited for is there, by looking with *client*. Must not block the event loop."""
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Any]:
+        """Keep open what all looks are made with, until one of them fails; nothing by default."""
+        yield None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class's path and the constructor's arguments."""
@@ -44,16 +50,34 @@ class PollingTrigger(WaitingTrigger):
         yield TriggerEvent({**(self.carried or {}), **await self._outcome()})  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, str]:
-        deadline = datetime.fromisoformat(self.deadline)
-        while True:
-            try:
-                if await self.is_ready():
-                    return {"status": "success"}
-            except DdbExportError as error:
-                if not (isinstance(error, ServiceError) and is_transient(error)):
-                    return {"status": "error", "message": str(error)}
-                self.log.warning("looking again: %s", error)
-            remaining_s = (deadline - datetime.now(UTC)).total_seconds()
-            if remaining_s <= 0:
-                return {"status": "timeout"}
-            await asyncio.sleep(min(self.poll_interval_s, remaining_s))
+        while (outcome := await self._watch()) is None:
+            pass
+        return outcome
+
+    async def _watch(self) -> dict[str, str] | None:
+        """Look with one client, and return what the event says; None where another client is to look."""
+        has_looked = False
+        try:
+            async with self.client() as client:
+                while not await self.is_ready(client):
+                    has_looked = True
+                    if not await self._pause():
+                        return {"status": "timeout"}
+                return {"status": "success"}
+        except DdbExportError as error:
+            # What was allowed before may be so again: the connection may hold newer credentials by now.
+            is_passing = isinstance(error, ServiceError) and (
+                is_transient(error) or (has_looked and isinstance(error, AccessError))
+            )
+            if not is_passing:
+                return {"status": "error", "message": str(error)}
+            self.log.warning("looking again: %s", error)
+        return None if await self._pause() else {"status": "timeout"}
+
+    async def _pause(self) -> bool:
+        """Wait for the next look; return False where there is no time for one."""
+        remaining_s = (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()
+        if remaining_s <= 0:
+            return False
+        await asyncio.sleep(min(self.poll_interval_s, remaining_s))
+        return True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from airflow_provider_ddbexport.core.exporting.restorable_window import looking_at, outside_window, window_in
-from airflow_provider_ddbexport.core.service import service_error
+from airflow_provider_ddbexport.core.service import service_errors
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 from airflow_provider_ddbexport.triggers.polling import PollingTrigger
@@ -29,15 +29,18 @@ class DynamoDBRestorableTimeTrigger(PollingTrigger):
         """Return what names the table and the time."""
         return {"table_name": self.table_name, "export_time": self.export_time}
 
-    async def is_ready(self) -> bool:
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Any]:
+        """Keep a DynamoDB client open."""
+        with service_errors(looking_at(self.table_name)):
+            hook = DynamoDBExportHook(**self.hook_parameters)
+            async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]
+                yield client
+
+    async def is_ready(self, client: Any) -> bool:
         """Return whether the window has reached the time; raises RestorableWindowError when it has left it behind."""
         moment = parse_time(self.export_time)
-        hook = DynamoDBExportHook(**self.hook_parameters)
-        try:
-            async with await hook.get_async_conn() as client:  # type: ignore[no-untyped-call]
-                answer = await client.describe_continuous_backups(TableName=self.table_name)
-        except (ClientError, BotoCoreError) as error:
-            raise service_error(error, what=looking_at(self.table_name)) from error
+        answer = await client.describe_continuous_backups(TableName=self.table_name)
         window = window_in(answer, self.table_name)
         if window.is_past(moment):
             raise outside_window(moment, window, what=self.table_name)

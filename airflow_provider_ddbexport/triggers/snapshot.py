@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from asgiref.sync import sync_to_async
 
 from airflow_provider_ddbexport.triggers.polling import PollingTrigger
 
@@ -33,12 +35,26 @@ class SnapshotTrigger(PollingTrigger):
         """Return what names the snapshot."""
         return {"lake": self.lake, "table": self.table, "as_of": self.as_of, "at_or_after": self.at_or_after}
 
-    async def is_ready(self) -> bool:
-        """Return whether the commit record is there; reads it in a thread, as the store blocks."""
-        return await asyncio.to_thread(self._find) is not None
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Any]:
+        """Keep an S3 client, where the lake is in S3."""
+        hook = S3Hook(**self.hook_parameters)
+        yield await _in_thread(lambda: hook.conn) if self.lake.startswith("s3://") else None
 
-    def _find(self) -> CommitRecord | None:
+    async def is_ready(self, client: Any) -> bool:
+        """Return whether the commit record is there; reads it in a thread, as the store blocks."""
+        return await _in_thread(lambda: self._find(client)) is not None
+
+    def _find(self, s3: Any) -> CommitRecord | None:
         from airflow_provider_ddbexport.core.snapshot.published import find_awaited
 
-        s3 = S3Hook(**self.hook_parameters).conn if self.lake.startswith("s3://") else None
         return find_awaited(self.lake, self.table, self.as_of, at_or_after=self.at_or_after, s3=s3)
+
+
+async def _in_thread(call: Callable[[], Any]) -> Any:
+    """Return what *call* returns, which may ask for the connection.
+
+    Airflow asks for it over the triggerer's one pipe, in the event loop. Before 3.2.2 it finds the way there only from
+    a thread of asgiref's; from another one it takes an answer that the triggerer waits for, which is the end of that.
+    """
+    return await sync_to_async(call, thread_sensitive=False)()

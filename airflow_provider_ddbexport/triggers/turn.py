@@ -22,6 +22,6 @@ class TurnTrigger(PollingTrigger):
         """Return the time."""
         return {"until": self.until}
 
-    async def is_ready(self) -> bool:
+    async def is_ready(self, client: Any) -> bool:  # noqa: ARG002 - there is nothing to look at
         """Return whether the time has come."""
         return datetime.now(UTC) >= datetime.fromisoformat(self.until)

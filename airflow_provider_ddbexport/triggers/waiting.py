@@ -8,12 +8,14 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger
 
+from airflow_provider_ddbexport.arguments import check_arguments
+
 TRIGGER_GRACE = timedelta(minutes=10)
 """A trigger ends at its deadline itself; this much later Airflow ends it, should no triggerer be running."""
 
 
 class WaitingTrigger(BaseTrigger):
-    """Waits for something in AWS until a deadline.
+    """Waits for something in AWS until a deadline. Raises BadCallError for an argument of a wrong kind.
 
     :param deadline: ISO 8601 text with an offset; the wait ends then, however often the triggerer was restarted.
     :param poll_interval_s: seconds between two looks.
@@ -40,6 +42,7 @@ class WaitingTrigger(BaseTrigger):
         self.region_name = region_name
         self.verify = verify
         self.botocore_config = botocore_config
+        check_arguments(self)
 
     @abstractmethod
     def own_fields(self) -> dict[str, Any]:

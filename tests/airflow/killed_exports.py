@@ -122,7 +122,7 @@ class Tries:
         return found
 
     def _resumed(self, operator: Any, *, restarts: int, delay: timedelta) -> Any:
-        from airflow.sdk.exceptions import TaskDeferred
+        from airflow_provider_ddbexport.airflow_exceptions import TaskDeferred
 
         context = self._make_context()
         step: Callable[[], Any] = lambda: operator.execute(context)  # noqa: E731 - replaced below

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from emulated_lake import BUCKET, DATABASE, LAKE, RESULTS, EmulatedLake, task_context
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException, TaskDeferred
 from airflow_provider_ddbexport.errors import CheckFailedError, DeadlineError, QueryFailedError
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
 from airflow_provider_ddbexport.triggers.athena_queries import AthenaQueriesTrigger

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException, AirflowSkipException
 from airflow_provider_ddbexport.core.times import iso
 from airflow_provider_ddbexport.operators.export import DynamoDBPointInTimeExportOperator
 from airflow_provider_ddbexport.sensors.backfill_time import DynamoDBBackfillTimeSensor
@@ -160,6 +160,14 @@ def test_a_run_without_a_logical_date_takes_the_time_it_was_due(
     sensor = due()
     sensor.render_template_fields(context)
     assert run_task(sensor, context)["export_time"] == iso(time)
+
+
+def test_a_table_that_no_snapshot_can_be_of_is_refused(
+    lake: EmulatedLake, time: datetime, run_task: Any, context: Any
+) -> None:
+    """Nothing would ever be published under such a name, so each run would pay for an export."""
+    with pytest.raises(AirflowFailException, match="found 'Reviews'; 'reviews' would do"):
+        run_task(due(table="Reviews", export_time=time), context)
 
 
 def test_another_setting_is_refused(lake: EmulatedLake, time: datetime, run_task: Any, context: Any) -> None:

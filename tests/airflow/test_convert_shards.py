@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 from watched_store import Killed
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.snapshot import Ledger, ShardRecord
 from airflow_provider_ddbexport.core.snapshot.conversion import Conversion
 from airflow_provider_ddbexport.core.store import S3Store, open_store

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.errors import CrawlFailedError, DeadlineError, SnapshotNotFoundError
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.triggers.crawl import SnapshotCrawlTrigger
@@ -244,7 +244,7 @@ def test_the_trigger_survives_serialisation(rebuilt: Any) -> None:
 
 def test_every_aws_argument_reaches_the_trigger(lake: EmulatedLake, record: str) -> None:
     """The deferred half talks to AWS as the first half did."""
-    from airflow.sdk.exceptions import TaskDeferred
+    from airflow_provider_ddbexport.airflow_exceptions import TaskDeferred
 
     operator = crawling(
         record, deferrable=True, region_name="us-east-1", verify=False, botocore_config={"read_timeout": 7}

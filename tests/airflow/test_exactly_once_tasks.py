@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
-from emulated_lake import task_context
+from emulated_lake import FILTERED_EXPORTS, task_context
 from killed_exports import BUCKET, DELAYS, KILL_POINTS, POLL_S, START, WAYS, Tries, table_with_history
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.exporting.restorable_window import wait_until_restorable
 from airflow_provider_ddbexport.core.times import parse_time
 from airflow_provider_ddbexport.errors import ExportFailedError
@@ -119,6 +119,7 @@ def test_the_ledger_is_written_as_the_export_is(tries: Tries) -> None:
         assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
+@FILTERED_EXPORTS
 @pytest.mark.parametrize("kind", ["full", "increment"])
 def test_a_filter_is_part_of_what_is_asked_for(tries: Tries, kind: str) -> None:
     """Filtered and whole are two exports; each is found again days later, in no ledger's hands but DynamoDB's."""

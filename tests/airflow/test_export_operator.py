@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.exporting.exactly_once import start_once
 from airflow_provider_ddbexport.core.exporting.point_in_time import wait_for_export
 from airflow_provider_ddbexport.core.times import iso
@@ -219,6 +219,14 @@ def test_a_missing_bucket_ends_the_task_for_good(
         run(export(s3_bucket_name="nowhere", ledger=f"s3://{BUCKET}/ledger", deferrable=deferrable), context)
 
 
+@pytest.mark.parametrize("ledger", ["exports/ledger", "/tmp/ledger"])
+def test_a_ledger_of_one_worker_is_refused(reviews: Any, export: Any, context: Any, ledger: Any) -> None:
+    """What the others do not see would let each of them ask for an export of its own."""
+    with pytest.raises(AirflowFailException, match=r"ledger: expected s3://<bucket>/<folder>, found .*ledger"):
+        export(ledger=ledger).execute(context)
+    assert reviews.exports_billed() == []
+
+
 @BOTH_WAYS
 def test_patience_has_an_end(reviews: Any, export: Any, run_task: Any, context: Any, deferrable: bool) -> None:
     """The export goes on; the task may be tried again to attach to it."""
@@ -345,7 +353,7 @@ def test_every_aws_argument_reaches_hook_and_trigger(
     reviews: Any, export: Any, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the task was given, the triggerer's client gets too."""
-    from airflow.sdk.exceptions import TaskDeferred
+    from airflow_provider_ddbexport.airflow_exceptions import TaskDeferred
 
     monkeypatch.setenv("AIRFLOW_CONN_MINE", "aws://")
     given = {

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException
-from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
+from airflow.sdk import DAG
+from emulated_lake import BUCKET, DATABASE, FILTERED_EXPORTS, LAKE, EmulatedLake, task_context
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
@@ -234,6 +235,39 @@ def test_an_increment_that_cannot_be_read_has_cheaper_ways_out(lake: EmulatedLak
     assert (exports(lake), rows(lake)) == (2 + billed, [2, 3])
 
 
+def test_an_attribute_that_would_share_a_column_is_named_and_the_run_cleared(lake: EmulatedLake) -> None:
+    """By the increment it has paid for; the runs after it know the name without being told, as does a new chain."""
+    lake.put({"Id": {"S": "1"}, "Rating": {"N": "1"}})
+    first = a_day(lake)
+    run(lake, first)
+    lake.put({"Id": {"S": "2"}, "rating": {"N": "2"}})
+    second = a_day(lake)
+    with pytest.raises(AirflowFailException, match="give 'rating' another name where this failed"):
+        run(lake, second)
+    named = run(lake, second, merge={"column_names": {"rating": "lower"}})
+    assert (named["chain"]["state"], named["merge"]["new_columns"], exports(lake)) == ("WHOLE", ["lower"], 2)
+    assert run(lake, a_day(lake))["chain"]["state"] == "WHOLE"
+    anew = run(lake, a_day(lake), chain={"full_every": timedelta(days=1)})
+    assert (anew["chain"]["state"], anew["convert"]["new_columns"]) == ("FULL_DUE", [])
+
+
+def test_what_runs_before_have_exported_in_vain_is_merged_and_not_billed_again(lake: EmulatedLake) -> None:
+    """Each time is exported once, whatever runs failed behind it; cleared, a run takes the same exports again."""
+    first, second, third, last = a_day(lake), a_day(lake), a_day(lake), a_day(lake)
+    run(lake, first)
+    for moment in (second, third):
+        run(lake, moment, until="merge")
+    merged = run(lake, last)
+    assert [export["export_time"] for export in merged["increment"]["exports"]] == [
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (second, third, last)
+    ]
+    assert (exports(lake), rows(lake)) == (4, [2, 5])
+    again = run(lake, last)
+    assert (again["chain"]["state"], again["merge"]["published_at"]) == ("PUBLISHED", merged["merge"]["published_at"])
+    run(lake, third)
+    assert (exports(lake), rows(lake)) == (4, [2, 4, 5])
+
+
 def test_two_dags_that_make_two_tables_pay_for_one_export(lake: EmulatedLake) -> None:
     """Of the same times to the same destination; each table has a chain of its own."""
     first, second = a_day(lake), a_day(lake)
@@ -293,6 +327,7 @@ def test_exports_that_cannot_be_merged_are_refused_when_the_dag_is_read(argument
         group(anything, datetime(2026, 1, 14, tzinfo=UTC), **arguments)  # type: ignore[arg-type]
 
 
+@FILTERED_EXPORTS
 def test_a_full_export_that_was_filtered_begins_no_chain(lake: EmulatedLake) -> None:
     """Increments tell of other items, too, and are not merged into it by anybody."""
     first, second = a_day(lake), a_day(lake)
@@ -314,6 +349,7 @@ def merging(lake: EmulatedLake, since: datetime, until: datetime, **asked: Any) 
     return DynamoDBMergeIncrementsOperator(task_id="merge", increments=increment, lake=LAKE, table="reviews")
 
 
+@FILTERED_EXPORTS
 def test_an_increment_that_was_filtered_is_not_merged(lake: EmulatedLake) -> None:
     """It does not tell of all changes, and its files do not tell that; DynamoDB does."""
     first, second = a_day(lake), a_day(lake)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import DATABASE, LAKE, EmulatedLake, task_context
 from watched_store import Killed
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.merge import lots
 from airflow_provider_ddbexport.core.merge.records import MergedShard, ShardRecords
 from airflow_provider_ddbexport.core.snapshot import Ledger

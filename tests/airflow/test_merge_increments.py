@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.snapshot import layout, snapshot_items
 from airflow_provider_ddbexport.core.store import open_store
+from airflow_provider_ddbexport.operators import to_parquet
 from airflow_provider_ddbexport.operators.chain import DynamoDBChainBranchOperator
 from airflow_provider_ddbexport.operators.merge import DynamoDBMergeIncrementsOperator
 
@@ -86,6 +87,22 @@ def test_a_days_changes_become_the_next_snapshot(lake: EmulatedLake) -> None:
     partition = f"ddb_export_timestamp = '{end:%Y%m%dT%H%M%SZ}'"
     assert lake.query(f"SELECT sum(rating), count(late) FROM reviews WHERE {partition}") == [["13", "1"]]
     assert len(lake.partitions()) == 2
+
+
+def test_the_log_tells_how_far_a_merge_is(
+    lake: EmulatedLake, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the words of a conversion."""
+    monkeypatch.setattr(to_parquet, "_LOG_EVERY_S", 0.0)
+    put(lake, 1)
+    begin = later(lake, minutes=20)
+    lake.publish(lake.export_at(begin))
+    put(lake, 2)
+    source = lake.export_at(later(lake, minutes=20), since=begin)
+    merge(source)
+    log = "".join(capfd.readouterr())
+    assert "read: 1 of 1 items after" in log
+    assert "merge: 1 of 1 items after" in log
 
 
 def test_a_base_that_is_merged_into_after_all_is_followed_again(lake: EmulatedLake) -> None:

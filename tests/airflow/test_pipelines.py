@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
-from airflow.providers.common.compat.sdk import DAG, TaskGroup
+from airflow.sdk import DAG, TaskGroup
+from dag_bag import DagBag
 
 from airflow_provider_ddbexport.assets import snapshot_asset
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
@@ -92,6 +92,7 @@ def test_an_incremental_snapshot_finds_its_tasks_whatever_they_are_called(dag: D
     assert chain_task.downstream_task_ids == {chain_task.increment, chain_task.full}
     asked = "ti.xcom_pull(task_ids='outer.snapshot.look', key='chain')"
     assert (changes.from_time, merge.base) == (f"{{{{ {asked}['from_time'] }}}}", f"{{{{ {asked}['base'] }}}}")
+    assert changes.cut_at == f"{{{{ {asked}.get('cut_at', ()) | join(',') }}}}"
 
 
 def test_an_incremental_snapshot_alone_tells_of_itself_either_way(dag: DAG) -> None:
@@ -123,7 +124,7 @@ def test_no_example_registers_what_it_crawls() -> None:
             crawling.add(dag_id)
             publishing = [task for task in dag.tasks if isinstance(task, PublishingOperator)]
             assert {task.database for task in publishing} == {None}, dag_id
-    assert crawling == {"reviews_daily_snapshot", "reviews_history"}
+    assert crawling == {"reviews_daily_snapshot"}
 
 
 def test_without_crawler_and_check_the_conversion_registers(dag: DAG) -> None:

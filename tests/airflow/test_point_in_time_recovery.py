@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.exporting.recovery import enable_recovery
 from airflow_provider_ddbexport.operators.point_in_time_recovery import DynamoDBEnablePointInTimeRecoveryOperator
 

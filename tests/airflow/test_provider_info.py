@@ -39,6 +39,7 @@ CLASSES = {
     "operators.scan_to_parquet": ["DynamoDBScanToParquetOperator"],
     "operators.merge": ["DynamoDBMergeIncrementsOperator"],
     "operators.merge_shards": ["DynamoDBMergePlanOperator", "DynamoDBMergeShardOperator"],
+    "operators.register": ["GlueSnapshotRegisterOperator"],
     "operators.crawler": ["GlueSnapshotCrawlerOperator"],
     "operators.athena_check": ["AthenaSnapshotCheckOperator"],
     "sensors.export": ["DynamoDBExportSensor"],
@@ -79,7 +80,7 @@ def test_an_advertised_module_imports(module: str) -> None:
 @pytest.mark.parametrize("path", INFO["extra-links"])
 def test_an_advertised_link_is_a_link(path: str) -> None:
     """The UI can only show links that import."""
-    from airflow.providers.common.compat.sdk import BaseOperatorLink
+    from airflow.sdk import BaseOperatorLink
 
     module, _, name = path.rpartition(".")
     assert issubclass(getattr(importlib.import_module(module), name), BaseOperatorLink)

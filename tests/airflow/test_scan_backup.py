@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.export import read_export, read_items, split_source
 from airflow_provider_ddbexport.core.export.model import ExportType
 from airflow_provider_ddbexport.core.store import open_store

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.export import read_export, read_items, split_source
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.errors import ThrottledError

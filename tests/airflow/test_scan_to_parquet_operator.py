@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from emulated_lake import BUCKET, LAKE, EmulatedLake
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.snapshot import Ledger, record_items
 from airflow_provider_ddbexport.core.store import open_store
 from airflow_provider_ddbexport.errors import BadCallError, ThrottledError

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
+from airflow_provider_ddbexport.airflow_exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from airflow_provider_ddbexport.core.columns.schema import Schema
 from airflow_provider_ddbexport.core.exporting.restorable_window import restorable_window
 from airflow_provider_ddbexport.core.snapshot.ledger import Ledger
@@ -21,6 +27,7 @@ from airflow_provider_ddbexport.links.console import DynamoDBExportLink
 from airflow_provider_ddbexport.sensors.export import DynamoDBExportSensor
 from airflow_provider_ddbexport.sensors.restorable_time import DynamoDBRestorableTimeSensor
 from airflow_provider_ddbexport.sensors.snapshot import DynamoDBSnapshotSensor
+from airflow_provider_ddbexport.triggers.export import DynamoDBExportTrigger
 
 BUCKET = "exports"
 BOTH_WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
@@ -302,6 +309,13 @@ def test_another_times_snapshot_counts_only_when_later_ones_will_do(
     with pytest.raises(AirflowSensorTimeout):
         run_task(sensor(timeout=0.2), context)
     assert run_task(sensor(at_or_after=True), context)["as_of"] == "2026-01-14T02:00:00Z"
+    ledger.create(_record(AS_OF + timedelta(hours=2, milliseconds=250)))
+    after = (AS_OF + timedelta(hours=2, milliseconds=251)).isoformat()
+    assert run_task(sensor(at_or_after=True, as_of=after), context)["as_of"] == "2026-01-14T02:00:00Z"
+    ledger.create(_record(AS_OF + timedelta(hours=5, milliseconds=250)))
+    after = (AS_OF + timedelta(hours=5, milliseconds=251)).isoformat()
+    with pytest.raises(AirflowSensorTimeout):
+        run_task(sensor(at_or_after=True, as_of=after, timeout=0.2), context)
 
 
 @BOTH_WAYS
@@ -312,6 +326,17 @@ def test_a_lake_without_its_bucket_is_not_waited_for(aws: Any, run_task: Any, co
         run_task(sensor, context)
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("table", ["Reviews", ""])
+def test_a_table_that_no_snapshot_can_be_of_is_not_waited_for(
+    *, tmp_path: Path, run_task: Any, context: Any, deferrable: bool, table: str
+) -> None:
+    """Nothing will ever be published under such a name."""
+    sensor = DynamoDBSnapshotSensor(**PATIENT, lake=str(tmp_path), table=table, as_of=AS_OF, deferrable=deferrable)
+    with pytest.raises(AirflowFailException, match=f"found '{table}'"):
+        run_task(sensor, context)
+
+
 def test_an_error_of_the_triggerers_own_is_left_to_the_retries(reviews: Any, started: str, context: Any) -> None:
     """The task finds nothing wrong itself: it tells what the triggerer said."""
     sensor = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=True)
@@ -319,6 +344,25 @@ def test_an_error_of_the_triggerers_own_is_left_to_the_retries(reviews: Any, sta
         sensor.execute_complete(
             context, {"status": "error", "message": "no credentials here"}, deadline="2100-01-01T00:00:00+00:00"
         )
+
+
+def test_an_error_of_the_triggerers_own_counts_as_not_yet_where_errors_do(
+    reviews: Any, started: str, context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As an error of a look: silent_fail looks again, after poke_interval, and never_fail skips."""
+    sensor = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=True, silent_fail=True)
+    woken = {"status": "error", "message": "no credentials here"}
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute_complete(context, woken, deadline="2100-01-01T00:00:00+00:00")
+    assert "no credentials here" in capsys.readouterr().out
+    assert isinstance(deferred.value.trigger, TimeDeltaTrigger)
+    with pytest.raises(TaskDeferred) as again:
+        sensor.resume_execution(deferred.value.method_name, {**deferred.value.kwargs, "event": None}, context)
+    assert isinstance(again.value.trigger, DynamoDBExportTrigger)
+
+    skipping = DynamoDBExportSensor(**PATIENT, export_arn=started, deferrable=True, never_fail=True)
+    with pytest.raises(AirflowSkipException, match="no credentials here"):
+        skipping.execute_complete(context, woken, deadline="2100-01-01T00:00:00+00:00")
 
 
 def test_an_error_that_may_pass_on_a_new_worker_is_left_to_the_retries(

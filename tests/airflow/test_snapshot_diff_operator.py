@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from emulated_lake import BUCKET, LAKE, EmulatedLake, task_context
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException, AirflowSkipException
 from airflow_provider_ddbexport.assets import snapshot_asset
 from airflow_provider_ddbexport.core.times import parse_time
+from airflow_provider_ddbexport.operators import filtered
 from airflow_provider_ddbexport.operators.snapshot_diff import DynamoDBSnapshotDiffOperator
 
 
@@ -116,13 +117,33 @@ def test_increments_spare_the_reading_of_both_snapshots(lake: EmulatedLake, capl
     assert "Whether the export was filtered is not known" in caplog.text
 
 
+def test_one_client_asks_for_the_filters_of_all_exports_of_a_region(
+    lake: EmulatedLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each export's own region is asked, whatever the task's is."""
+    made: list[str | None] = []
+
+    class Counted(filtered.DynamoDBExportHook):
+        def __init__(self, **parameters: Any) -> None:
+            made.append(parameters["region_name"])
+            super().__init__(**parameters)
+
+    monkeypatch.setattr(filtered, "DynamoDBExportHook", Counted)
+    is_filtered = filtered.filter_finder({"region_name": "eu-central-1", "aws_conn_id": "aws_default"})
+    for number, region in enumerate(("us-east-1", "us-east-1", "eu-west-1", "us-east-1")):
+        assert not is_filtered(
+            f"arn:aws:dynamodb:{region}:123456789012:table/Reviews/export/01768385930622-{number:08x}"
+        )
+    assert made == ["us-east-1", "eu-west-1"]
+
+
 def test_what_no_retry_can_mend_fails_at_once(lake: EmulatedLake) -> None:
     """A key that is none, a time in the wrong order, an address of something else."""
     lake.publish()
     lake.put({"Id": {"S": "sesame-3"}})
     second = lake.publish()
     for arguments, message in (
-        ({"keys": ["Rating", "Nowhere"]}, "have no 'Nowhere' and 'Rating'"),
+        ({"keys": ["Rating", "Nowhere"]}, "no item of the snapshot as of .* has 'Nowhere'"),
         ({"since": second["as_of"]}, "give the earlier snapshot first"),
         ({"since": "noon"}, "since: expected an ISO 8601 time"),
         ({"record": f"{LAKE}/reviews"}, "expected the address of a commit record"),

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
 
+from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
 from airflow_provider_ddbexport.core.snapshot import Ledger
 from airflow_provider_ddbexport.core.store import S3Store, open_store
 from airflow_provider_ddbexport.core.times import iso
-from airflow_provider_ddbexport.errors import BadCallError, ServiceError
+from airflow_provider_ddbexport.errors import BadCallError, ConversionStoppedError, ServiceError
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.to_parquet import DynamoDBExportToParquetOperator
 
@@ -60,6 +60,23 @@ def test_an_export_becomes_a_published_and_registered_snapshot(lake: EmulatedLak
         ["sesame-1", "5.000000000"],
         ["sesame-2", "4.500000000"],
     ]
+
+
+def test_a_task_that_is_killed_ends_soon_and_the_next_try_goes_on(lake: EmulatedLake) -> None:
+    """It ends where it has read the first block of items, with nothing published and no part written."""
+
+    class KilledOperator(DynamoDBExportToParquetOperator):
+        def _open(self) -> Any:
+            self.on_kill()
+            return super()._open()
+
+    arguments = {"source": lake.export(), "lake": LAKE, "table": "reviews"}
+    with pytest.raises(ConversionStoppedError, match="another try goes on"):
+        KilledOperator(task_id="convert", **arguments).execute(task_context())
+    store = open_store(f"{LAKE}/reviews", s3=lake.s3)
+    assert not [info.key for info in store.list() if info.key.endswith(".parquet")]
+    assert ledger(lake).records() == ()
+    assert DynamoDBExportToParquetOperator(task_id="convert", **arguments).execute(task_context())["rows"] == 2
 
 
 def test_what_the_task_tells_holds_nothing_of_the_items(lake: EmulatedLake, caplog: pytest.LogCaptureFixture) -> None:

@@ -195,7 +195,8 @@ def test_a_backfill_does_what_was_planned_also_when_killed_half_way(
     """Each day has its outcome: published days skipped, gone ones failed with the window, or merged from the exports
     that are there, all others as they were.
 
-    The exports billed are those that were planned, each once.
+    The exports billed are those that were planned, each once; the oldest day, which leaves the window first, is begun
+    first.
     """
     dags, stack = airflow
     days = sorted(dags.truth)
@@ -225,6 +226,7 @@ def test_a_backfill_does_what_was_planned_also_when_killed_half_way(
 
     runs = ended_runs(dags)
     assert sorted(runs) == days
+    assert sorted(days[:-1], key=lambda day: runs[day]["start_date"]) == days[:-1]
     tries = {task["task_id"]: task["try_number"] for task in dags.instances(DAG, runs[half_way]["dag_run_id"])}
     assert (tries["export"] > 1) == is_killed, "nothing was running when it was killed, or something was lost"
     for day, run in runs.items():

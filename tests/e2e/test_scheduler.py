@@ -59,7 +59,10 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_the_daily_dag_runs_deferrably_and_its_consumer_follows(airflow: Running) -> None:
-    """The scheduled run publishes the table as of midnight, deferring to the triggerer; its event runs the consumer."""
+    """The scheduled run publishes the table as of midnight, deferring to the triggerer; its event runs the consumer.
+
+    The consumer asks the same snapshot when it is started by hand.
+    """
     queue = airflow.aws.client("sqs").create_queue(QueueName="told")["QueueUrl"]
     airflow.aws.client("sns").subscribe(
         TopicArn="arn:aws:sns:us-east-1:123456789012:ddbexport-demo",
@@ -82,6 +85,19 @@ def test_the_daily_dag_runs_deferrably_and_its_consumer_follows(airflow: Running
 
     (consumed,) = airflow.succeeded("reviews_top_authors")
     assert consumed["run_type"] == "asset_triggered"
+    consumer = "reviews_top_authors"
+    by_hand = airflow.api.post(f"/api/v2/dags/{consumer}/dagRuns", {"logical_date": None})
+    airflow.succeeded(consumer, 2)
+    for run_id in (consumed["dag_run_id"], by_hand["dag_run_id"]):
+        asked = sorted(
+            (task["task_id"], task["map_index"], task["state"]) for task in airflow.instances(consumer, run_id)
+        )
+        assert asked == [
+            ("new_snapshots", -1, "success"),
+            ("snapshot.changes", 0, "skipped"),
+            ("snapshot.published", 0, "success"),
+            ("snapshot.top_authors", 0, "success"),
+        ]
 
     def told() -> list[Any] | None:
         found: list[Any] = airflow.aws.client("sqs").receive_message(QueueUrl=queue).get("Messages", [])
@@ -107,13 +123,15 @@ def test_an_export_task_that_is_cleared_after_its_ledger_was_deleted_finds_its_e
     for key in ledger:
         s3.delete_object(Bucket=BUCKET, Key=key)
 
+    # Where a trigger is faster than the executor, Airflow takes a deferred task for failed, and tries it again.
+    tries = airflow.api.get(path)["try_number"]
     airflow.api.post(
         "/api/v2/dags/reviews_daily_snapshot/clearTaskInstances",
         {"dry_run": False, "dag_run_id": run["dag_run_id"], "task_ids": ["snapshot.export"], "only_failed": False},
     )
     airflow.succeeded("reviews_daily_snapshot")
 
-    assert airflow.api.get(path)["try_number"] == 2
+    assert airflow.api.get(path)["try_number"] == tries + 1
     assert "was noted by an earlier try" in airflow.logs("reviews_daily_snapshot")
     assert [export["export_arn"] for export in airflow.aws.exports_billed()] == billed
     for key in ledger:
