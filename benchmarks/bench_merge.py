@@ -1,4 +1,4 @@
-"""Measures merging a day's increment against converting a full export again: ``make bench-merge``.
+"""Measures merging a day's increment against converting a full export again, and the floor: ``make bench-merge``.
 
 Each run has a process of its own, so that its memory and its processor time are its own. The merged snapshot's rows and
 amounts are checked against what the generated increment comes to. With ``--page`` the figures become a section of
@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+from merge.floor import compress_again
 from merge.orders import Day, Orders, make_orders
 from merge.report import Case, table, write_page
 from page import machine
@@ -39,6 +41,12 @@ def merge(orders: Orders, lake: LocalStore, _options: ColumnOptions) -> None:
     merge_increments([Increment(LocalStore(orders.root), orders.increment)], lake, table="orders")
 
 
+def floor(_orders: Orders, lake: LocalStore, _options: ColumnOptions) -> None:
+    """Compress all pages of the full export's snapshot again."""
+    folder = Path(lake.uri) / "orders"
+    compress_again(folder / "ddb_export_timestamp=20260114T000000Z", folder / "floor")
+
+
 def check(orders: Orders, lake: LocalStore, _options: ColumnOptions) -> None:
     """Raise unless the merged snapshot is what the increment comes to."""
     import duckdb
@@ -54,7 +62,7 @@ def check(orders: Orders, lake: LocalStore, _options: ColumnOptions) -> None:
 
 def run(way: str, folder: Path, day: Day, lake: Path) -> dict[str, float]:
     """Return the figures of one run in a process of its own."""
-    case = json.dumps([way, str(folder), day.items, day.per_mille, day.newest, day.dated, str(lake)])
+    case = json.dumps([way, str(folder), *astuple(day), str(lake)])
     done = subprocess.run([sys.executable, __file__, "--case", case], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -66,7 +74,7 @@ def measure(folder: Path, day: Day, repeat: int) -> Case:
     """Return the medians of *repeat* conversions and merges of *day*."""
     run("", folder, day, folder)
     orders = make_orders(folder, day)
-    found: dict[str, list[dict[str, float]]] = {"convert": [], "merge": []}
+    found: dict[str, list[dict[str, float]]] = {"convert": [], "merge": [], "floor": []}
     sizes: dict[str, float] = {}
     for _ in range(repeat):
         with tempfile.TemporaryDirectory(prefix="ddbexport-bench-") as home:
@@ -86,12 +94,13 @@ def measure(folder: Path, day: Day, repeat: int) -> Case:
     for way, size in sizes.items():
         medians[way]["parts_mb"] = round(size, 1)
     bytes_each = round(orders.json_bytes / day.items)
-    return Case(day, orders.increment.summary.item_count, bytes_each, repeat, medians["convert"], medians["merge"])
+    changes = orders.increment.summary.item_count
+    return Case(day, changes, bytes_each, repeat, medians["convert"], medians["merge"], medians["floor"])
 
 
 def _measured(way: str, orders: Orders, lake: LocalStore, options: ColumnOptions) -> dict[str, float]:
     started, cpu = time.perf_counter(), time.process_time()
-    {"convert": convert, "merge": merge, "check": check}[way](orders, lake, options)
+    {"convert": convert, "merge": merge, "floor": floor, "check": check}[way](orders, lake, options)
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": time.process_time() - cpu,
@@ -110,12 +119,14 @@ def main() -> int:
     parser.add_argument("--case", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
-        way, folder, items, per_mille, newest, dated, lake = json.loads(args.case)
-        orders = make_orders(Path(folder), Day(items, per_mille, newest, dated))
-        options = ColumnOptions(partition_by=("Day",) if dated else ())
+        way, folder, *fields, lake = json.loads(args.case)
+        day = Day(*fields)
+        orders = make_orders(Path(folder), day)
+        options = ColumnOptions(partition_by=("Day",) if day.dated else ())
         print(json.dumps(_measured(way, orders, LocalStore(Path(lake)), options) if way else {}))
         return 0
-    days = (Day(args.items, args.per_mille), Day(args.items, args.per_mille, newest=0.1, dated=True))
+    day = Day(args.items, args.per_mille)
+    days = (day, replace(day, old_images=False), replace(day, newest=0.1, dated=True))
     cases = [measure(args.folder.resolve(), day, args.repeat) for day in days]
     print(f"{machine()}\n{table(cases)}")
     if args.page:

@@ -33,12 +33,14 @@ class Day:
         per_mille: of a thousand items so many change.
         newest: of the table, which is ordered by time, this part changes; 1 is all of it.
         dated: whether items have a day to partition by.
+        old_images: whether the increment has them.
     """
 
     items: int
     per_mille: int = 10
     newest: float = 1
     dated: bool = False
+    old_images: bool = True
 
     @property
     def name(self) -> str:
@@ -47,7 +49,13 @@ class Day:
             f"orders-{self.items}-{self.per_mille}"
             + (f"-{self.newest}" if self.newest < 1 else "")
             + ("-dated" if self.dated else "")
+            + ("" if self.old_images else "-new")
         )
+
+    @property
+    def view(self) -> str:
+        """Of the increment."""
+        return "NEW_AND_OLD_IMAGES" if self.old_images else "NEW_IMAGE"
 
     def changes(self, row: int) -> bool:
         """Return whether the item of *row* changes."""
@@ -91,12 +99,12 @@ def _write(home: Path, day: Day) -> dict[str, Any]:
             size += len(image) + 10
             if day.changes(row):
                 new, amount = (b"", 0) if row % 10 == 0 else _image(row, 1, dated=day.dated)
-                changes.append(_change(row, image, new))
+                changes.append(_change(row, image, new, with_old=day.old_images))
                 rows += bool(new)
                 cents += amount
                 if row % 10 == 1:
                     new, amount = _image(items + row, 0, dated=day.dated)
-                    changes.append(_change(items + row, b"", new))
+                    changes.append(_change(items + row, b"", new, with_old=False))
                     rows += 1
                     cents += amount
             else:
@@ -109,8 +117,8 @@ def _write(home: Path, day: Day) -> dict[str, Any]:
         _write_file(root, f"data/{number:026d}.json.gz", iter(changes[number::FILES])) for number in range(FILES)
     ]
     return {
-        "full": _export(root, ExportType.FULL, files, AS_OF, None),
-        "increment": _export(root, ExportType.INCREMENTAL, changed, AS_OF + timedelta(days=1), AS_OF),
+        "full": _export(root, files, AS_OF),
+        "increment": _export(root, changed, AS_OF + timedelta(days=1), AS_OF, day.view),
         "json_bytes": size,
         "rows_after": rows,
         "cents_after": cents,
@@ -146,7 +154,7 @@ def _created(row: int) -> int:
     return 1_700_000_000_000 + row * 977
 
 
-def _change(row: int, old: bytes, new: bytes) -> bytes:
+def _change(row: int, old: bytes, new: bytes, *, with_old: bool) -> bytes:
     image = old or new
     # Its first two members; an update keeps the key of the item it changes.
     keys = image[: image.index(b',"Status"')] + b"}"
@@ -154,7 +162,7 @@ def _change(row: int, old: bytes, new: bytes) -> bytes:
         new = keys[:-1] + new[new.index(b',"Status"') :]
     micros = int(AS_OF.timestamp()) * 1_000_000 + row * 1000
     line = b'{"Metadata":{"WriteTimestampMicros":{"N":"%d"}},"Keys":%b' % (micros, keys)
-    for name, found in ((b"OldImage", old), (b"NewImage", new)):
+    for name, found in ((b"OldImage", old if with_old else b""), (b"NewImage", new)):
         if found:
             line += b',"%b":%b' % (name, found)
     return line + b"}\n"
@@ -172,15 +180,17 @@ def _write_file(root: Path, key: str, lines: Iterator[bytes]) -> DataFile:
         return DataFile(key, count, base64.b64encode(hashlib.file_digest(body, "md5").digest()).decode())
 
 
-def _export(root: Path, kind: ExportType, files: list[DataFile], as_of: datetime, from_time: datetime | None) -> Export:
+def _export(
+    root: Path, files: list[DataFile], as_of: datetime, from_time: datetime | None = None, view: str | None = None
+) -> Export:
     arn = "arn:aws:dynamodb:us-east-1:123456789012:table/Orders"
     export_id = f"0{int(as_of.timestamp() * 1000)}-00000000"
-    is_full = kind is ExportType.FULL
+    is_full = view is None
     summary = ExportSummary(
         version="2020-06-30" if is_full else "2023-08-01",
         export_arn=f"{arn}/export/{export_id}",
         export_id=export_id,
-        export_type=kind,
+        export_type=ExportType.FULL if is_full else ExportType.INCREMENTAL,
         table_arn=arn,
         table_id="00000000-0000-0000-0000-000000000000",
         table_name="Orders",
@@ -194,7 +204,7 @@ def _export(root: Path, kind: ExportType, files: list[DataFile], as_of: datetime
         billed_bytes=0,
         item_count=sum(file.item_count for file in files),
         output_format=OutputFormat.DYNAMODB_JSON,
-        output_view=None if is_full else "NEW_AND_OLD_IMAGES",
+        output_view=view,
     )
     digest = hashlib.sha256("".join(sorted(file.md5 for file in files)).encode()).hexdigest()
     return Export(str(root), summary, tuple(files), digest, ())

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from convert.report import write_page
 from convert.results import Results, goals
 from merge import report as merging
+from merge.floor import compress_again
 from merge.orders import Day
 from page import write_section
+
+from airflow_provider_ddbexport.core.snapshot.parquet_encoding import part_writer
 
 
 def test_a_benchmark_writes_its_own_section_and_leaves_the_others(tmp_path: Path) -> None:
@@ -101,13 +106,13 @@ def test_the_page_and_the_readme_say_what_was_measured(tmp_path: Path) -> None:
 def test_what_a_merge_costs_is_told_for_each_day(tmp_path: Path) -> None:
     """Beside what converting costs, and how many times less that is."""
     figures = {"seconds": 3.1, "peak_mb": 180.2, "parts_mb": 125.0}
-    convert, merge = {**figures, "cpu_seconds": 12.0}, {**figures, "cpu_seconds": 3.0}
+    convert, merge, floor = ({**figures, "cpu_seconds": seconds} for seconds in (12.0, 3.0, 2.0))
     days = (Day(1000), Day(1000, newest=0.1, dated=True))
     page = tmp_path / "benchmarks.md"
-    merging.write_page("a machine", [merging.Case(day, 11, 474, 3, convert, merge) for day in days], page)
+    merging.write_page("a machine", [merging.Case(day, 11, 474, 3, convert, merge, floor) for day in days], page)
     text = page.read_text()
-    assert "| all keys evenly | 12.0 | 3.0 | 4.0 | 3.1 | 180 | 125 → 125 |" in text
-    assert "| the newest tenth, partitioned by day | 12.0 | 3.0 | 4.0 |" in text
+    assert "| all keys evenly | 12.0 | 3.0 | 4.0 | 2.0 | 3.1 | 180 | 125 → 125 |" in text
+    assert "| the newest tenth, partitioned by day | 12.0 | 3.0 | 4.0 | 2.0 |" in text
     assert "a machine: 1,000 items of 474 bytes of JSON, 11 changes" in text
 
 
@@ -118,3 +123,22 @@ def test_a_day_changes_as_many_items_as_it_says() -> None:
         assert 900 < sum(map(day.changes, range(100_000))) < 1100
     assert not any(map(newest.changes, range(89_000)))
     assert any(map(anywhere.changes, range(1000)))
+
+
+def test_the_floor_below_a_merge_compresses_every_page_again(tmp_path: Path) -> None:
+    """What it writes is as large as all pages of the parts, which zstd at the same level makes of them again."""
+    table = pa.table({"number": range(5000), "text": [f"row {row % 7}" for row in range(5000)]})
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for number in range(2):
+        with part_writer(parts / f"{number}.parquet", table.schema, table) as writer:
+            writer.write_table(table, row_group_size=2000)
+    compress_again(parts, tmp_path / "floor")
+    sizes = []
+    for path in parts.iterdir():
+        footer = pq.read_metadata(path)
+        groups = map(footer.row_group, range(footer.num_row_groups))
+        sizes += [group.column(leaf).total_compressed_size for group in groups for leaf in range(group.num_columns)]
+    assert len(sizes) == 2 * 3 * 2
+    headers = 60
+    assert sum(sizes) - headers * 2 * len(sizes) < (tmp_path / "floor").stat().st_size < sum(sizes)
