@@ -21,7 +21,9 @@ from pathlib import Path
 from airflow_provider_ddbexport.core.compiled.loading import MODULES
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = [str(ROOT / "tests/core" / folder) for folder in ("", "columns", "merge", "scan", "snapshot")]
+FOLDERS = [
+    str(ROOT / "tests" / folder) for folder in ("", "core", "core/columns", "core/merge", "core/scan", "core/snapshot")
+]
 """Where what makes and compares damage lies, beside the tests."""
 
 MEMORY_BYTES = 4 << 30

@@ -180,6 +180,11 @@ def keys(choice: Random, _folder: Path) -> tuple[str | None, int]:
     if dict(zip(which, places, strict=True)) != {n: place for n, place in enumerate(expected) if place is not None}:
         return f"{which}, {places} of {wanted} in {table}", 0
     refused = 0
+    page = kernel.plain_page(table)
+    try:
+        kernel.texts([damaged_bytes(page, choice), page], choice.random() < 0.5, choice.randrange(3 * len(found)))
+    except ValueError:
+        refused += 1
     for key in table:
         try:
             kernel.values(pa.array([key.as_py()], pa.binary()), choice.randrange(3), choice.choice(b"SNB"))
