@@ -96,6 +96,16 @@ def test_buckets_are_part_of_the_path(compose: dict[str, Any]) -> None:
     assert connection.extra_dejson == {"config_kwargs": {"s3": {"addressing_style": "path"}}}
 
 
+def test_what_the_example_dags_ask_the_environment_for_reaches_them(compose: dict[str, Any]) -> None:
+    """Each service that runs DAGs is given every variable that one of them reads."""
+    dags = "".join(path.read_text() for path in (CHECKOUT / "dags").glob("*.py"))
+    asked = set(re.findall(r"os\.environ\.get\(['\"](\w+)", dags))
+    assert {"DDBEXPORT_TABLE", "DDBEXPORT_TOPIC", "DDBEXPORT_CRAWLER_ROLE", "AWS_DEFAULT_REGION"} <= asked
+    for name, service in ours(compose):
+        if service["command"][0] == "airflow":
+            assert asked <= service["environment"].keys(), name
+
+
 def test_ports_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
     """Nothing is reachable from another machine."""
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from importlib.metadata import distribution, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import airflow_provider_ddbexport as provider
 
 CHECKOUT = Path(__file__).parents[2]
 REQUIREMENTS = CHECKOUT / "requirements"
@@ -14,7 +20,7 @@ REQUIREMENTS = CHECKOUT / "requirements"
 
 def test_the_distribution_has_lower_bounds_only() -> None:
     """Whoever installs the provider keeps the versions Airflow's constraints give."""
-    requirements = [Requirement(text) for text in distribution("airflow-provider-ddbexport").requires or []]
+    requirements = required_of("airflow-provider-ddbexport")
     assert {"apache-airflow", "boto3", "pyarrow"} <= {requirement.name for requirement in requirements}
     operators = {spec.operator for requirement in requirements for spec in requirement.specifier}
     assert operators == {">="}
@@ -52,6 +58,43 @@ def test_the_peers_of_the_benchmarks_are_pinned_beside_it() -> None:
     development = pinned(REQUIREMENTS / "dev.txt")
     assert {name: version for name, version in pins.items() if development.get(name, version) != version} == {}
     assert "awswrangler" in pinned(REQUIREMENTS / "awswrangler.txt"), "which has an environment of its own"
+
+
+def test_every_module_can_be_imported() -> None:
+    """With whatever versions are installed: `make lowest` asks it of the oldest that are permitted."""
+    modules = [module.name for module in pkgutil.walk_packages(provider.__path__, f"{provider.__name__}.")]
+    assert len(modules) > 200
+    for module in modules:
+        importlib.import_module(module)
+
+
+def test_every_provider_that_is_imported_is_required() -> None:
+    """Those that others bring along may be of any version, and lack what is imported."""
+    imported = {
+        f"apache-airflow-providers-{name}"
+        for source in Path(provider.__path__[0]).rglob("*.py")
+        for name in re.findall(r"(?:from|import) airflow\.providers\.(\w+)", source.read_text())
+    }
+    assert "apache-airflow-providers-amazon" in imported
+    assert imported <= {requirement.name for requirement in required_of("airflow-provider-ddbexport")}
+
+
+def test_the_lower_bounds_are_those_that_make_lowest_tries() -> None:
+    """No bound is lower than what the tests were run with."""
+    pins = pinned(REQUIREMENTS / "lowest.txt")
+    bounds = {
+        canonicalize_name(requirement.name): Version(specifier.version)
+        for requirement in required_of("airflow-provider-ddbexport")
+        for specifier in requirement.specifier
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": name}) for name in ("local", "ion"))
+    }
+    assert {"apache-airflow", "boto3", "pyarrow", "moto", "amazon-ion"} <= set(bounds)
+    assert {name: Version(pins[name]) for name in bounds} == bounds
+
+
+def required_of(name: str) -> list[Requirement]:
+    """Return what the installed distribution *name* requires, with and without extras."""
+    return [Requirement(text) for text in distribution(name).requires or []]
 
 
 def pinned(path: Path) -> dict[str, str]:
