@@ -47,10 +47,12 @@ def test_all_workers_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> N
 
     with Deliveries(1000) as one, Deliveries(1000) as other, Deliveries(1000) as third:
         for _ in range(20):
+            # An even number, all of them under way before one is waited for: none is left without its pair.
             for worker in (one, other, third):
-                worker.do(1, deliver)
-        for worker in (one, other, third):
-            worker.wait()
+                for _ in range(AT_ONCE):
+                    worker.do(1, deliver)
+            for worker in (one, other, third):
+                worker.wait()
     assert most == 2
 
 
