@@ -6,7 +6,7 @@ that says nothing and is tried again. So all are looked at before anything is as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -32,9 +32,14 @@ class _Kind:
         return _Kind(f"{self.expected}, or None", lambda value: value is None or self.holds(value))
 
 
-def check_arguments(owner: object) -> None:
-    """Raise BadCallError for an argument that *owner*, an operator or a trigger, keeps and that is of a wrong kind."""
+def check_arguments(owner: object, *, templates: Collection[str] = ()) -> None:
+    """Raise BadCallError for an argument that *owner*, an operator or a trigger, keeps and that is of a wrong kind.
+
+    Text, and what a task returns, may become something else in the arguments *templates*, and passes there.
+    """
     for name, value in vars(owner).items():
+        if name in templates and (isinstance(value, str) or hasattr(value, "iter_references")):
+            continue
         kind = _KINDS.get(name)
         if kind is not None and not kind.holds(value):
             # Of the rest only what it is: text and lists may have values of items, as in a filter.

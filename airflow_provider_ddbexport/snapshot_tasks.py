@@ -8,7 +8,9 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, TaskGroup
 
+from airflow_provider_ddbexport.arguments import check_arguments
 from airflow_provider_ddbexport.assets import snapshot_asset, table_asset
+from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.athena_check import AthenaSnapshotCheckOperator
 from airflow_provider_ddbexport.operators.convert_shards import (
     DynamoDBConversionPlanOperator,
@@ -158,12 +160,17 @@ def snapshot_assets(lake: object, table: object) -> list[Any]:
 
 @contextmanager
 def snapshot_group(group_id: str, shards: int) -> Iterator[TaskGroup]:
-    """Make a task group of the block's tasks. Raises ValueError where Airflow could not run them as they are given."""
+    """Make a task group of the block's tasks.
+
+    Raises ValueError where Airflow could not run them as they are given, and BadCallError for an argument of a wrong
+    kind, which a task would refuse when the tasks before it are done and the export is billed.
+    """
     with TaskGroup(group_id) as group:
         check_shards(shards, group)
         yield group
         if is_mapped(group):
             _check_mapped(group)
+        _check_kinds(group)
 
 
 def _check_mapped(group: TaskGroup) -> None:
@@ -175,6 +182,14 @@ def _check_mapped(group: TaskGroup) -> None:
                     f"{task.label}: {name}: is not templated, so it cannot be an argument of a mapped task group: give "
                     "one value for all elements, or make the task groups in a loop instead of expand()"
                 )
+
+
+def _check_kinds(group: TaskGroup) -> None:
+    for task in group.iter_tasks():
+        try:
+            check_arguments(task, templates=task.template_fields)
+        except BadCallError as error:
+            raise BadCallError(f"{task.label}: {error}", **error.context) from None
 
 
 def check_shards(shards: int, group: TaskGroup) -> None:

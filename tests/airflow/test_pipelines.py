@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup
 from dag_bag import DagBag
 
 from airflow_provider_ddbexport.assets import snapshot_asset
+from airflow_provider_ddbexport.errors import BadCallError
 from airflow_provider_ddbexport.operators.crawler import GlueSnapshotCrawlerOperator
 from airflow_provider_ddbexport.operators.publishing import PublishingOperator
 from airflow_provider_ddbexport.operators.scan_to_parquet import DynamoDBScanToParquetOperator
@@ -271,6 +273,36 @@ def test_what_the_next_task_needs_is_not_turned_off(dag: DAG, group: Any, task: 
     """The DAG is refused when it is read, before anything is billed that the tasks after could not use."""
     with dag, pytest.raises(ValueError, match=f"{task}: {broken}: .*; leave it out"):
         group(**PLACES, table="reviews", **{task: {broken: False}})
+
+
+@pytest.mark.parametrize(
+    ("group", "task", "broken"),
+    [
+        (point_in_time_snapshot, "convert", {"workers": "2"}),
+        (point_in_time_snapshot, "convert", {"lake": None}),
+        (point_in_time_snapshot, "wait", {"table_name": 5}),
+        (point_in_time_snapshot, "check", {"keys": 5}),
+        (incremental_snapshot, "merge", {"max_gap": 5}),
+        (incremental_snapshot, "convert", {"column_names": 5}),
+        (scan_snapshot, "backup", {"is_consistent": "no"}),
+        (scan_snapshot, "crawler", {"crawler_name": None}),
+    ],
+)
+@pytest.mark.parametrize("shards", [1, 2])
+def test_an_argument_of_a_wrong_kind_is_refused(dag: DAG, group: Any, task: str, broken: Any, shards: int) -> None:
+    """When the DAG is read, for the task that would refuse it comes after an export that is billed."""
+    (name,) = broken
+    first = "crawl" if task == "crawler" else task if shards == 1 else f"({task}|plan|plan_shards)"
+    with dag, pytest.raises(BadCallError, match=f"^{first}: {name}: expected .*, found "):
+        group(**PLACES, table="reviews", shards=shards, **{task: broken})
+
+
+@pytest.mark.parametrize("group", [point_in_time_snapshot, scan_snapshot])
+def test_what_becomes_an_argument_later_is_no_matter_of_its_kind(dag: DAG, group: Any) -> None:
+    """A template's text, or what another task returns, may become what is expected."""
+    with dag:
+        told = EmptyOperator(task_id="told").output
+        group(**PLACES, table="{{ params.table }}", check={"expectations": "{{ params.expected }}", "keys": told})
 
 
 @pytest.mark.parametrize("group", [point_in_time_snapshot, scan_snapshot])
