@@ -104,12 +104,18 @@ Increments = Sequence[str] | Mapping[str, Any] | str
 
 
 def sources_of(increments: Increments) -> list[str]:
-    """Return the addresses of the exports' folders."""
-    if isinstance(increments, Mapping):
-        if "exports" in increments:
-            return [str(export["source"]) for export in increments["exports"]]
-        return list(increments["increments"])
-    return [increments] if isinstance(increments, str) else list(increments)
+    """Return the addresses of the exports' folders. Raises BadCallError for what is neither of them."""
+    match increments:
+        case str():
+            return [increments]
+        case {"exports": exports} if all("source" in export for export in exports):
+            return [str(export["source"]) for export in exports]
+        case {"increments": addresses} | ([*addresses]):
+            return [str(address) for address in addresses]
+    raise BadCallError(
+        "increments: expected addresses of exports' folders, or what a task that exports increments returned; found "
+        f"{f'a dict of {sorted(increments)}' if isinstance(increments, Mapping) else repr(increments)}"
+    )
 
 
 def were_complete(increments: Increments) -> bool:
