@@ -6,7 +6,6 @@ import argparse
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -14,15 +13,7 @@ from types import FrameType
 
 from airflow_provider_ddbexport.local import local_aws
 from airflow_provider_ddbexport.local.reviews import seed_reviews
-from stack import CHECKOUT, AirflowStack, airflow_environment, free_port, postgres, running, shell_lines
-
-
-def port_or_free(wanted: int) -> int:
-    """Return *wanted* if nobody listens there, else a port that is free; 0 wants any."""
-    if not wanted:
-        return free_port()
-    with socket.socket() as probe:
-        return free_port() if probe.connect_ex(("127.0.0.1", wanted)) == 0 else wanted
+from stack import CHECKOUT, AirflowStack, airflow_environment, postgres, reserved_port, running, shell_lines
 
 
 def interrupted(_signal: int, _frame: FrameType | None) -> None:
@@ -39,7 +30,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGINT, interrupted)
     try:
-        serve(given.home.resolve(), port_or_free(given.port))
+        with reserved_port(given.port) as port:
+            serve(given.home.resolve(), port)
     except KeyboardInterrupt:
         print("Stopped; no process is left behind.", flush=True)
     return 0

