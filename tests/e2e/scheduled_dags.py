@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,8 @@ from stack import AirflowApi, tail
 
 TABLE = "Ledger"
 BUCKET = "ddbexport-demo"
+UNDISTURBED = timedelta(minutes=8)
+"""How long a file of tests may take."""
 
 T = TypeVar("T")
 
@@ -45,7 +47,7 @@ class ScheduledDags:
 
     def find(self, dag_id: str) -> None:
         """Wait until the dag-processor has found a DAG."""
-        wait_for(lambda: dag_id in {dag["dag_id"] for dag in self.api.get("/api/v2/dags")["dags"]}, dag_id, 60)
+        wait_for(lambda: dag_id in {dag["dag_id"] for dag in self.api.get("/api/v2/dags")["dags"]}, dag_id)
 
     def start(self, dag_id: str) -> None:
         """Switch a DAG on, once it is found."""
@@ -69,7 +71,7 @@ class ScheduledDags:
             done = [run for run in found if run["state"] == "success"]
             return done if len(done) >= count and len(done) == len(found) else None
 
-        return wait_for(look, f"{count} successful runs of {dag_id}", 240)
+        return wait_for(look, f"{count} successful runs of {dag_id}")
 
     def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return the task instances of a run."""
@@ -83,19 +85,38 @@ class ScheduledDags:
 
     def logs(self, dag_id: str) -> str:
         """Return the ends of the logs of the DAG's tasks."""
-        return "\n".join(
-            f"{log}:\n{tail(log)}" for log in sorted((self.home / "logs").glob(f"dag_id={dag_id}/**/*.log"))
-        )
+        return "\n".join(f"{log}:\n{tail(log)}" for log in self._logs(dag_id))
+
+    def logged(self, dag_id: str, text: str) -> int:
+        """Return how often the logs of the DAG's tasks have *text*."""
+        return sum(log.read_text(errors="replace").count(text) for log in self._logs(dag_id))
+
+    def _logs(self, dag_id: str) -> list[Path]:
+        return sorted((self.home / "logs").glob(f"dag_id={dag_id}/**/*.log"))
 
 
-def wait_for(look: Callable[[], T | None], what: str, timeout_s: float) -> T:
-    """Return the first truthy answer of *look*."""
+def wait_for(look: Callable[[], T | None], what: str, timeout_s: float = 900) -> T:
+    """Return the first truthy answer of *look*. It is only ever waited out where something is broken."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if answer := look():
             return answer
         time.sleep(0.5)
     pytest.fail(f"no {what}\nwithin {timeout_s:.0f} s")
+
+
+def last_midnight() -> datetime:
+    """Return the midnight, UTC, that has passed last, and leave the tests of an Airflow time before the next one.
+
+    Its scheduler goes by the real time, and would start what is due then in the midst of them.
+    """
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    left = midnight + timedelta(days=1) - now
+    if left > UNDISTURBED:
+        return midnight
+    time.sleep(left / timedelta(seconds=1))
+    return midnight + timedelta(days=1)
 
 
 def canonical(value: Any) -> Any:
