@@ -10,7 +10,8 @@ from orders_table import Orders
 
 from airflow_provider_ddbexport.local.attribute_values import item_size
 
-PROVISIONED = {"ProvisionedThroughput": {"ReadCapacityUnits": 2, "WriteCapacityUnits": 2}}
+PROVISIONED = {"ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}}
+"""A slow machine takes seconds, of which each brings back one unit: what is refused costs many."""
 
 
 def text(size: int) -> dict[str, str]:
@@ -130,9 +131,9 @@ def test_a_provisioned_table_throttles_reads_beyond_its_capacity(
     orders: Orders, refused: Callable[..., dict[str, Any]]
 ) -> None:
     """What was not used for a while may be spent at once; then calls are refused until some of it is back."""
-    orders.aws.configure(capacity_burst_seconds=10)
+    orders.aws.configure(capacity_burst_seconds=1000)
     orders.create(**PROVISIONED)
-    orders.put("a", v=text(8192))
+    orders.put("a", v=text(400_000))
     let_in = 0
     while let_in < 100:
         try:
@@ -140,25 +141,25 @@ def test_a_provisioned_table_throttles_reads_beyond_its_capacity(
         except orders.dynamodb.exceptions.ProvisionedThroughputExceededException:
             break
         let_in += 1
-    # Ten seconds of 2 units, at 2 units each; a little real time passes meanwhile.
-    assert 10 <= let_in <= 12
+    # 1000 units, at 98 each; the last one was not all there.
+    assert let_in == 11
     error = refused(orders.dynamodb.get_item, TableName="Orders", Key={"pk": {"S": "a"}})
     assert error["Code"] == "ProvisionedThroughputExceededException"
-    orders.later(seconds=10)
+    orders.later(seconds=1000)
     assert orders.dynamodb.get_item(TableName="Orders", Key={"pk": {"S": "a"}})["Item"]
 
 
 def test_a_provisioned_table_leaves_a_part_of_a_batch_unprocessed(orders: Orders) -> None:
     """What the capacity does not reach for comes back as unprocessed, and is not written."""
-    orders.aws.configure(capacity_burst_seconds=5)
+    orders.aws.configure(capacity_burst_seconds=1000)
     orders.create(**PROVISIONED)
-    puts = [{"PutRequest": {"Item": {"pk": {"S": pk}, "v": text(1024)}}} for pk in "abcdefghijklmnop"]
+    puts = [{"PutRequest": {"Item": {"pk": {"S": pk}, "v": text(100 * 1024)}}} for pk in "abcdefghijklmnop"]
     left = orders.dynamodb.batch_write_item(RequestItems={"Orders": puts})["UnprocessedItems"]["Orders"]
-    # Five seconds of 2 units, at one unit each.
+    # 1000 units, at 100 each.
     assert len(left) == 6
     held = {item["pk"]["S"] for item in orders.dynamodb.scan(TableName="Orders")["Items"]}
     assert held == set("abcdefghij")
-    orders.later(seconds=10)
+    orders.later(seconds=1000)
     assert orders.dynamodb.batch_write_item(RequestItems={"Orders": left})["UnprocessedItems"] == {}
 
 

@@ -271,19 +271,19 @@ def test_an_export_takes_its_time_and_writes_its_manifest_last(orders: Orders) -
     """In progress there is _started and nothing else; once the time has passed, all is there."""
     orders.create()
     orders.put("a")
-    orders.aws.configure(export_seconds=300)
+    orders.aws.configure(export_seconds=30_000)
     made = orders.export()
     assert made["ExportStatus"] == "IN_PROGRESS"
     assert "ExportManifest" not in made
     assert "EndTime" not in made
     assert [key.rpartition("/")[2] for key in orders.objects()] == ["_started"]
     orders.put("written while it runs")
-    orders.later(seconds=299)
+    orders.later(seconds=29_000)
     assert orders.describe(made["ExportArn"])["ExportStatus"] == "IN_PROGRESS"
-    orders.later(seconds=2)
+    orders.later(seconds=1000)
     done = orders.describe(made["ExportArn"])
     assert (done["ExportStatus"], done["ItemCount"]) == ("COMPLETED", 1)
-    assert done["EndTime"] - done["StartTime"] == timedelta(seconds=301)
+    assert done["EndTime"] - done["StartTime"] == timedelta(seconds=30_000)
 
 
 def test_an_export_survives_its_table(orders: Orders) -> None:

@@ -58,7 +58,7 @@ def test_a_server_of_its_own_runs_until_it_is_told_to_end() -> None:
         assert connect(aws.endpoint_url).clock.now() == DAY_1
         assert aws.client("s3").list_buckets()["Buckets"][0]["Name"] == "some-bucket"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=300) == 0
 
 
 def test_an_address_that_is_taken_is_said_and_ends_the_server(capsys: pytest.CaptureFixture[str]) -> None:

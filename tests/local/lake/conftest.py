@@ -87,14 +87,18 @@ class Lake:
         execution = self.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
         return str(execution["Status"]["State"])
 
+    def ended(self, query_id: str) -> dict[str, Any]:
+        """Return a query that is due as it is when DuckDB is through with it."""
+        while True:
+            execution: dict[str, Any] = self.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            if execution["Status"]["State"] not in {"QUEUED", "RUNNING"}:
+                return execution
+
     def query(self, sql: str, **more: Any) -> Answer:
         """Run *sql*, which takes no time but DuckDB's, and return how it ended."""
         self.aws.configure(query_seconds=0)
         query_id = self.start(sql, **more)
-        for _ in range(500):
-            execution = self.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
-            if execution["Status"]["State"] not in {"QUEUED", "RUNNING"}:
-                break
+        execution = self.ended(query_id)
         status = execution["Status"]
         answer = Answer(query_id, status["State"], status.get("StateChangeReason", ""), execution=execution)
         answer.scanned = execution["Statistics"]["DataScannedInBytes"]

@@ -89,43 +89,43 @@ def test_each_folder_below_the_target_is_a_table_and_the_target_itself_can_be_on
 
 def test_the_states_follow_the_clock_and_the_catalog_changes_at_the_end(lake: Any) -> None:
     """READY, RUNNING, STOPPING, READY; LastCrawl is the one before until this one has ended."""
-    lake.aws.configure(crawl_seconds=100)
+    lake.aws.configure(crawl_seconds=10_000)
     put_days(lake, "a")
     lake.crawler()
     assert lake.glue.get_crawler(Name="crawler")["Crawler"]["State"] == "READY"
     began = lake.aws.clock.now()
     lake.glue.start_crawler(Name="crawler")
-    lake.aws.clock.advance(timedelta(seconds=50))
+    lake.aws.clock.advance(timedelta(seconds=5000))
     running = lake.glue.get_crawler(Name="crawler")["Crawler"]
     assert running["State"] == "RUNNING"
-    assert 50_000 <= running["CrawlElapsedTime"] < 60_000
+    assert 5_000_000 <= running["CrawlElapsedTime"] < 6_000_000
     assert "LastCrawl" not in running
     assert error_of(lake.glue.get_table, DatabaseName="db", Name="reviews")[0] == "EntityNotFoundException"
     left = lake.metrics()
     assert left["StillEstimating"]
-    assert 40 < left["TimeLeftSeconds"] <= 50
+    assert 4000 < left["TimeLeftSeconds"] <= 5000
 
-    lake.aws.clock.advance(timedelta(seconds=43))
+    lake.aws.clock.advance(timedelta(seconds=4300))
     assert lake.glue.get_crawler(Name="crawler")["Crawler"]["State"] == "STOPPING"
     assert lake.columns("reviews")
 
-    lake.aws.clock.advance(timedelta(seconds=10))
+    lake.aws.clock.advance(timedelta(seconds=1000))
     ended = lake.glue.get_crawler(Name="crawler")["Crawler"]
     assert ended["State"] == "READY"
     assert ended["CrawlElapsedTime"] == 0
     assert ended["LastCrawl"]["Status"] == "SUCCEEDED"
-    assert abs(ended["LastCrawl"]["StartTime"].astimezone(UTC) - began) < timedelta(seconds=10)
-    assert lake.metrics()["LastRuntimeSeconds"] == pytest.approx(100, abs=5)
+    assert abs(ended["LastCrawl"]["StartTime"].astimezone(UTC) - began) < timedelta(seconds=1000)
+    assert lake.metrics()["LastRuntimeSeconds"] == pytest.approx(10_000, abs=500)
 
 
 def test_a_crawl_does_not_see_what_is_written_after_it_started(lake: Any) -> None:
     """Whoever publishes while a crawl runs has to wait it out and start another."""
-    lake.aws.configure(crawl_seconds=100)
+    lake.aws.configure(crawl_seconds=10_000)
     put_days(lake, "a")
     lake.crawler()
     lake.glue.start_crawler(Name="crawler")
     put_days(lake, "b")
-    lake.aws.clock.advance(timedelta(seconds=101))
+    lake.aws.clock.advance(timedelta(seconds=10_001))
     assert lake.glue.get_crawler(Name="crawler")["Crawler"]["State"] == "READY"
     assert lake.partitions("reviews") == [["a"]]
     lake.crawl()
@@ -134,7 +134,7 @@ def test_a_crawl_does_not_see_what_is_written_after_it_started(lake: Any) -> Non
 
 def test_a_running_crawler_is_neither_started_nor_changed_nor_deleted(lake: Any) -> None:
     """CrawlerRunningException, with the service's message."""
-    lake.aws.configure(crawl_seconds=100)
+    lake.aws.configure(crawl_seconds=10_000)
     lake.crawler()
     lake.glue.start_crawler(Name="crawler")
     refused = ("CrawlerRunningException", "Crawler with name crawler has already started")
@@ -145,7 +145,7 @@ def test_a_running_crawler_is_neither_started_nor_changed_nor_deleted(lake: Any)
 
 def test_a_stopped_crawl_changes_nothing_and_ends_as_cancelled(lake: Any) -> None:
     """RUNNING, STOPPING, READY; the catalog stays as it was."""
-    lake.aws.configure(crawl_seconds=100)
+    lake.aws.configure(crawl_seconds=10_000)
     put_days(lake, "a")
     lake.crawler()
     assert error_of(lake.glue.stop_crawler, Name="crawler")[0] == "CrawlerNotRunningException"
@@ -153,7 +153,7 @@ def test_a_stopped_crawl_changes_nothing_and_ends_as_cancelled(lake: Any) -> Non
     lake.glue.stop_crawler(Name="crawler")
     assert lake.glue.get_crawler(Name="crawler")["Crawler"]["State"] == "STOPPING"
     assert error_of(lake.glue.stop_crawler, Name="crawler")[0] == "CrawlerStoppingException"
-    lake.aws.clock.advance(timedelta(seconds=200))
+    lake.aws.clock.advance(timedelta(seconds=20_000))
     crawler = lake.glue.get_crawler(Name="crawler")["Crawler"]
     assert (crawler["State"], crawler["LastCrawl"]["Status"]) == ("READY", "CANCELLED")
     assert error_of(lake.glue.get_table, DatabaseName="db", Name="reviews")[0] == "EntityNotFoundException"
