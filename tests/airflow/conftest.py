@@ -146,7 +146,7 @@ def rebuild_trigger(path: str, arguments: dict[str, Any]) -> Any:
     return getattr(importlib.import_module(module), name)(**arguments)
 
 
-def first_event(trigger: Any, *, timeout_s: float = 30.0) -> Any:
+def first_event(trigger: Any, *, timeout_s: float = 600.0) -> Any:
     """Return the payload of the trigger's first event."""
 
     async def wait() -> Any:

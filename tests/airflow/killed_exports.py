@@ -183,7 +183,7 @@ async def _cancelled(trigger: Any) -> None:
         patching.setattr(asyncio, "sleep", noticed)
         running = asyncio.ensure_future(anext(events))
         waiting = asyncio.ensure_future(waits.wait())
-        await asyncio.wait({running, waiting}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, waiting}, timeout=600, return_when=asyncio.FIRST_COMPLETED)
         assert waiting.done(), "the trigger did not wait"
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -34,7 +34,7 @@ def time(lake: EmulatedLake) -> datetime:
 
 def due(**changes: Any) -> DynamoDBBackfillTimeSensor:
     """Return a sensor that looks often, and gives up soon."""
-    arguments = {"table_name": "Reviews", "lake": LAKE, "poke_interval": 0.1, "timeout": 20, **changes}
+    arguments = {"table_name": "Reviews", "lake": LAKE, "poke_interval": 0.1, "timeout": 600, **changes}
     return DynamoDBBackfillTimeSensor(task_id="due", **arguments)
 
 

@@ -150,7 +150,7 @@ def test_a_worker_killed_between_call_and_wait_leaves_one_export(
 ) -> None:
     """The first try dies with the export started and nothing written down; the next, either way, finds that export."""
     first = subprocess.run(
-        [sys.executable, "-c", FIRST_TRY, ten_minutes_ago.isoformat()], capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", FIRST_TRY, ten_minutes_ago.isoformat()], capture_output=True, check=False, timeout=600
     )
     assert first.returncode == -signal.SIGKILL, first.stderr.decode()
     (started,) = reviews.exports_billed()

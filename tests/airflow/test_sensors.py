@@ -31,7 +31,7 @@ from airflow_provider_ddbexport.triggers.export import DynamoDBExportTrigger
 
 BUCKET = "exports"
 BOTH_WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting", "deferred"])
-PATIENT = {"task_id": "wait", "poke_interval": 0.1, "timeout": 20}
+PATIENT = {"task_id": "wait", "poke_interval": 0.1, "timeout": 600}
 FAST = {"botocore_config": {"retries": {"total_max_attempts": 1}}}
 AS_OF = datetime(2026, 1, 14, tzinfo=UTC)
 

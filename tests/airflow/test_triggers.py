@@ -106,8 +106,8 @@ def test_a_look_that_is_denied_wakes_the_task(aws: Any, event_of: Any) -> None:
     for operation in ("DescribeExport", "DescribeContinuousBackups"):
         aws.fail_next(operation, "AccessDeniedException", "not you")
     for trigger in (
-        DynamoDBExportTrigger(export_arn=ARN, deadline=_in(20), waiter_delay=0.05),
-        DynamoDBRestorableTimeTrigger(table_name="R", export_time=SOON, deadline=_in(20), poll_interval_s=0.05),
+        DynamoDBExportTrigger(export_arn=ARN, deadline=SOON, waiter_delay=0.05),
+        DynamoDBRestorableTimeTrigger(table_name="R", export_time=SOON, deadline=SOON, poll_interval_s=0.05),
     ):
         event = event_of(trigger)
         assert event["status"] == "error"
