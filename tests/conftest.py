@@ -9,12 +9,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A machine that others share is slow now and then. The gate tries the same examples every time; `make fuzz`
 # tries others.
 settings.register_profile(
-    "repository", deadline=None, print_blob=True, derandomize="DDBEXPORT_DECODER_ROUNDS" not in os.environ
+    "repository",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    derandomize="DDBEXPORT_DECODER_ROUNDS" not in os.environ,
 )
 settings.load_profile("repository")
 
@@ -27,6 +31,7 @@ os.environ.update(
         "AIRFLOW_HOME": str(_HOME),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(_HOME / "dags"),
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "600",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME / 'airflow.db'}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_HOME / "logs"),
         "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": "False",
