@@ -7,12 +7,13 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from emulated_table import create_table
 from packaging.version import Version
 
 # They are about code that Airflow has from 3.3 on.
@@ -54,6 +55,21 @@ def aws(local_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     return local_aws
+
+
+@pytest.fixture
+def reviews(aws: Any) -> Any:
+    """The embedded AWS with the bucket ``exports`` and the table Reviews, which can be exported since an hour ago.
+
+    Its key is User; it has no items. Exports go on until they are let end.
+    """
+    now = aws.clock.now()
+    aws.clock.set(now - timedelta(hours=1))
+    aws.client("s3").create_bucket(Bucket="exports")
+    create_table(aws.client("dynamodb"), "Reviews", "User")
+    aws.clock.set(now)
+    aws.configure(export_seconds=3600)
+    return aws
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from botocore.session import get_session
+from emulated_table import create_table
 
 from airflow_provider_ddbexport.core.catalog.register import register_snapshot
 from airflow_provider_ddbexport.core.columns import ColumnOptions, Observation, RowBuilder, resolve
@@ -58,15 +59,7 @@ class EmulatedLake:
     def create(self, key_type: str = "S") -> EmulatedLake:
         """Make the table, two hours ago; its time goes on by a minute with each export."""
         self.aws.clock.set(datetime.now(UTC) - timedelta(hours=2))
-        self.dynamodb.create_table(
-            TableName=self.table,
-            KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": key_type}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        self.dynamodb.update_continuous_backups(
-            TableName=self.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-        )
+        create_table(self.dynamodb, self.table, "Id", key_type=key_type)
         return self
 
     def put(self, *items: dict[str, Any]) -> None:

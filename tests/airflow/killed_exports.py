@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook, AwsGenericHook
+from emulated_table import create_table
 
 from airflow_provider_ddbexport.core.exporting.exactly_once import start_once
 from airflow_provider_ddbexport.core.exporting.ledger import ExportLedger
@@ -199,15 +200,7 @@ def table_with_history(aws: Any) -> None:
     aws.clock.set(START - timedelta(days=1), frozen=True)
     dynamodb = _client_of("dynamodb")
     _client_of("s3").create_bucket(Bucket=BUCKET)
-    dynamodb.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.update_continuous_backups(
-        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    create_table(dynamodb, "Reviews", "User")
     aws.clock.set(START - timedelta(hours=3), frozen=True)
     for user in ("a", "b"):
         dynamodb.put_item(TableName="Reviews", Item={"User": {"S": user}})

@@ -33,26 +33,14 @@ BOTH_WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["waiting",
 
 
 @pytest.fixture
-def reviews(aws: Any) -> Any:
-    """The embedded AWS with the table Reviews, PITR since an hour, two items, and the bucket; fails fast."""
-    now = aws.clock.now()
-    aws.clock.set(now - timedelta(hours=1))
-    dynamodb = aws.client("dynamodb")
-    aws.client("s3").create_bucket(Bucket=BUCKET)
-    dynamodb.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.update_continuous_backups(
-        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+def reviews(reviews: Any) -> Any:
+    """The table has two items, for most of the hour."""
+    now = reviews.clock.now()
+    reviews.clock.set(now - timedelta(minutes=59))
     for user in ("a", "b"):
-        dynamodb.put_item(TableName="Reviews", Item={"User": {"S": user}})
-    aws.clock.set(now)
-    aws.configure(export_seconds=3600)
-    return aws
+        reviews.client("dynamodb").put_item(TableName="Reviews", Item={"User": {"S": user}})
+    reviews.clock.set(now)
+    return reviews
 
 
 @pytest.fixture

@@ -14,27 +14,12 @@ from airflow_provider_ddbexport.hooks.dynamodb import DynamoDBExportHook
 
 
 @pytest.fixture
-def request_now(aws: Any) -> ExportRequest:
+def request_now(reviews: Any) -> ExportRequest:
     """An export of the table Reviews to the bucket exports, which both exist."""
-    now = aws.clock.now()
-    aws.clock.set(now - timedelta(hours=1))
-    aws.client("s3").create_bucket(Bucket="exports")
-    dynamodb = aws.client("dynamodb")
-    dynamodb.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.update_continuous_backups(
-        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
-    aws.clock.set(now)
-    aws.configure(export_seconds=0)
+    reviews.configure(export_seconds=0)
     table = DynamoDBExportHook().table_identity("Reviews")
-    return ExportRequest(
-        table.arn, table_id=table.table_id, export_time=export_instant(now - timedelta(minutes=10)), bucket="exports"
-    )
+    moment = export_instant(reviews.clock.now() - timedelta(minutes=10))
+    return ExportRequest(table.arn, table_id=table.table_id, export_time=moment, bucket="exports")
 
 
 def test_the_hook_starts_and_describes_exports(request_now: ExportRequest) -> None:

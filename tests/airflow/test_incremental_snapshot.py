@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from emulated_lake import BUCKET, DATABASE, FILTERED_EXPORTS, LAKE, EmulatedLake, task_context
+from emulated_table import create_table
 
 from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.snapshot import Ledger
@@ -91,12 +92,7 @@ def rows(lake: EmulatedLake) -> list[int]:
 
 def recreate(lake: EmulatedLake) -> None:
     lake.dynamodb.delete_table(TableName=lake.table)
-    lake.dynamodb.create_table(
-        TableName=lake.table,
-        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_table(lake.dynamodb, lake.table, "Id", recovery=False)
 
 
 def test_a_finished_run_that_is_cleared_goes_its_way_again_and_bills_nothing(lake: EmulatedLake) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from emulated_lake import BUCKET, DATABASE, LAKE, EmulatedLake, task_context
+from emulated_table import create_table
 
 from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.snapshot import layout, snapshot_items
@@ -194,13 +195,5 @@ def test_a_chain_begins_with_a_full_export(lake: EmulatedLake) -> None:
     assert "begin a new chain with a full export" in chain["reason"]
 
     lake.dynamodb.delete_table(TableName=lake.table)
-    lake.dynamodb.create_table(
-        TableName=lake.table,
-        KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    lake.dynamodb.update_continuous_backups(
-        TableName=lake.table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
+    create_table(lake.dynamodb, lake.table, "Id")
     assert choose(lake, later(lake, hours=1))[1]["state"] == "TABLE_RECREATED"

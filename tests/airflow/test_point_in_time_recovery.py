@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from emulated_table import create_table
 
 from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.exporting.recovery import enable_recovery
@@ -15,12 +16,7 @@ from airflow_provider_ddbexport.operators.point_in_time_recovery import DynamoDB
 @pytest.fixture
 def dynamodb(aws: Any) -> Any:
     client = aws.client("dynamodb")
-    client.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_table(client, "Reviews", "User", recovery=False)
     return client
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from emulated_table import create_table
 
 from airflow_provider_ddbexport.airflow_exceptions import AirflowFailException
 from airflow_provider_ddbexport.core.export import read_export, read_items, split_source
@@ -31,12 +32,7 @@ def reviews(aws: Any) -> Any:
     """The embedded AWS with twenty Reviews and the bucket."""
     aws.client("s3").create_bucket(Bucket=BUCKET)
     dynamodb = aws.client("dynamodb")
-    dynamodb.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_table(dynamodb, "Reviews", "User", recovery=False)
     for item in ITEMS:
         dynamodb.put_item(TableName="Reviews", Item=item)
     return aws

@@ -37,27 +37,6 @@ AS_OF = datetime(2026, 1, 14, tzinfo=UTC)
 
 
 @pytest.fixture
-def reviews(aws: Any) -> Any:
-    """The embedded AWS with the table Reviews, PITR since an hour, and the bucket."""
-    now = aws.clock.now()
-    aws.clock.set(now - timedelta(hours=1))
-    aws.client("s3").create_bucket(Bucket=BUCKET)
-    dynamodb = aws.client("dynamodb")
-    dynamodb.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.update_continuous_backups(
-        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
-    aws.clock.set(now)
-    aws.configure(export_seconds=3600)
-    return aws
-
-
-@pytest.fixture
 def started(reviews: Any) -> str:
     """The ARN of an export that goes on until it is told to end."""
     return _start_export(reviews, timedelta(minutes=10))

@@ -154,20 +154,10 @@ POLLING: dict[str, Callable[[], PollingTrigger]] = {
 
 
 @pytest.fixture
-def waited_for(aws: Any) -> Any:
+def waited_for(reviews: Any) -> Any:
     """The embedded AWS with a table and a lake in which nothing has come yet."""
-    dynamodb = aws.client("dynamodb")
-    dynamodb.create_table(
-        TableName="Reviews",
-        AttributeDefinitions=[{"AttributeName": "User", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "User", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    dynamodb.update_continuous_backups(
-        TableName="Reviews", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
-    aws.client("s3").create_bucket(Bucket="lake")
-    return aws
+    reviews.client("s3").create_bucket(Bucket="lake")
+    return reviews
 
 
 @pytest.mark.parametrize("kind", POLLING)
