@@ -116,7 +116,8 @@ def test_a_plan_is_told_to_people(run: Run, lake: str) -> None:
     status, out, _ = run("plan", "Reviews", *RANGE, "--lake", lake, "--table", "reviews")
     assert status == FINE
     window = next(line for line in out.splitlines() if line.startswith("  window"))
-    assert window.split()[1].startswith("2026-01-07T12:00:")
+    # The embedded AWS's clock ticks on from noon.
+    assert window.split()[1].startswith("2026-01-07T12:")
     assert out.replace(f"{window}\n", "") == TOLD
     status, out, _ = run("plan", "Reviews", *RANGE, "--every", "36h")
     assert (status, out.splitlines()[0]) == (

@@ -67,9 +67,12 @@ def time() -> Time:
 
 @pytest.fixture
 def dynamodb(local_aws: Any) -> Any:
-    """A client of an AWS with the bucket, and the table Reviews with PITR since an hour, three items in it."""
+    """A client of an AWS with the bucket, and the table Reviews with PITR since an hour, three items in it.
+
+    Its clock stands still: exports go on until a test lets time pass.
+    """
     now = local_aws.clock.now()
-    local_aws.clock.set(now - timedelta(hours=1))
+    local_aws.clock.set(now - timedelta(hours=1), frozen=True)
     # botocore's own retries would sleep in real time.
     client = local_aws.client("dynamodb", config=Config(retries={"total_max_attempts": 1}))
     local_aws.client("s3").create_bucket(Bucket=BUCKET)
@@ -84,7 +87,7 @@ def dynamodb(local_aws: Any) -> Any:
     )
     for user in ("a", "b", "c"):
         client.put_item(TableName="Reviews", Item={"User": {"S": user}})
-    local_aws.clock.set(now)
+    local_aws.clock.set(now, frozen=True)
     return client
 
 
