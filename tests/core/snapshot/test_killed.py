@@ -196,6 +196,8 @@ def test_an_unknown_outcome_cleans_nothing_up_and_the_next_run_finds_out(tmp_pat
         assert in_folder(lake) == kept
 
 
+PATIENCE_S = 600
+
 KILLS = int(os.environ.get("DDBEXPORT_KILLS", "6"))
 """At random moments; `make kills` asks for 100."""
 
@@ -247,7 +249,7 @@ class KilledRuns:
     def run(self, lake: Any) -> CommitRecord:
         return _convert(self.root, self.export, lake, self.way)
 
-    def killed(self, name: str, moment: int = -1, after_s: float = 60.0) -> Any:
+    def killed(self, name: str, moment: int = -1, after_s: float = PATIENCE_S) -> Any:
         """Return the lake that a run leaves which is killed at *moment*, or so many seconds after it began."""
         lake = self.lake(name)
         begun = self._context.Event()
@@ -255,14 +257,14 @@ class KilledRuns:
         where = (self.folder, self.address(name), self.endpoint)
         process = self._context.Process(target=_convert_and_die, args=(what, where, moment, begun))
         process.start()
-        assert begun.wait(60)
+        assert begun.wait(PATIENCE_S)
         started = time.monotonic()
         process.join(after_s)
         if process.exitcode == 0:
             # The machine has become faster since it was timed.
             self.took_s = min(self.took_s, time.monotonic() - started)
         process.kill()
-        process.join(60)
+        process.join(PATIENCE_S)
         assert process.exitcode in (0, -signal.SIGKILL)
         return lake
 
@@ -328,11 +330,11 @@ def test_killed_at_a_random_moment_the_resumed_result_is_that_of_an_undisturbed_
     sys.stdout.write(f"DDBEXPORT_KILL_SEED={seed}\n")
     random = Random(seed)
     kills = KILLS if killed_runs.way == "plain" else max(1, KILLS // 5)
-    published = [
-        killed_runs.check(killed_runs.killed(f"random {number}", after_s=random.uniform(0, killed_runs.took_s)))
-        for number in range(kills)
-    ]
-    assert kills == 1 or published.count(False) > kills / 4, "too few were killed before they had published"
+    published: list[bool] = []
+    # Where the machine was slow when it was timed, many have published by then.
+    while len(published) < kills or published.count(False) <= kills / 4:
+        lake = killed_runs.killed(f"random {len(published)}", after_s=random.uniform(0, killed_runs.took_s))
+        published.append(killed_runs.check(lake))
 
 
 def test_killed_at_every_part_the_resumed_result_is_that_of_an_undisturbed_run(killed_runs: KilledRuns) -> None:
