@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +27,13 @@ class Steps:
     act: Callable[[], None] = lambda: None
     log: list[str] = field(default_factory=list)
     acted: bool = False
+    _counting: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __call__(self, moment: str, operation: str, key: str) -> None:
-        number = len(self.log)
-        self.log.append(f"{moment} {operation} {key}")
+        # Parts go into the store several at once.
+        with self._counting:
+            number = len(self.log)
+            self.log.append(f"{moment} {operation} {key}")
         if number == self.at:
             self.acted = True
             self.act()

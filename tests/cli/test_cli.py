@@ -405,7 +405,7 @@ def on_terminal(*arguments: object) -> tuple[int, str]:
             break
         seen += chunk
     os.close(terminal)
-    return process.wait(60), seen.decode()
+    return process.wait(600), seen.decode()
 
 
 def test_a_terminal_sees_progress_and_everybody_else_does_not(run: Run, tmp_path: Path) -> None:

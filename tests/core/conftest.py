@@ -51,7 +51,7 @@ def client(open_road: FaultyRoad) -> ClientMaker:
             region_name="us-east-1",
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=10),
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=600),
         )
 
     return make

@@ -101,6 +101,9 @@ class FaultyRoad:
 
 
 class _Server(ThreadingHTTPServer):
+    # Dozens of threads connect at once; who is turned away comes again a second later.
+    request_queue_size = 128
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that hang up: tests make them."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -133,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault.action()
         if kind == "whole body":
             headers = {name: value for name, value in headers.items() if name.lower() != "range"}
-        connection = http.client.HTTPConnection(*self.road().target, timeout=30)
+        connection = http.client.HTTPConnection(*self.road().target, timeout=600)
         try:
             connection.request(self.command, self.path, body, headers)
             response = connection.getresponse()

@@ -182,7 +182,7 @@ def test_workers_that_ask_at_once_are_one_export(worker: Worker, wanted: ExportR
         if not hasattr(met, "once"):
             met.once = True
             assert found == ()
-            together.wait(timeout=30)
+            together.wait(timeout=600)
         return found
 
     with pytest.MonkeyPatch.context() as patching, ThreadPoolExecutor(4) as pool:

@@ -149,11 +149,11 @@ def test_a_run_thought_dead_is_stopped_long_before_its_next_checkpoint() -> None
 
 
 class EndlessTable(PageTable):
-    """Its first page is there again and again, for no longer than a minute."""
+    """Its first page is there again and again, for no longer than ten minutes."""
 
     def scan(self, **request: Any) -> dict[str, Any]:
         self.first = getattr(self, "first", time.monotonic())
-        if time.monotonic() - self.first > 60.0:
+        if time.monotonic() - self.first > 600:
             raise AssertionError("nobody has stopped the scan")
         request.pop("ExclusiveStartKey", None)
         return super().scan(**request)
@@ -204,7 +204,7 @@ class WaitingStore(MortalStore):
             with self._changed:
                 self.asked.append(key)
                 self._changed.notify_all()
-                assert self._changed.wait_for(lambda: len(self.asked) > 1, timeout=20.0)
+                assert self._changed.wait_for(lambda: len(self.asked) > 1, timeout=600)
         return super().read(key)
 
 
@@ -677,7 +677,7 @@ def kill_and_resume(
             is_reading = False
             if chance.random() < 0.8:
                 # Readable when it has read a page, and at its end.
-                multiprocessing.connection.wait([ours], 60.0)
+                multiprocessing.connection.wait([ours], 600)
                 is_reading = True
             ended = multiprocessing.connection.wait([process.sentinel], chance.uniform(0.0, 0.3))
             if not ended:
@@ -685,7 +685,7 @@ def kill_and_resume(
                 kills += 1
                 kills_of_this += 1
                 kills_while_reading += is_reading
-        process.join(120.0)
+        process.join(600)
         code = process.exitcode
         process.close()
         ours.close()

@@ -363,7 +363,7 @@ def test_publishing_reads_and_deletes_several_objects_at_a_time() -> None:
     def wait(keys: list[str]) -> None:
         with changed:
             changed.notify_all()
-            assert changed.wait_for(lambda: len(keys) > 1, timeout=20.0)
+            assert changed.wait_for(lambda: len(keys) > 1, timeout=600)
 
     lake = AskedStore(objects, wait)
     assert parquet_scan(lake, ScanRequest("Reviews"), table="reviews").publish(plan).rows == 90

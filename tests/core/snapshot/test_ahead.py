@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_ddbexport.core.snapshot.ahead import AT_ONCE, asked_ahead
 from airflow_provider_ddbexport.errors import StorageError
 
-PATIENCE_S = 30
+PATIENCE_S = 600
 
 
 def test_as_many_are_asked_at_once_as_may_be() -> None:

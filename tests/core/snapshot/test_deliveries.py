@@ -17,7 +17,7 @@ from airflow_provider_ddbexport.core.snapshot.deliveries import AT_ONCE, Deliver
 from airflow_provider_ddbexport.core.store import LocalStore
 from airflow_provider_ddbexport.errors import StorageError
 
-PATIENCE_S = 30
+PATIENCE_S = 600
 
 
 def test_as_many_are_under_way_as_may_be() -> None:

@@ -15,7 +15,7 @@ from snapshot_exports import reviews, write_export
 from airflow_provider_ddbexport.core.snapshot import convert_export
 from airflow_provider_ddbexport.core.store import LocalStore
 
-PATIENCE_S = 30
+PATIENCE_S = 600
 SHARDS, ROWS = 8, 5
 
 
@@ -47,8 +47,9 @@ def test_a_worker_has_the_parts_of_two_shards_on_the_disk_and_never_more(
     def look() -> None:
         # Folders go meanwhile, which is nothing to os.walk.
         files = [name for _, _, names in os.walk(place) for name in names]
-        found.append(sum(name.endswith(".parquet") for name in files))
-        if found[-1] >= expected:
+        count = sum(name.endswith(".parquet") for name in files)
+        found.append(count)
+        if count >= expected:
             enough.set()
         assert enough.wait(PATIENCE_S)
 
