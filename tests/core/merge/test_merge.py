@@ -8,6 +8,7 @@ import itertools
 import json
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -457,10 +458,13 @@ class _Dying(LocalStore):
 
     left = 0
     after = False
+    counting = threading.Lock()
 
     def _count(self) -> bool:
-        type(self).left -= 1
-        return type(self).left == 0
+        # What is swept away is deleted by several threads.
+        with self.counting:
+            _Dying.left -= 1
+            return _Dying.left == 0
 
     def child(self, folder: str) -> LocalStore:
         return _Dying(super().child(folder).root)
@@ -559,14 +563,17 @@ class _Overtaken(LocalStore):
     """Before one of its operations another run does the whole merge."""
 
     left = 0
+    counting = threading.Lock()
     overtake: Callable[[], object]
 
     def child(self, folder: str) -> LocalStore:
         return _Overtaken(super().child(folder).root)
 
     def _count(self) -> None:
-        _Overtaken.left -= 1
-        if _Overtaken.left == 0:
+        with self.counting:
+            _Overtaken.left -= 1
+            is_now = _Overtaken.left == 0
+        if is_now:
             _Overtaken.overtake()
 
     def read(self, key: str) -> bytes:

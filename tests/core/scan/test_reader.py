@@ -125,17 +125,18 @@ def test_an_index_is_scanned_by_its_name(dynamodb: Any) -> None:
 
 def test_a_reader_that_is_closed_early_ends_its_scan(dynamodb: Any) -> None:
     """No thread goes on reading."""
+    before = our_threads()
     reader = scan_table(dynamodb, "Reviews", batch_rows=1, sample_items=1)
     reader.read_next_batch()
-    assert scanning_threads()
+    assert our_threads() - before
     reader.close()
     del reader
-    assert not scanning_threads()
+    assert not our_threads() - before
 
 
-def scanning_threads() -> list[str]:
+def our_threads() -> set[threading.Thread]:
     """Return the threads of ours; the server in this process has some of its own, which come and go."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("ddbexport-")]
+    return {thread for thread in threading.enumerate() if thread.name.startswith("ddbexport-")}
 
 
 def test_errors_come_out_of_the_reader(dynamodb: Any) -> None:
