@@ -21,6 +21,9 @@ from airflow_provider_ddbexport.local.sql_plan import Plan, plan_query
 QUEUED_SHARE = 0.25
 """Part of a query's time that it spends in QUEUED."""
 
+_INTERRUPTIONS = 100
+_BETWEEN_INTERRUPTIONS_S = 0.05
+
 
 @dataclass(slots=True)
 class Execution:
@@ -127,10 +130,14 @@ class Execution:
         if self.final:
             return
         self._is_cancelled = True
-        if (connection := self._connection) is not None:
-            with contextlib.suppress(duckdb.Error):  # it may have closed in between
-                connection.interrupt()
-        self.wait(1.0)
+        # DuckDB forgets an interruption that comes before it has begun, and would be busy with the query to its end.
+        for _ in range(_INTERRUPTIONS):
+            if (connection := self._connection) is not None:
+                with contextlib.suppress(duckdb.Error):  # it may have closed in between
+                    connection.interrupt()
+            self.wait(_BETWEEN_INTERRUPTIONS_S)
+            if not self.is_running:
+                break
         self.ended, self.final, self.reason = elapsed - self.started, "CANCELLED", "Query cancelled by user"
         self.result = ResultSet()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_provider_ddbexport.local import athena_execution
+from airflow_provider_ddbexport.local.athena_execution import Execution
+
 TOKEN = "token-of-at-least-thirty-two-characters"
+ENDLESS = "SELECT count(*) FROM UNNEST(sequence(1, 100000)) a(x), UNNEST(sequence(1, 100000)) b(y) WHERE x * y % 7 = x"
 
 
 def refusal(call: Any, **arguments: Any) -> str:
@@ -135,15 +140,38 @@ def test_a_stopped_query_is_cancelled_and_stays_so(lake: Any) -> None:
     status = lake.athena.get_query_execution(QueryExecutionId=waiting)["QueryExecution"]["Status"]
     assert (status["State"], status["StateChangeReason"]) == ("CANCELLED", "Query cancelled by user")
     lake.aws.configure(query_seconds=0)
-    endless = lake.start(
-        "SELECT count(*) FROM UNNEST(sequence(1, 100000)) a(x), UNNEST(sequence(1, 100000)) b(y) WHERE x * y % 7 = x"
-    )
+    endless = lake.start(ENDLESS)
     assert lake.state(endless) == "RUNNING"
     lake.athena.stop_query_execution(QueryExecutionId=endless)
     assert lake.state(endless) == "CANCELLED"
     done = lake.query("SELECT 1").id
     lake.athena.stop_query_execution(QueryExecutionId=done)
     assert lake.state(done) == "SUCCEEDED"
+
+
+def test_a_query_that_is_stopped_before_duckdb_has_begun_does_not_go_on(
+    lake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB forgets an interruption that comes so early."""
+    begun, interrupted = threading.Event(), threading.Event()
+    run, wait = athena_execution.run, Execution.wait
+
+    def run_late(*arguments: Any) -> Any:
+        begun.set()
+        interrupted.wait()
+        return run(*arguments)
+
+    def noticed(execution: Execution, seconds: float) -> None:
+        interrupted.set()
+        wait(execution, seconds)
+
+    monkeypatch.setattr(athena_execution, "run", run_late)
+    monkeypatch.setattr(Execution, "wait", noticed)
+    lake.aws.configure(query_seconds=10_000)
+    query_id = lake.start(ENDLESS)
+    begun.wait()
+    lake.athena.stop_query_execution(QueryExecutionId=query_id)
+    assert not [thread for thread in threading.enumerate() if thread.name == f"athena-{query_id}"]
 
 
 def test_queries_are_listed_by_workgroup_newest_first(lake: Any) -> None:
