@@ -164,13 +164,13 @@ def ask(aws: LocalAws, question: str, sql: str) -> None:
         QueryExecutionContext={"Database": DATABASE},
         ResultConfiguration={"OutputLocation": f"s3://{BUCKET}/athena/"},
     )["QueryExecutionId"]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while (status := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"])["Status"]["State"] in {
         "QUEUED",
         "RUNNING",
     }:
         if time.monotonic() > deadline:
-            raise DemoFailedError(f"Athena query {query} did not end within 60 s")
+            raise DemoFailedError(f"Athena query {query} did not end within 300 s")
         time.sleep(0.1)
     if status["Status"]["State"] != "SUCCEEDED":
         raise DemoFailedError(f"Athena: {status['Status'].get('StateChangeReason')}")
