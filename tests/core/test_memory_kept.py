@@ -146,6 +146,27 @@ def test_large_blocks_are_not_of_malloc() -> None:
     assert letters == [{"a"}, {"a"}]
 
 
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="the system has no huge pages")
+def test_large_blocks_are_in_huge_pages_and_others_are_not() -> None:
+    """Those of 4 KB would be made one by one; small blocks would be 2 MB each."""
+    batches = [batch_of(a_builder(), "a", size) for size in (8 << 20, 1 << 19)]
+    large, small = (in_huge_pages(batch.column("t").buffers()[2].address) for batch in batches)
+    assert (large, small) == (True, False)
+
+
+def in_huge_pages(address: int) -> bool:
+    """Return whether huge pages were asked for where *address* is."""
+    is_there = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if "-" in first:
+            start, end = (int(bound, 16) for bound in first.split("-"))
+            is_there = start <= address < end
+        elif is_there and first == "VmFlags:":
+            return "hg" in rest
+    raise AssertionError
+
+
 def test_what_waits_is_bounded() -> None:
     """However many batches go at once."""
     builder = a_builder()

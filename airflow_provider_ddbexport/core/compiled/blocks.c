@@ -33,6 +33,22 @@ size_t blocks_spare(void) { return atomic_load(&spare); }
 
 size_t blocks_mapped(void) { return atomic_load(&mapped); }
 
+/* Rounds the size of a block that is mapped. */
+static size_t whole_pages(size_t size) {
+    size_t page = size >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : PAGE_BYTES;
+    return size + -size % page;
+}
+
+/* Asks for huge pages, of which one fault makes what 512 would: the system has them ready for who asks, if at all. */
+static void *in_huge_pages(void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+    if (size >= HUGE_PAGE_BYTES) madvise(block, size, MADV_HUGEPAGE);
+#else
+    (void)size;
+#endif
+    return block;
+}
+
 /* Takes the smallest block of at least `least` bytes and at most `most`. */
 static void *take(size_t least, size_t most, size_t *room) {
     for (;;) {
@@ -72,18 +88,19 @@ static void give_back(void *block, size_t room) {
 
 void *block_resize(void *block, size_t used, size_t room, size_t *wanted) {
     if (!IS_MAPPED(*wanted)) return realloc(block, *wanted);
-    *wanted += -*wanted % PAGE_BYTES;
+    *wanted = whole_pages(*wanted);
 #ifdef MREMAP_MAYMOVE
     if (IS_MAPPED(room)) {
         void *moved = mremap(block, room, *wanted, MREMAP_MAYMOVE);
         if (moved == MAP_FAILED) return NULL;
         atomic_fetch_add(&mapped, *wanted - room);
-        return moved;
+        return in_huge_pages(moved, *wanted);
     }
 #endif
     void *at = mmap(NULL, *wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) return NULL;
     atomic_fetch_add(&mapped, *wanted);
+    in_huge_pages(at, *wanted);
     if (used) memcpy(at, block, used);
     block_free(block, room);
     return at;

@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-enum { SMALLEST_BLOCK = 1 << 17, MOST_SPARE_BLOCKS = 256, PAGE_BYTES = 1 << 14 };
+enum { SMALLEST_BLOCK = 1 << 17, MOST_SPARE_BLOCKS = 256, PAGE_BYTES = 1 << 14, HUGE_PAGE_BYTES = 1 << 21 };
 /* Of blocks that wait, together: two row groups, and more room in each than they fill. */
 #define MOST_SPARE_BYTES ((size_t)64 << 20)
 
