@@ -87,6 +87,9 @@ class WatchedStore:
         self.inner.write(key, body)
         self.steps("after", "write", key)
 
+    def will_move(self, path: Path) -> None:
+        self.inner.will_move(path)
+
     def move_file(self, key: str, path: Path) -> None:
         self.steps("before", "move_file", key)
         self.inner.move_file(key, path)

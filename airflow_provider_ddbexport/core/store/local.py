@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.store.keys import checked_folder, checked_key, shown_key
 from airflow_provider_ddbexport.core.store.port import ObjectInfo
 from airflow_provider_ddbexport.core.workplace import DISK_FULL
@@ -29,6 +30,7 @@ Done = TypeVar("Done")
 _UNFINISHED = ".unfinished"
 _LITTER_AGE_S = 3600.0
 _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_DISK_FAILED = {errno.EIO, *DISK_FULL}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 
 
@@ -88,6 +90,19 @@ class LocalStore:
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body*."""
         self._put(key, lambda file: file.write(body), Path.replace)
+
+    def will_move(self, path: Path) -> None:
+        """Have what is in *path* on its way to the disk, so that :meth:`move_file` has little to wait for."""
+        disk = load("_disk")
+        if disk is None:
+            return
+        with path.open("rb") as file:
+            try:
+                disk.begin_write_back(file.fileno())
+            except OSError as error:
+                # Others are of file systems that cannot be asked.
+                if error.errno in _DISK_FAILED:
+                    raise
 
     def move_file(self, key: str, path: Path) -> None:
         """Make *key* hold the bytes of *path*, which is gone then; nothing is copied where both are on one disk."""

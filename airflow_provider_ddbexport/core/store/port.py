@@ -61,6 +61,12 @@ class ObjectStore(Protocol):
     def write(self, key: str, body: bytes) -> None:
         """Make *key* hold *body*, replacing what was there; whole or not at all."""
 
+    def will_move(self, path: Path) -> None:
+        """Be told that the local file *path*, which :meth:`move_file` comes for later, has got longer.
+
+        A store that waits for the disk then has it written from now on. Raises OSError where the disk fails.
+        """
+
     def move_file(self, key: str, path: Path) -> None:
         """Make *key* hold the bytes of the local file *path*, which is gone then; whole or not at all.
 

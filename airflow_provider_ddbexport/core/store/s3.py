@@ -174,6 +174,9 @@ class S3Store:
             writing=True,
         )
 
+    def will_move(self, path: Path) -> None:
+        """Leave it in memory: a file that is gone before long may never get to the disk."""
+
     def move_file(self, key: str, path: Path) -> None:
         """Make *key* hold the bytes of *path*; in parts, which are removed if one fails, where it is large."""
         if path.stat().st_size <= MULTIPART_BYTES:

@@ -117,6 +117,9 @@ class MortalStore:
         with self._mutation():
             self.objects[self.folder + key] = body
 
+    def will_move(self, path: Path) -> None:
+        """It is read when it is moved."""
+
     def move_file(self, key: str, path: Path) -> None:
         self.write(key, path.read_bytes())
         path.unlink()

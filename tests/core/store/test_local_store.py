@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pickle
 import shutil
+import struct
+import sys
 import threading
 import traceback
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import BinaryIO
 
 import pytest
 
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.store import LocalStore, local
 from airflow_provider_ddbexport.errors import (
     ObjectExistsError,
@@ -281,3 +285,58 @@ def test_a_file_of_another_disk_is_copied_in(tmp_path: Path, monkeypatch: pytest
     assert store.read("t/part.parquet") == b"PAR1" * 50_000
     assert not source.exists()
     assert [path.name for path in (tmp_path / "lake/t").iterdir()] == ["part.parquet"]
+
+
+def test_what_will_be_moved_is_on_its_way_to_the_disk(tmp_path: Path) -> None:
+    """The file system has found a place for it, and reads do not wait for it; and it is what was written."""
+    source, body = tmp_path / "source", os.urandom(1 << 20)
+    source.write_bytes(body)
+    if load("_disk") is None or not is_delayed(source):
+        pytest.skip("not on this system, or the file system does not tell")
+    store = LocalStore(tmp_path / "lake")
+
+    store.will_move(source)
+    assert not is_delayed(source)
+    store.move_file("part", source)
+    assert store.read("part") == body
+
+
+def is_delayed(path: Path) -> bool:
+    """Return whether there is no place on the disk yet for some of the file, which a Linux file system may tell."""
+    if sys.platform != "linux":
+        return False
+    get_extents, is_delayed, most = 0xC020660B, 0x4, 16
+    # struct fiemap of linux/fiemap.h, and room for its extents.
+    asked = bytearray(struct.pack("=QQIIII", 0, 1 << 62, 0, 0, most, 0) + bytes(56 * most))
+    with path.open("rb") as file:
+        try:
+            fcntl.ioctl(file, get_extents, asked)
+        except OSError:
+            return False
+    (count,) = struct.unpack_from("=I", asked, 20)
+    return any(struct.unpack_from("=I", asked, 32 + 56 * number + 40)[0] & is_delayed for number in range(count))
+
+
+def test_a_disk_that_fails_is_told_before_the_file_is_moved_and_one_that_cannot_be_asked_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system without this, as some over a network, writes all of it when it is synced."""
+    (tmp_path / "source").write_bytes(b"new")
+    asked: list[int] = []
+
+    class Disk:
+        def __init__(self, reason: int) -> None:
+            self.reason = reason
+
+        def begin_write_back(self, file: int) -> None:
+            asked.append(file)
+            raise OSError(self.reason, os.strerror(self.reason))
+
+    for reason in (errno.EINVAL, errno.ESPIPE, errno.ENOSYS):
+        monkeypatch.setattr(local, "load", {"_disk": Disk(reason)}.get)
+        LocalStore(tmp_path).will_move(tmp_path / "source")
+    for reason in (errno.EIO, errno.ENOSPC):
+        monkeypatch.setattr(local, "load", {"_disk": Disk(reason)}.get)
+        with pytest.raises(OSError, match=os.strerror(reason)):
+            LocalStore(tmp_path).will_move(tmp_path / "source")
+    assert len(asked) == 5

@@ -64,10 +64,13 @@ def test_an_object_is_opened_as_a_local_file(
 
 
 def test_a_file_is_moved_in(store: ObjectStore, tmp_path: Path) -> None:
-    """move_file() gives the object the file's bytes, whatever was there, and the file is gone."""
+    """move_file() gives the object the file's bytes, also those after will_move(), and the file is gone."""
     store.write("t/part.parquet", b"older")
     source = tmp_path / "part.parquet"
-    source.write_bytes(b"PAR1" * 50_000)
+    source.write_bytes(b"PAR1" * 25_000)
+    store.will_move(source)
+    with source.open("ab") as file:
+        file.write(b"PAR1" * 25_000)
     store.move_file("t/part.parquet", source)
 
     assert store.read("t/part.parquet") == b"PAR1" * 50_000
