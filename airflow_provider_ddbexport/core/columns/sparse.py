@@ -34,6 +34,11 @@ class SparseColumn:
         """Rows without a value."""
         return len(self.valid) - len(self.values)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return int(self.valid.nbytes + self.values.nbytes)
+
     def array(self) -> pa.Array:
         """Return the column as Arrow has it."""
         return pc.replace_with_mask(pa.nulls(len(self.valid), self.values.type), self.valid, self.values)

@@ -5,14 +5,16 @@ A file is open only while something is written to it, so there may be more parts
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseBatch
+from airflow_provider_ddbexport.core.snapshot.background import Each, one_by_one
 from airflow_provider_ddbexport.core.snapshot.hashed_file import Crc32, HashedFile
 from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, frame_of
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
@@ -44,26 +46,41 @@ class PartFile(Protocol):
         """Remove what was written."""
 
 
-def open_part(path: Path, schema: pa.Schema, sort_by: Sequence[str] = (), uncounted: Collection[str] = ()) -> PartFile:
+def open_part(
+    path: Path,
+    schema: pa.Schema,
+    sort_by: Sequence[str] = (),
+    *,
+    uncounted: Collection[str] = (),
+    each: Each = one_by_one,
+) -> PartFile:
     """Return the part that will be at *path*, sorted by those columns of *sort_by* that *schema* has.
 
     Ascending, nulls last, rows with equal keys in the order they came in; see :class:`.SortedRows` for what that takes.
-    Columns that are *uncounted* are left out of its size, unless it is sorted.
+    Columns that are *uncounted* are left out of its size, unless it is sorted. *each* has the columns of a row group
+    encoded.
     """
     known = [name for name in sort_by if name in schema.names]
-    return _SortedPart(path, schema, known) if known else _Part(path, schema, uncounted=uncounted)
+    begin = functools.partial(_Part, path, schema, known, uncounted=uncounted, each=each)
+    return _SortedPart(path, schema, known, begin) if known else begin()
 
 
 class _Part:
     """A row group for each batch."""
 
     def __init__(
-        self, path: Path, schema: pa.Schema, sorted_by: Sequence[str] = (), uncounted: Collection[str] = ()
+        self,
+        path: Path,
+        schema: pa.Schema,
+        sorted_by: Sequence[str],
+        *,
+        uncounted: Collection[str],
+        each: Each,
     ) -> None:
         self._path = path
         self._uncounted = uncounted
         self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
-        self._encoder = Encoder()
+        self._encoder = Encoder(each)
         self._sha256 = hashlib.sha256()
         self._crc32 = Crc32()
         with self._opened("wb") as file:
@@ -100,10 +117,9 @@ class _Part:
 class _SortedPart:
     """Row groups of about the size of the batches."""
 
-    def __init__(self, path: Path, schema: pa.Schema, sort_by: Sequence[str]) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, sort_by: Sequence[str], begin: Callable[[], _Part]) -> None:
         self._path = path
-        self._schema = schema
-        self._sort_by = sort_by
+        self._begin = begin
         self._waiting = SortedRows(path.with_suffix(".rows"), schema, sort_by)
         self._shrinks_to: float | None = None
         self.sha256 = ""
@@ -121,7 +137,7 @@ class _SortedPart:
         self._waiting.add(rows)
 
     def finish(self) -> None:
-        part = _Part(self._path, self._schema, self._sort_by)
+        part = self._begin()
         for rows in self._waiting.batches():
             part.write(rows)
         part.finish()

@@ -249,7 +249,14 @@ class PartsWriter:
     def _new_file(self) -> _File:
         self._files += 1
         path = self._folder / f"{self._files:06d}.parquet"
-        return _File(path, open_part(path, self._arrow, self._sort_by, self._uncounted), self._under)
+        part = open_part(
+            path,
+            self._arrow,
+            self._sort_by,
+            uncounted=self._uncounted,
+            each=self._background.each,
+        )
+        return _File(path, part, self._under)
 
     def _flush_largest(self) -> None:
         """Write row groups, the largest first: enough to be encoded for a while, and few, so that others can grow."""
