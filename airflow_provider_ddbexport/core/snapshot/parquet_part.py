@@ -20,6 +20,9 @@ from airflow_provider_ddbexport.core.snapshot.parquet_encoding import Encoder, f
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Assembly, RowGroup, SortedBy
 from airflow_provider_ddbexport.core.snapshot.parquet_sort import SortedRows
 
+_GROWN_BYTES = 1 << 20
+"""Of thousands of parts that grow by little, asking would take longer than waiting for them."""
+
 
 class PartFile(Protocol):
     """A part under way."""
@@ -53,15 +56,16 @@ def open_part(
     *,
     uncounted: Collection[str] = (),
     each: Each = one_by_one,
+    grown: Callable[[Path], None] = lambda _: None,
 ) -> PartFile:
     """Return the part that will be at *path*, sorted by those columns of *sort_by* that *schema* has.
 
     Ascending, nulls last, rows with equal keys in the order they came in; see :class:`.SortedRows` for what that takes.
     Columns that are *uncounted* are left out of its size, unless it is sorted. *each* has the columns of a row group
-    encoded.
+    encoded; *grown* is called with *path* when a large one is in the file.
     """
     known = [name for name in sort_by if name in schema.names]
-    begin = functools.partial(_Part, path, schema, known, uncounted=uncounted, each=each)
+    begin = functools.partial(_Part, path, schema, known, uncounted=uncounted, each=each, grown=grown)
     return _SortedPart(path, schema, known, begin) if known else begin()
 
 
@@ -76,11 +80,13 @@ class _Part:
         *,
         uncounted: Collection[str],
         each: Each,
+        grown: Callable[[Path], None],
     ) -> None:
         self._path = path
         self._uncounted = uncounted
         self._sorted_by = [SortedBy.ascending(name) for name in sorted_by]
         self._encoder = Encoder(each)
+        self._grown = grown
         self._sha256 = hashlib.sha256()
         self._crc32 = Crc32()
         with self._opened("wb") as file:
@@ -100,6 +106,8 @@ class _Part:
             self._assembly.target = file
             chunks = self._encoder.chunks(rows)
             self._assembly.add(RowGroup.new(rows.num_rows), chunks, self._sorted_by)
+        if sum(chunk.size for chunk in chunks) >= _GROWN_BYTES:
+            self._grown(self._path)
         self.bytes += sum(chunk.size for chunk in chunks if chunk.column not in self._uncounted)
 
     def finish(self) -> None:

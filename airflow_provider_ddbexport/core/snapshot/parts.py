@@ -255,6 +255,7 @@ class PartsWriter:
             self._sort_by,
             uncounted=self._uncounted,
             each=self._background.each,
+            grown=self._store.will_move,
         )
         return _File(path, part, self._under)
 

@@ -6,12 +6,14 @@ import functools
 import threading
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
+import pyarrow.parquet as pq
 import pytest
 from snapshot_exports import in_order, items_of, parts_below, write_export
 
 from airflow_provider_ddbexport.core.columns import ColumnOptions
-from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export
+from airflow_provider_ddbexport.core.snapshot import Ledger, convert_export, parquet_part, parts
 from airflow_provider_ddbexport.core.snapshot import deliveries as delivering
 from airflow_provider_ddbexport.core.snapshot.deliveries import AT_ONCE, Deliveries
 from airflow_provider_ddbexport.core.store import LocalStore
@@ -103,6 +105,37 @@ class Meeting(LocalStore):
             with self.counting:
                 Meeting.met += 1
         super().move_file(key, path)
+
+
+class Told(LocalStore):
+    """A store that notes what it is told of parts under way."""
+
+    told: ClassVar[list[tuple[Path, int]]] = []
+
+    def child(self, folder: str) -> Told:
+        return Told(self.root / folder)
+
+    def will_move(self, path: Path) -> None:
+        self.told.append((path, path.stat().st_size))
+        super().will_move(path)
+
+
+@pytest.mark.parametrize("sort_by", [(), ("id",)], ids=["as they come", "sorted"])
+def test_a_store_is_told_of_every_large_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sort_by: tuple[str, ...]
+) -> None:
+    """While the part is under way: all but its last bytes are on their way to the disk when it is whole."""
+    monkeypatch.setattr(parts, "ROW_GROUP_BYTES", 100_000)
+    monkeypatch.setattr(parquet_part, "_GROWN_BYTES", 100)
+    Told.told.clear()
+    large = [{"id": {"N": str(number)}, "t": {"S": Random(number).randbytes(300).hex()}} for number in range(900)]
+    record = convert_export(*write_export(tmp_path, large, files=1), Told(tmp_path / "lake"), sort_by=sort_by)
+    (part,) = record.parts
+    (path,), sizes = {path for path, _ in Told.told}, [size for _, size in Told.told]
+    assert not path.exists()
+    assert len(sizes) == pq.read_metadata(tmp_path / "lake/reviews" / part.key).num_row_groups > 2
+    assert sizes == sorted(set(sizes))
+    assert 0.8 * part.size < sizes[-1] < part.size
 
 
 class Full(LocalStore):
