@@ -75,7 +75,7 @@ def airflow_environment(
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "CORE__PARALLELISM": "4",
-        # A scheduler slower than the triggerer takes a task that has been resumed for one that has vanished.
+        "CORE__EXECUTOR": "orderly_executor.OrderlyLocalExecutor",
         "CORE__DEFAULT_TASK_RETRIES": "2",
         "CORE__DEFAULT_TASK_RETRY_DELAY": "5",
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -109,7 +109,8 @@ def airflow_environment(
 
 def shell_lines(environment: Mapping[str, str]) -> str:
     """Return what a shell reads (``. env.sh``) to use the ``airflow`` and ``aws`` commands with *environment*."""
-    chosen = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW", "AWS_"))}
+    # Airflow's own settings of ours lie in PYTHONPATH.
+    chosen = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW", "AWS_", "PYTHONPATH"))}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(chosen.items())]
     return "\n".join([f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", *lines, ""])
 

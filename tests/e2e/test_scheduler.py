@@ -133,7 +133,6 @@ def test_an_export_task_that_is_cleared_after_its_ledger_was_deleted_finds_its_e
     )
     airflow.succeeded("reviews_daily_snapshot")
 
-    # Where a trigger is faster than the executor, Airflow takes a deferred task for failed, and tries it once more.
     assert airflow.api.get(path)["try_number"] > tries
     assert airflow.logged("reviews_daily_snapshot", "was noted by an earlier try")
     assert [export["export_arn"] for export in airflow.aws.exports_billed()] == billed
