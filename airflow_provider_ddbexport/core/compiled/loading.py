@@ -9,7 +9,7 @@ from types import ModuleType
 
 from airflow_provider_ddbexport.core.compiled.sources import is_outdated
 
-MODULES = ("_changes", "_disk", "_kernel", "_pages", "_splice", "_thrift")
+MODULES = ("_changes", "_disk", "_kernel", "_lines", "_pages", "_splice", "_thrift")
 
 _log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from isal import igzip, igzip_lib
 
+from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.export.model import DataFile, Export, HeldFile
 from airflow_provider_ddbexport.core.line_blocks import UNTIL_MENDED, RefusedLineError, UndecodedLineError
 from airflow_provider_ddbexport.core.store.port import ObjectStore
@@ -76,7 +77,7 @@ class _VerifyingReader(ABC, Generic[T]):
     def _verified(self) -> Iterator[T]:
         chunks = self._hashed()
         try:
-            yield from self._decoded(_unzipped(chunks))
+            yield from self._decoded(_unzipped_lines(chunks))
         except _MissingError:
             raise self._error(
                 "the manifest names it, but it is missing; copy the export again or start a new one"
@@ -98,9 +99,9 @@ class _VerifyingReader(ABC, Generic[T]):
         except ObjectNotFoundError:
             raise _MissingError from None
 
-    def _decoded(self, blocks: Iterator[bytes]) -> Iterator[T]:
+    def _decoded(self, lines: Iterator[bytes]) -> Iterator[T]:
         try:
-            yield from self._values_of(_whole_lines(blocks))
+            yield from self._values_of(lines)
         except _LineTooLongError:
             raise self._item_error(f"no end of line within {MAX_LINE_BYTES} bytes", self._offset) from None
         except GZIP_ERRORS:
@@ -257,10 +258,34 @@ class _Chunks(io.RawIOBase):
         return size
 
 
+def _gzip_file(chunks: Iterable[bytes]) -> igzip.IGzipFile:
+    return igzip.IGzipFile(fileobj=_Chunks(chunks), mode="rb")  # type: ignore[no-untyped-call]
+
+
 def _unzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    with igzip.IGzipFile(fileobj=_Chunks(chunks), mode="rb") as file:  # type: ignore[no-untyped-call]
+    with _gzip_file(chunks) as file:
         while block := file.read(_BLOCK_BYTES):
             yield block
+
+
+def _unzipped_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield whole lines; of the last one what there is."""
+    compiled = load("_lines")
+    if compiled is None:
+        yield from _whole_lines(_unzipped(chunks))
+        return
+    with _gzip_file(chunks) as file:
+        # Its own would read to another place and copy from there.
+        readinto = file._buffer.readinto
+        rest, size = b"", 1
+        while size:
+            lines, rest, size = compiled.read_lines(readinto, rest, _BLOCK_BYTES)
+            if lines:
+                yield lines
+            if len(rest) > MAX_LINE_BYTES:
+                raise _LineTooLongError
+    if rest:
+        yield rest
 
 
 def _whole_lines(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,3 @@
+from collections.abc import Callable
+
+def read_lines(readinto: Callable[[memoryview], int], rest: bytes, most: int) -> tuple[bytes, bytes, int]: ...
