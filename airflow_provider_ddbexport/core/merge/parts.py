@@ -122,7 +122,7 @@ def _adapted(plan: MergePlan, merged: MergedLot, records: ShardRecords, folder: 
     path = folder / "wide"
     if merged.part is None:
         return merged, path
-    with fetched(records.store, merged.part) as source:
+    with fetched(records.store, merged.part, rewritten=True) as source:
         if source is None:
             raise PublishRaceError(
                 f"{records.store.uri}/{shown_key(merged.part.key)}: a part of a merge under way is gone or not what "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -123,6 +124,39 @@ def test_a_part_of_a_merge_under_way_that_is_lost_is_merged_again(tmp_path: Path
             publish_merge(plan, crew)
         assert merge_shards(plan, crew) == parts
         assert publish_merge(plan, crew).rows == len(story.table)
+
+
+@pytest.mark.parametrize("told", ["crc32", "sha256"])
+def test_a_part_of_a_merge_under_way_that_is_damaged_is_not_widened(
+    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found by what its record tells of it, and merged again."""
+    story, lake = History(tmp_path / "exports"), LocalStore(tmp_path / "lake")
+    story.convert(lake, rows_per_part=15)
+    # So that only the survivors tell of the column, and the parts are behind it.
+    monkeypatch.setattr(convert_module, "sample_export", lambda *_: Observation())
+    story.go_on(New={"N": "1.5"})
+    plan = planned(story, lake, 0)
+    with merge_crew(plan, lake) as crew:
+        part, *_ = parts = merge_shards(plan, crew)
+        path = lake.root / "reviews" / part.key
+        body = bytearray(path.read_bytes())
+        body[100] ^= 1
+        path.write_bytes(body)
+        if told == "sha256":
+            folder = lake.root / "reviews" / plan.publication.conversion
+            for record in folder.glob("lots-*.json"):
+                fields = json.loads(record.read_text())
+                assert all(lot["part"].pop("crc32") for lot in fields["lots"])
+                record.write_text(json.dumps(fields))
+        with pytest.raises(
+            PublishRaceError, match=f"{part.key}: a part of a merge under way is gone or not what it was"
+        ):
+            publish_merge(plan, crew)
+        path.unlink()
+        assert merge_shards(plan, crew) == parts
+        assert publish_merge(plan, crew).rows == len(story.table)
+    assert in_order(items_of(lake)) == story.expected(1)
 
 
 def test_tasks_that_are_overtaken_leave_nothing_behind(tmp_path: Path) -> None:
