@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_ddbexport.core.snapshot.background import Background
 from airflow_provider_ddbexport.core.snapshot.parquet_part import open_part
 
-PATIENCE_S = 30
+PATIENCE_S = 600
 
 
 def test_who_waits_does_some_of_the_work() -> None:
