@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,16 +11,18 @@ from airflow.utils.state import TaskInstanceState
 
 from stack import SETTINGS
 
-sys.path.insert(0, str(SETTINGS))
-from orderly_executor import OrderlyLocalExecutor
-
 KEY = TaskInstanceKey("dag", "task", "run", try_number=1, map_index=-1)
 OTHER = KEY.with_try_number(2)
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[TaskInstanceKey]:
-    """The tasks that were begun, in order; nobody does any work."""
+def test_a_task_goes_on_once_the_scheduler_can_know_that_its_process_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until then it is queued, for which the scheduler asks the executor; others need not wait for it."""
+    # No longer than for this: Airflow imports what else lies there when it starts.
+    monkeypatch.syspath_prepend(SETTINGS)
+    from orderly_executor import OrderlyLocalExecutor
+
     begun: list[TaskInstanceKey] = []
 
     def process(executor: Any, workloads: list[Any]) -> None:
@@ -30,18 +31,13 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[TaskInstanceKey]:
             del executor.queued_tasks[workload.key]
 
     monkeypatch.setattr(OrderlyLocalExecutor, "_process_workloads", process)
-    return begun
-
-
-def test_a_task_goes_on_once_the_scheduler_can_know_that_its_process_has_ended(begun: list[TaskInstanceKey]) -> None:
-    """Until then it is queued, for which the scheduler asks the executor; others need not wait for it."""
     executor = OrderlyLocalExecutor(parallelism=4)
 
     def queue(key: TaskInstanceKey) -> None:
         executor.queued_tasks[key] = SimpleNamespace(key=key, ti=SimpleNamespace(priority_weight=1))
 
     def is_known(key: TaskInstanceKey) -> bool:
-        return executor.has_task(SimpleNamespace(id=None, key=key))
+        return bool(executor.has_task(SimpleNamespace(id=None, key=key)))
 
     queue(KEY)
     executor.trigger_tasks(4)
