@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
+from snapshot_exports import write_export
+from watched_store import Steps, WatchedStore
 
 from airflow_provider_ddbexport.core.snapshot.ahead import AT_ONCE, asked_ahead
+from airflow_provider_ddbexport.core.snapshot.sample import sample_export
 from airflow_provider_ddbexport.errors import StorageError
 
 PATIENCE_S = 600
@@ -44,3 +48,14 @@ def test_what_cannot_be_answered_is_raised_in_its_place() -> None:
     assert [next(answers) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(StorageError):
         next(answers)
+
+
+def test_a_sample_is_the_same_whether_its_files_are_asked_for_at_once_or_not(tmp_path: Path) -> None:
+    """Local ones are read one after the other; of what wraps a store nothing is known."""
+    items = [{"id": {"N": str(number)}, f"a{number % 7}": {"S": "x"}} for number in range(40)]
+    root, export = write_export(tmp_path, items, files=20)
+    steps = Steps()
+    sampled = sample_export(root, export)
+    assert sample_export(WatchedStore(root, steps), export) == sampled
+    assert len(steps.log) == 16
+    assert 0 < sampled.items < 40
