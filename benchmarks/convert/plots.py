@@ -7,7 +7,8 @@ from typing import Any
 
 import matplotlib as mpl
 
-from convert.engines import OURS
+from convert.engines import ENGINES, OURS
+from convert.items import CORPORA
 from convert.results import Results
 
 mpl.use("svg")
@@ -32,8 +33,9 @@ def draw(results: Results, path: Path) -> None:
 
 def _draw_engines(axes: Any, results: Results) -> None:
     cases = results.part("engines")
-    engines = [engine for engine in dict.fromkeys(case["engine"] for case in cases) if not engine.startswith("floor")]
-    corpora = list(dict.fromkeys(case["corpus"] for case in cases))
+    measured = {case[kind] for case in cases for kind in ("engine", "corpus")}
+    engines = [engine for engine in ENGINES if engine in measured and not engine.startswith("floor")]
+    corpora = [corpus for corpus in CORPORA if corpus in measured]
     width = 0.85 / max(1, len(engines))
     for number, engine in enumerate(engines):
         at = [index + (number - (len(engines) - 1) / 2) * width for index in range(len(corpora))]
