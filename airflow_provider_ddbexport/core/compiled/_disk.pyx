@@ -17,8 +17,19 @@ cdef extern from *:
         return 0;
     #endif
     }
+
+    static int make_room(int file, long long size) {
+    #ifdef FALLOC_FL_KEEP_SIZE
+        return fallocate(file, FALLOC_FL_KEEP_SIZE, 0, size) == 0;
+    #else
+        (void)file;
+        (void)size;
+        return 0;
+    #endif
+    }
     """
     int _begin "begin_write_back" (int file) nogil
+    int _make_room "make_room" (int file, long long size) nogil
 
 
 def begin_write_back(int file):
@@ -32,3 +43,14 @@ def begin_write_back(int file):
         reason = errno
     if failed:
         raise OSError(reason, strerror(reason).decode())
+
+
+def reserve(int file, long long size):
+    """Make room on the disk for *size* bytes of the open *file*, which does not get longer by that; return whether it was.
+
+    What is not used is given back by truncating *file* to where it ends.
+    """
+    cdef int made
+    with nogil:
+        made = _make_room(file, size)
+    return made != 0

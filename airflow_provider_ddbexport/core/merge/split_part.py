@@ -88,7 +88,8 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
                 untouched.append((number, group))
             elif stays is None:
                 frame = frame_of(parquet().schema_arrow)
-                stays = Assembly(files.enter_context(HashedFile(kept, "wb", sha256, crc32)), frame)
+                file = HashedFile(kept, "wb", sha256, crc32, size=source.seek(0, 2))
+                stays = Assembly(files.enter_context(file), frame)
                 goes = _GoneRows(Assembly(files.enter_context(gone.open("wb")), frame))
             if stays is None or goes is None:
                 continue
