@@ -101,7 +101,7 @@ cdef class Room:
 
 
 cdef class Half:
-    """Data pages, their bodies as compress(body) makes them, or as they are if that is None.
+    """Data pages, their bodies as compress(body, entries) makes them, or as they are if that is None.
 
     Attributes:
         pieces: headers and bodies, one behind the other.
@@ -129,7 +129,8 @@ cdef class Half:
         if self.compress is None:
             body = PyBytes_FromStringAndSize(<char *>half.at, <Py_ssize_t>half.size)
         else:
-            body = self.compress(PyMemoryView_FromMemory(<char *>half.at, <Py_ssize_t>half.size, PyBUF_READ))
+            page = PyMemoryView_FromMemory(<char *>half.at, <Py_ssize_t>half.size, PyBUF_READ)
+            body = self.compress(page, half.entries)
         size = page_header(header, half.size, len(body), half.entries, encoding)
         self._put(PyBytes_FromStringAndSize(<char *>header, <Py_ssize_t>size))
         self._put(body)

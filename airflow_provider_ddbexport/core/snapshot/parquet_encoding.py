@@ -14,10 +14,10 @@ from airflow_provider_ddbexport.core.columns.sparse import Batch, SparseColumn, 
 from airflow_provider_ddbexport.core.snapshot.background import Each, one_by_one
 from airflow_provider_ddbexport.core.snapshot.parquet_footer import Movable, read_frame, row_groups
 from airflow_provider_ddbexport.core.snapshot.parquet_leaves import leaf_chunks
-from airflow_provider_ddbexport.core.snapshot.parquet_pages import COMPRESSION_LEVEL
 from airflow_provider_ddbexport.core.snapshot.parquet_plain import PlainChunk, plain_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_sparse import distinct_values, sparse_chunk
 from airflow_provider_ddbexport.core.snapshot.parquet_thrift import Struct
+from airflow_provider_ddbexport.core.snapshot.parquet_zstd import COMPRESSION_LEVEL
 
 _SAMPLE = 1 << 15
 """Values of a leaf that are looked at to choose its encoding."""

@@ -166,8 +166,8 @@ def _leaves_below(path: tuple[str, ...], above: list[Node], nullable: bool, arra
 def _chunk(path: tuple[str, ...], values: int, found: Any) -> LeafChunk:
     encoding, dictionary = PLAIN, None
     if found.dictionary is not None:
-        encoding, dictionary = RLE_DICTIONARY, compressed_dictionary(found.dictionary, found.different)
-    pages = tuple(compressed_page(page, entries, encoding) for page, entries in found)
+        encoding, dictionary = RLE_DICTIONARY, compressed_dictionary(found.dictionary, found.different, values)
+    pages = tuple(compressed_page(page, entries, values, encoding) for page, entries in found)
     statistics = statistics_of(values, found.nulls, found.bounds) + b"\0"
     return LeafChunk(path, TYPES[values], found.entries, dictionary, pages, statistics)
 

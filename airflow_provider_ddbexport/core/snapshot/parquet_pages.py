@@ -23,18 +23,17 @@ from airflow_provider_ddbexport.core.snapshot.parquet_thrift import (
     write_struct,
     write_varint,
 )
+from airflow_provider_ddbexport.core.snapshot.parquet_zstd import compress
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-COMPRESSION_LEVEL = 1
-"""Of zstd, everywhere in parts."""
 
 LARGEST_PAGE = 1 << 20
 """Bytes of the values of a page; a longer value has a page of its own."""
 
 # As sparse.h numbers them.
 BITS, INTEGERS, DOUBLES, DECIMALS, BYTES = range(5)
+_NUMBERS = (INTEGERS, DOUBLES, DECIMALS)
 # As parquet.thrift does: types, encodings, the codec and pages.
 TYPES = {BITS: 0, INTEGERS: 2, DOUBLES: 5, DECIMALS: 7, BYTES: 6}
 PLAIN, RLE, RLE_DICTIONARY = 0, 3, 8
@@ -51,8 +50,6 @@ _LEVELS = 2 * (_NEXT_I32 + bytes([2 * RLE]))
 _NULLS = bytes([3 << 4 | I64])
 _HIGHEST, _LOWEST = bytes([2 << 4 | BINARY]), bytes([1 << 4 | BINARY])
 _BOTH_ARE_EXACT = bytes([1 << 4 | TRUE, 1 << 4 | TRUE])
-
-_zstd = pa.Codec("zstd", compression_level=COMPRESSION_LEVEL)
 
 
 class _Room(threading.local):
@@ -96,14 +93,14 @@ Page = tuple[bytes, bytes, int]
 """The header of a page, the compressed page, and the bytes of both once uncompressed."""
 
 
-def compressed_page(page: Buffer, entries: int, encoding: int = PLAIN) -> Page:
-    """Return *page*, the levels of so many *entries* and the values of those that have one, as it is in a file."""
-    return _compressed(DATA_PAGE, page, _header(_DATA_HEADER, entries, encoding) + _LEVELS)
+def compressed_page(page: Buffer, entries: int, values: int, encoding: int = PLAIN) -> Page:
+    """Return *page*, the levels of so many *entries* and the *values* of those that have one, as it is in a file."""
+    return _compressed(DATA_PAGE, page, entries, values, _header(_DATA_HEADER, entries, encoding) + _LEVELS)
 
 
-def compressed_dictionary(page: Buffer, values: int) -> Page:
-    """Return *page*, so many plain *values*, as it is in a file."""
-    return _compressed(DICTIONARY_PAGE, page, _header(_DICTIONARY_HEADER, values, PLAIN))
+def compressed_dictionary(page: Buffer, entries: int, values: int) -> Page:
+    """Return *page*, so many *entries*, which are plain *values*, as it is in a file."""
+    return _compressed(DICTIONARY_PAGE, page, entries, values, _header(_DICTIONARY_HEADER, entries, PLAIN))
 
 
 def _header(beginning: bytes, count: int, encoding: int) -> bytes:
@@ -115,8 +112,8 @@ def _header(beginning: bytes, count: int, encoding: int) -> bytes:
     return bytes(header)
 
 
-def _compressed(kind: int, page: Buffer, about: bytes) -> Page:
-    compressed = _zstd.compress(page, asbytes=True)
+def _compressed(kind: int, page: Buffer, entries: int, values: int, about: bytes) -> Page:
+    compressed = compress(page, entries, are_numbers=values in _NUMBERS)
     header = bytearray(_HEADERS[kind])
     size = memoryview(page).nbytes
     write_varint(header, 2 * size)

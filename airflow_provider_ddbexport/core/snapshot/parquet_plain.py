@@ -67,7 +67,7 @@ def plain_chunk(name: str, array: pa.Array) -> PlainChunk | None:
     kernel = _kernel()
     make = _PlainPages if kernel is None else kernel.PlainPages
     pages = make(values, width, laid(array), LARGEST_PAGE, room.page)
-    written = [compressed_page(page, rows) for page, rows in pages]
+    written = [compressed_page(page, rows, values) for page, rows in pages]
     return chunk_of(name, values, written, rows=len(array), nulls=0, bounds=pages.bounds)
 
 

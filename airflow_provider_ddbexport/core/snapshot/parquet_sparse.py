@@ -52,7 +52,7 @@ def sparse_chunk(name: str, column: pa.Array | SparseColumn) -> PlainChunk | Non
     kernel = _kernel()
     levels = (column.valid.offset, rows, column.valid.buffers()[1])
     page, lowest, highest = (_page if kernel is None else kernel.sparse)(values, width, laid(array), levels)
-    written = compressed_page(page, rows)
+    written = compressed_page(page, rows, values)
     return chunk_of(name, values, [written], rows=rows, nulls=column.null_count, bounds=(lowest, highest))
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
+import zstandard
 
 import airflow_provider_ddbexport
 from airflow_provider_ddbexport.core.columns.schema import Schema
@@ -15,8 +16,9 @@ from airflow_provider_ddbexport.core.compiled.loading import load
 from airflow_provider_ddbexport.core.export.model import ScanDetails
 from airflow_provider_ddbexport.core.times import iso, parse_time
 
-WRITER = f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}" + (
-    "" if load("_pages") else ", not compiled"
+WRITER = (
+    f"airflow-provider-ddbexport {airflow_provider_ddbexport.__version__}, pyarrow {pa.__version__}, "
+    f"zstandard {zstandard.__version__}{'' if load('_pages') else ', not compiled'}"
 )
 """What writes parts now. Parts have other bytes where the compiled part is not there: see :func:`.leaf_chunks`."""
 
