@@ -90,7 +90,7 @@ def split_part(source: BinaryIO, wanted: Wanted, kept: Path, gone: Path) -> Spli
                 frame = frame_of(parquet().schema_arrow)
                 file = HashedFile(kept, "wb", sha256, crc32, size=source.seek(0, 2))
                 stays = Assembly(files.enter_context(file), frame)
-                goes = _GoneRows(Assembly(files.enter_context(gone.open("wb")), frame))
+                goes = _GoneRows(Assembly(files.enter_context(HashedFile(gone, "wb")), frame))
             if stays is None or goes is None:
                 continue
             for place, same in untouched:
