@@ -112,7 +112,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=5_000_000)
     parser.add_argument("--per-mille", type=int, default=10, help="of a thousand items so many change")
-    parser.add_argument("--repeat", type=int, default=3, help="merges, of which the medians count")
+    parser.add_argument("--repeat", type=int, default=7, help="merges, of which the medians count")
     parser.add_argument("--folder", type=Path, default=Path("build/bench-merge"), help="keeps the generated exports")
     parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md, too")
     parser.add_argument("--json", type=Path, help="also write the figures there")
