@@ -7,9 +7,8 @@ are neither compressed nor do they need a dictionary. Numbers of fields are thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -52,51 +51,15 @@ _NULLS, _DISTINCT, _MAX_IS_EXACT, _MIN_IS_EXACT = 3, 4, 7, 8
 _DATA_PAGE, _DICTIONARY = 0, 2
 _LARGEST_PAGE = (1 << 31) - 1
 _UNCOMPRESSED_CODEC = 0
+_CODECS = {_UNCOMPRESSED_CODEC: None, 1: "snappy", ZSTD: "zstd", 7: "lz4_raw"}
 _BOOLEAN, _INT64 = 0, 2
 _WIDTHS = {1: 4, 2: 8, 3: 12, 4: 4, 5: 8, BYTE_ARRAY: 0}
-_NUMBERS = frozenset({1, 2, 3, 4, 5, 7})
 _PLAIN, _PLAIN_DICTIONARY, _RLE, _RLE_DICTIONARY = 0, 2, 3, 8
 _INDEXES = (_PLAIN_DICTIONARY, _RLE_DICTIONARY)
 
 
 class UnsplittableError(Exception):
     """The pages are of a kind that is not known here; read and write the rows instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Codec:
-    """How the pages of a chunk are compressed, and back.
-
-    Attributes:
-        compress: takes a page and how many entries it has, and whether these *are_numbers*.
-        uncompress: takes what that made of it and how many bytes it was.
-    """
-
-    compress: Callable[..., bytes]
-    uncompress: Callable[[Buffer, int], bytes]
-
-
-def _arrows(name: str) -> _Codec:
-    codec = pa.Codec(name)
-
-    # Bytes, because the memory of pyarrow's buffers goes back to the system with every page.
-    def compress(page: Buffer, _entries: int, *, are_numbers: bool) -> bytes:  # noqa: ARG001 - these have nothing to choose
-        packed: bytes = codec.compress(page, asbytes=True)
-        return packed
-
-    def uncompress(packed: Buffer, size: int) -> bytes:
-        unpacked: bytes = codec.decompress(packed, size, asbytes=True)
-        return unpacked
-
-    return _Codec(compress, uncompress)
-
-
-_CODECS = {
-    _UNCOMPRESSED_CODEC: None,
-    1: _arrows("snappy"),
-    ZSTD: _Codec(parquet_zstd.compress, parquet_zstd.uncompress),
-    7: _arrows("lz4_raw"),
-}
 
 
 def compiled() -> ModuleType | None:
@@ -141,15 +104,15 @@ class OpenChunk:
         With *keeps_pages* a page is uncompressed once, and takes its memory.
         """
         self._meta: Struct = chunk.fields[_META][1]
-        codec = self._meta[_CODEC][1]
-        if not chunk.is_movable or codec not in _CODECS:
+        codec = _CODECS.get(self._meta[_CODEC][1], "")
+        if not chunk.is_movable or codec == "":
             raise UnsplittableError
         self.column = chunk.column
         """Name of the table's column that it is in."""
         self._chunk = chunk
         self._leaf = leaf
         self._kernel = kernel
-        self._codec = _CODECS[codec]
+        self._codec = codec
         self._kept: dict[int, Buffer] | None = {} if keeps_pages else None
         self._body = chunk.read()
         self._dictionary: _DictionaryPage | None = None
@@ -175,8 +138,7 @@ class OpenChunk:
 
     def split(self, gone: bytes) -> tuple[PickedChunk, PickedChunk]:
         """Return the chunk of the rows that stay and the chunk of those that are *gone*, a byte for each row."""
-        compress = None if self._codec is None else partial(self._codec.compress, are_numbers=self.type in _NUMBERS)
-        kept, dropped = self._kernel.Half(compress), self._kernel.Half(None)
+        kept, dropped = self._kernel.Half(None if self._codec is None else self._compressed), self._kernel.Half(None)
         self._deal(gone, kept, dropped)
         return PickedChunk(self._chunk, kept, self._dictionary, is_alike=True), PickedChunk(self._chunk, dropped)
 
@@ -255,8 +217,20 @@ class OpenChunk:
                 self._kept[page.start] = found
         return found, self._values(page)
 
+    def _compressed(self, page: memoryview, entries: int) -> bytes:
+        if self._codec == "zstd":
+            return parquet_zstd.compress(page, entries, are_numbers=self.width > 0)
+        # Bytes, here and below: the memory of pyarrow's buffers goes back to the system with every page.
+        packed: bytes = pa.Codec(self._codec).compress(page, asbytes=True)
+        return packed
+
     def _uncompressed(self, packed: memoryview, size: int) -> Buffer:
-        return packed if self._codec is None else self._codec.uncompress(packed, size)
+        if self._codec is None:
+            return packed
+        if self._codec == "zstd":
+            return parquet_zstd.uncompress(packed, size)
+        unpacked: bytes = pa.Codec(self._codec).decompress(packed, size, asbytes=True)
+        return unpacked
 
     def _values(self, page: _Page) -> int:
         """Return how the values of *page* are stored, as the compiled part numbers it."""
