@@ -76,6 +76,9 @@ def test_room_that_is_not_used_is_given_back(tmp_path: Path) -> None:
             os.fsync(written.fileno())
     assert roomy.read_bytes() == b"a page"
     assert meanwhile.st_size == len(b"a page")
+    with (tmp_path / "probe").open("wb") as probe:
+        if load("_disk").reserve(probe.fileno(), 8 << 20):
+            assert 512 * meanwhile.st_blocks >= 8 << 20
     assert roomy.stat().st_blocks == plain.stat().st_blocks
 
 
